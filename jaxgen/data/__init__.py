@@ -1,0 +1,1 @@
+"""Sources of data and the loader: numpy in, numpy out."""

@@ -1,0 +1,1 @@
+"""Objectives, one idea a file."""

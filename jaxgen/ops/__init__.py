@@ -1,0 +1,1 @@
+"""Pure mathematics: densities and accounting."""

@@ -1,0 +1,1 @@
+"""The trainer: step, sharding, optimisers, checkpoints, loop, log."""

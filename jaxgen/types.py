@@ -1,0 +1,119 @@
+"""The contract between data, methods and the trainer: State, Turn, Method, DataSpec.
+
+Nothing here knows a family of models. A method is a sequence of turns; the trainer plays them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import flax.struct
+import jax
+
+Array = jax.Array
+PyTree = Any
+Batch = Mapping[str, Array]  # "x": [B, H, W, C] or [B, D]; "label": [B] int32, where there is one
+Metrics = dict[str, Array]
+Params = dict[str, PyTree]  # player -> Flax params
+Vars = dict[str, PyTree]  # player -> all that training moves without a gradient
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """What a model may know of its data. It is written into the run directory.
+
+    Attributes:
+        name: the name of the data set.
+        shape: of one example: (H, W, C) for images, (D,) for points.
+        levels: number of grey levels of integer data, whose values are 0 .. levels - 1
+            (256 for 8-bit images, 17 for the digits scans); None for continuous data.
+        num_classes: number of labels, 0 if there are none.
+        entropy: differential entropy of the true density in nats, None if unknown.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    levels: int | None
+    num_classes: int = 0
+    entropy: float | None = None
+
+    @property
+    def dims(self) -> int:
+        """Number of dimensions of one example, for bits/dim."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@flax.struct.dataclass
+class State:
+    """All that a checkpoint holds, as one pytree. No random key is in it: keys derive from step.
+
+    Attributes:
+        step: int32 scalar, train steps done.
+        params: player -> Flax params.
+        vars: player -> what training moves without a gradient (statistics, codebooks, means).
+        opt: player -> optimiser state.
+        ema: player -> averaged params, for the players that have an average.
+    """
+
+    step: Array
+    params: Params
+    vars: Vars
+    opt: dict[str, PyTree]
+    ema: Params
+
+    def averaged(self) -> State:
+        """The state with averaged params where they exist: what one samples and evaluates."""
+        return self.replace(params=self.params | self.ema)
+
+
+Loss = Callable[[State, Batch, Array], tuple[Array, tuple[Vars, Metrics]]]
+
+
+class Turn(NamedTuple):
+    """One player's move: one optimiser step on `params[player]` down the gradient of `loss`.
+
+    Attributes:
+        player: whose params are moved.
+        loss: (state, batch, rng) -> (scalar loss, (vars, metrics)); the metrics are scalars.
+        every: the move is made on steps with step % every == 0 (lazy regularisation). A loss
+            that stands for `every` steps multiplies itself.
+        times: that many moves a step, each on fresh examples (the critic of a WGAN).
+        name: prefix of the metrics, the player's name by default.
+    """
+
+    player: str
+    loss: Loss
+    every: int = 1
+    times: int = 1
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name under which the turn reports."""
+        return self.name or self.player
+
+
+class Method(Protocol):
+    """Modules and an objective: a frozen dataclass of pure functions.
+
+    Optional abilities are found by presence and are named exactly so:
+    `log_prob(state, x, rng)`, `encode(state, x, rng)`, `decode(state, z)`, `reconstruct`.
+    """
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """The moves of one train step, in order."""
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
+        """Params and vars. Sees the first global batch, for data-dependent initialisation."""
+
+    def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
+        """Per-example values, [B] each."""
+
+    def sample(self, state: State, rng: Array, num: int, **knobs: Any) -> Array:
+        """`num` samples in the units of the data: [num, H, W, C] or [num, D]."""
