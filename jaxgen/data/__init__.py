@@ -1,1 +1,6 @@
-"""Sources of data and the loader: numpy in, numpy out."""
+"""Data: named sets, tfds, folders of images, arrays; NumPy in, NumPy out, no TensorFlow."""
+
+from jaxgen.data.dataset import DataError, Dataset, Split
+from jaxgen.data.named import load
+
+__all__ = ["DataError", "Dataset", "Split", "load"]

@@ -1,0 +1,216 @@
+"""What every source gives: a `Dataset` of `Split`s, its fingerprint and its scan report."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from jaxgen.types import DataSpec
+
+SAMPLED = 256  # decoded examples that enter the fingerprint of a split that stays on disk
+FEW_CLASSES = 12  # up to that many are listed with their counts in the report
+SMALL = 1000  # fewer train examples than this earn a warning
+
+
+class DataError(ValueError):
+    """Data that cannot be used: one message with what, where and what to do."""
+
+
+class Split(abc.ABC):
+    """Examples in a fixed order, with random access by whole batches."""
+
+    place: str  # for the report: "in memory" or "from disk"
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    @abc.abstractmethod
+    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """The examples with these indices, in this order; repeats are allowed.
+
+        Args:
+            indices: int64 [B] in 0 .. len - 1.
+
+        Returns:
+            "x": uint8 or uint16 [B, H, W, C] of grey levels, float32 [B, H, W, C] or [B, D];
+            "label": int32 [B], where the data set has labels.
+        """
+
+    @abc.abstractmethod
+    def sha256(self) -> str:
+        """Hash of the content: see `ArraySplit` and `sampled_sha256`."""
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int32 [N], where all labels are known without decoding; None otherwise."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySplit(Split):
+    """Examples held in memory as decoded arrays.
+
+    Attributes:
+        x: [N, H, W, C] or [N, D].
+        label: int32 [N] or None.
+    """
+
+    x: np.ndarray
+    label: np.ndarray | None = None
+    place = "in memory"
+
+    def __post_init__(self):
+        if self.label is not None and len(self.label) != len(self.x):
+            raise DataError(f"{len(self.x)} examples but {len(self.label)} labels")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Split.take`."""
+        batch = {"x": self.x[indices]}
+        if self.label is not None:
+            batch["label"] = self.label[indices]
+        return batch
+
+    def sha256(self) -> str:
+        """Hash of dtype, shape and every byte of the examples, then of the labels."""
+        digest = hashlib.sha256()
+        for array in (self.x, self.label):
+            if array is not None:
+                digest.update(f"{array.dtype.str} {array.shape};".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int32 [N] or None."""
+        return self.label
+
+
+def sampled_sha256(split: Split, identity: bytes) -> str:
+    """Hash of a split too big to be read whole.
+
+    It covers `identity` (names and sizes of files, say) and `SAMPLED` decoded examples, evenly
+    spaced from the first to the last: a byte changed elsewhere goes unseen.
+    """
+    count = len(split)
+    batch = split.take(np.unique(np.linspace(0, count - 1, SAMPLED).astype(np.int64)))
+    digest = hashlib.sha256(identity)
+    digest.update(f"{count};".encode())
+    for key in sorted(batch):
+        digest.update(np.ascontiguousarray(batch[key]).data)
+    return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set with a train and a test split.
+
+    Attributes:
+        spec: what a model may know.
+        splits: "train" and "test".
+        source: where it came from, for the report.
+        classes: names of the labels, () where they have none.
+        notes: remarks of the source that the report repeats as warnings.
+    """
+
+    spec: DataSpec
+    splits: dict[str, Split]
+    source: str
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split."""
+        return {
+            "name": self.spec.name,
+            "shape": list(self.spec.shape),
+            "levels": self.spec.levels,
+            "splits": {
+                name: {"count": len(split), "sha256": split.sha256()}
+                for name, split in self.splits.items()
+            },
+        }
+
+    def report(self) -> str:
+        """The scan report, several lines, to be printed before the first step."""
+        spec = self.spec
+        size = "x".join(str(n) for n in spec.shape)
+        unit = "H x W x C" if len(spec.shape) == 3 else "dimensions"
+        values = f"{spec.levels} grey levels" if spec.levels else "continuous"
+        counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        lines = [
+            f"data {spec.name}: {counts} examples",
+            f"  size: {size} ({unit}), {values}",
+            *self._range(),
+            f"  classes: {self._classes()}",
+            f"  source: {self.source}, {self.splits['train'].place}",
+        ]
+        return "\n".join(lines + [f"  warning: {text}" for text in self.warnings()])
+
+    def warnings(self) -> list[str]:
+        """What the user should know before training, one sentence each."""
+        found = list(self.notes)
+        count = len(self.splits["train"])
+        if count < SMALL:
+            found.append(
+                f"only {count:,} train examples: expect overfitting; compare train and test"
+            )
+        labels = self.splits["train"].labels
+        if labels is not None and self.spec.num_classes:
+            absent = np.flatnonzero(np.bincount(labels, minlength=self.spec.num_classes) == 0)
+            if len(absent):
+                found.append(f"no train example of class {', '.join(map(str, absent[:10]))}")
+        x = self._array()
+        if x is not None and self.spec.levels is not None and x.max() < self.spec.levels // 2:
+            found.append(
+                f"the largest value is {x.max()} of 0..{self.spec.levels - 1}: samples will look "
+                f"dark; rescale the data if it has fewer levels than its dtype"
+            )
+        return found
+
+    def _array(self) -> np.ndarray | None:
+        """The train examples, if they are in memory."""
+        split = self.splits["train"]
+        return split.x if isinstance(split, ArraySplit) else None
+
+    def _range(self) -> list[str]:
+        """Smallest, largest and mean value per channel, of the train examples in memory."""
+        x = self._array()
+        if x is None:
+            return []
+        axes = tuple(range(x.ndim - 1))
+        low, high, mean = x.min(axes), x.max(axes), x.mean(axes, dtype=np.float64)
+        parts = [f"{a:.5g}..{b:.5g} mean {m:.4g}" for a, b, m in zip(low, high, mean, strict=True)]
+        more = ", ..." if len(parts) > 4 else ""
+        return [f"  values: {', '.join(parts[:4])}{more}"]
+
+    def _classes(self) -> str:
+        if not self.spec.num_classes:
+            return "none"
+        labels = self.splits["train"].labels
+        if labels is None or self.spec.num_classes > FEW_CLASSES:
+            return str(self.spec.num_classes)
+        counts = np.bincount(labels, minlength=self.spec.num_classes)
+        names = self.classes or tuple(str(k) for k in range(self.spec.num_classes))
+        listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
+        return f"{self.spec.num_classes} ({listed})"
+
+
+def holdout(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of a seeded (train, test) division of `count` examples, int64, increasing.
+
+    Raises:
+        DataError: on fewer than two examples.
+    """
+    if count < 2:
+        raise DataError(f"expected at least 2 examples to divide into train and test, got {count}")
+    order = np.random.RandomState(seed).permutation(count)
+    tests = min(max(round(count * fraction), 1), count - 1)
+    return np.sort(order[tests:]), np.sort(order[:tests])

@@ -1,0 +1,267 @@
+"""Image files and their geometry: headers, decoding, bringing images to one size. Pillow inside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split
+
+FITS = ("none", "crop", "pad", "stretch")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+ADVICE = "--config.data.size=64,64 --config.data.fit=crop (or pad, or stretch)"
+
+# Pillow mode -> (channels, grey levels). Modes that stand for others are in _SHOWN_AS.
+_MODES = {
+    "1": (1, 2),
+    "L": (1, 256),
+    "LA": (2, 256),
+    "RGB": (3, 256),
+    "RGBA": (4, 256),
+    "I;16": (1, 65536),
+    "I;16L": (1, 65536),
+    "I;16B": (1, 65536),
+}
+_SHOWN_AS = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+_CHANNEL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+class Kind(NamedTuple):
+    """What the header of an image file says."""
+
+    height: int
+    width: int
+    channels: int
+    levels: int
+
+    @property
+    def mode(self) -> str:
+        """In words, for messages."""
+        bits = {2: 1, 256: 8, 65536: 16}[self.levels]
+        return f"{self.channels} channel{'s' if self.channels > 1 else ''} of {bits} bit"
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """How images are brought to one size.
+
+    `crop` scales until the image covers the size and cuts the centre out; `pad` shrinks what is
+    too big, never enlarges, and fills with zeros around it; `stretch` ignores proportions; `none`
+    refuses images of another size. Scaling is Lanczos with antialiasing.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        fit: one of `FITS`.
+        levels: grey levels of the result, None for continuous values.
+    """
+
+    height: int
+    width: int
+    fit: str
+    levels: int | None = 256
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """[H, W, C] to [height, width, C], same dtype.
+
+        Raises:
+            DataError: on another size where `fit` is "none".
+        """
+        height, width, _ = image.shape
+        if (height, width) == (self.height, self.width):
+            return image
+        if self.fit == "none":
+            raise DataError(
+                f"expected images of {self.height}x{self.width}, got {height}x{width}; "
+                f"to resize them add {ADVICE}"
+            )
+        if self.fit == "stretch":
+            return self._scale(image, (0, 0, width, height), self.height, self.width)
+        if self.fit == "crop":
+            scale = max(self.height / height, self.width / width)
+            cut_h, cut_w = self.height / scale, self.width / scale
+            top, left = (height - cut_h) / 2, (width - cut_w) / 2
+            box = (left, top, min(left + cut_w, width), min(top + cut_h, height))
+            return self._scale(image, box, self.height, self.width)
+        scale = min(1.0, self.height / height, self.width / width)
+        new_h, new_w = max(round(height * scale), 1), max(round(width * scale), 1)
+        if scale < 1:
+            image = self._scale(image, (0, 0, width, height), new_h, new_w)
+        top, left = (self.height - new_h) // 2, (self.width - new_w) // 2
+        around = ((top, self.height - new_h - top), (left, self.width - new_w - left), (0, 0))
+        return np.pad(image, around)
+
+    def _scale(self, image: np.ndarray, box: tuple, height: int, width: int) -> np.ndarray:
+        """Resamples the box (left, top, right, bottom) of an image."""
+        import PIL.Image
+
+        lanczos = PIL.Image.Resampling.LANCZOS
+        planes = [
+            PIL.Image.fromarray(plane.astype(np.float32)).resize((width, height), lanczos, box)
+            for plane in np.moveaxis(image, -1, 0)
+        ]
+        out = np.stack([np.asarray(plane) for plane in planes], -1)
+        if self.levels is not None:  # Lanczos overshoots at edges
+            out = np.rint(out).clip(0, self.levels - 1)
+        return out.astype(image.dtype)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ResizedSplit(Split):
+    """A split on disk whose images are brought to one size when asked for."""
+
+    inner: Split
+    geometry: Geometry
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    @property
+    def place(self) -> str:
+        """Where the originals are."""
+        return self.inner.place
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """See `Split.labels`."""
+        return self.inner.labels
+
+    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Split.take`."""
+        batch = self.inner.take(indices)
+        return batch | {"x": np.stack([self.geometry.apply(image) for image in batch["x"]])}
+
+    def sha256(self) -> str:
+        """Hash of the originals; the shape, which is in every fingerprint, tells sizes apart."""
+        return self.inner.sha256()
+
+
+def resized(dataset: Dataset, size: tuple[int, int] | None, fit: str) -> Dataset:
+    """The data set with images of `size`; itself, if it has that size already.
+
+    Raises:
+        DataError: on points, or on another size where `fit` is "none".
+    """
+    spec = dataset.spec
+    if size is None or spec.shape[:2] == size:
+        return dataset
+    if len(spec.shape) != 3:
+        raise DataError(f"{spec.name} holds points, which have no size: leave out data.size")
+    geometry = Geometry(*size, fit, spec.levels)
+    splits: dict[str, Split] = {}
+    for name, split in dataset.splits.items():
+        if isinstance(split, ArraySplit):
+            x = np.stack([geometry.apply(image) for image in split.x])
+            splits[name] = dataclasses.replace(split, x=x)
+        else:
+            geometry.apply(split.take(np.zeros(1, np.int64))["x"][0])  # refuses now, not later
+            splits[name] = ResizedSplit(split, geometry)
+    spec = dataclasses.replace(spec, shape=(*size, spec.shape[2]))
+    return dataclasses.replace(dataset, spec=spec, splits=splits)
+
+
+def parse_size(size: Any) -> tuple[int, int] | None:
+    """(height, width) from None, 64, "64", (64, 48) or "64,48".
+
+    Raises:
+        DataError: on anything else.
+    """
+    if size is None or size == ():
+        return None
+    parts: Sequence[Any] = [size]
+    if isinstance(size, str):
+        parts = size.strip("()[]").split(",")
+    elif isinstance(size, Sequence):
+        parts = size
+    try:
+        numbers = [int(part) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != 2 or min(numbers) < 1:
+        raise DataError(f"expected data.size as H,W in pixels, e.g. 64,64; got {size!r}")
+    return numbers[0], numbers[1]
+
+
+def kind(file: Any, where: str) -> Kind:
+    """Reads the header of an image file.
+
+    Raises:
+        DataError: on what is no image, or one that Pillow would not give with all its bits.
+    """
+    with _open(file, where) as image:
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Kind(height, width, *_MODES[_mode(image, where)])
+
+
+def decode(file: Any, where: str, channels: int | None = None) -> np.ndarray:
+    """Decodes an image file, upright.
+
+    Args:
+        file: path or binary file.
+        where: its name, for messages.
+        channels: converts 8-bit images to that many; None keeps what is there.
+
+    Returns:
+        [H, W, C], uint16 for 16 bit, else uint8; 0 and 1 for 1 bit.
+
+    Raises:
+        DataError: on a file that is damaged or cannot be read with all its bits.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    with _open(file, where) as image:
+        mode = _mode(image, where)
+        if channels is not None and not mode.startswith("I"):
+            if channels not in _CHANNEL_MODES:
+                raise DataError(f"{where}: expected 1, 3 or 4 channels, got {channels}")
+            mode = _CHANNEL_MODES[channels]
+        try:
+            image.load()
+            if _orientation(image) != 1:
+                image = PIL.ImageOps.exif_transpose(image)
+            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
+    pixels = pixels.astype(np.uint16 if mode.startswith("I") else np.uint8)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _open(file: str | IO[bytes], where: str) -> Any:
+    import PIL.Image
+
+    try:
+        return PIL.Image.open(file)
+    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read image {where}: {error}; copy it anew or delete it") from error
+
+
+def _orientation(image: Any) -> int:
+    """How a camera was held, Exif 1 .. 8: 1 is upright, 5 and more swap width and height."""
+    return image.getexif().get(0x0112, 1) if image.format in ("JPEG", "MPO") else 1
+
+
+def _mode(image: Any, where: str) -> str:
+    """The mode in which the image is used."""
+    mode = _SHOWN_AS.get(image.mode, image.mode)
+    if mode == "RGB" and image.mode == "P" and "transparency" in image.info:
+        mode = "RGBA"
+    if mode not in _MODES:
+        raise DataError(
+            f"{where}: cannot use images of Pillow mode {image.mode!r}; for floats and more bits "
+            f"use a .npy or .npz array"
+        )
+    # Pillow reads 16-bit colour with 8 bits and does not say so.
+    if not mode.startswith("I") and any(";16" in str(tile[3]) for tile in image.tile):
+        raise DataError(
+            f"{where}: 16-bit images of several channels lose half their bits in Pillow; "
+            f"use a .npy or .npz array of uint16 [N, H, W, C]"
+        )
+    return mode

@@ -1,0 +1,125 @@
+"""`load`: from the name of a data set, or a path, to the data set."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+from typing import Any
+
+from jaxgen.data import arrays, digits, folder, idx, images, tfds_source, toys
+from jaxgen.data.dataset import DataError, Dataset
+
+EMBEDDED = ("digits", *toys.TOYS)  # need neither files nor a network
+
+
+def load(
+    name: str,
+    *,
+    manual_dir: str | None = None,
+    data_dir: str | None = None,
+    size: Any = None,
+    fit: str = "none",
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    in_memory_mb: float = 512,
+    download: bool = False,
+) -> Dataset:
+    """Loads a data set with a train and a test split.
+
+    Args:
+        name: `digits`, a toy (`ring8 grid25 moons checkerboard spirals`), `mnist`,
+            `fashion_mnist`, `kmnist`, a tfds name ("cifar10", "imagenet_resized/64x64", with or
+            without "tfds:" in front), a folder of images ("folder:photos", or its path), or a
+            .npz or .npy file.
+        manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
+            or with `download` what a tfds builder asks for.
+        data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
+            for embedded sets and ~/tensorflow_datasets for those of tfds.
+        size: (height, width) to bring images to; also 64 and "64,64". None keeps their size.
+        fit: how: "crop", "pad", "stretch", or "none" to refuse others; see `images.Geometry`.
+        test_fraction: held out for the test where there is no test split.
+        seed: of that division; not the seed of the run.
+        in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
+        download: lets tfds fetch and prepare what is not on disk; needs `jaxgen[tf]`.
+
+    Returns:
+        The data set; print its `report()`.
+
+    Raises:
+        DataError: in one message, what is wrong, where, and what to do.
+    """
+    if fit not in images.FITS:
+        raise DataError(f"expected data.fit as one of {', '.join(images.FITS)}; got {fit!r}")
+    if not 0 < test_fraction < 1:
+        raise DataError(f"expected 0 < data.test_fraction < 1, got {test_fraction}")
+    shape = images.parse_size(size)
+    if shape is None and fit != "none":
+        raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
+    path = _path(name)
+    if name == "digits":
+        dataset = digits.load(data_dir)
+    elif name in toys.TOYS:
+        dataset = toys.load(name, data_dir)
+    elif name in idx.NAMES and manual_dir is not None and not download:
+        dataset = idx.load(name, manual_dir)
+    elif path is not None and path.suffix in (".npz", ".npy"):
+        dataset = arrays.load(path, test_fraction, seed, in_memory_mb)
+    elif path is not None:
+        dataset = folder.load(path, shape, fit, test_fraction, seed, in_memory_mb)
+    else:
+        dataset = _tfds(
+            name.removeprefix("tfds:"),
+            manual_dir=manual_dir,
+            download=download,
+            data_dir=data_dir,
+            size=shape,
+            fit=fit,
+            test_fraction=test_fraction,
+            seed=seed,
+            in_memory_mb=in_memory_mb,
+        )
+    return images.resized(dataset, shape, fit)
+
+
+def _path(name: str) -> pathlib.Path | None:
+    """The file or folder that a name stands for; None if it is the name of a data set."""
+    plain = name.removeprefix("folder:")
+    path = pathlib.Path(plain).expanduser()
+    is_array = path.suffix in (".npz", ".npy")
+    spelt_as_path = plain != name or is_array or plain.startswith((".", "/", "~"))
+    known = name in EMBEDDED or name in idx.NAMES or name.startswith("tfds:")
+    if not spelt_as_path and (known or not path.is_dir()):
+        return None
+    if is_array and path.is_file() or not is_array and path.is_dir():
+        return path
+    if path.exists():
+        raise DataError(f"{path} is neither a folder of images nor a .npz or .npy file")
+    raise DataError(f"no such file or folder: {path.absolute()}")
+
+
+def _tfds(name: str, *, manual_dir: str | None, download: bool, **choices: Any) -> Dataset:
+    """A data set of tfds, or the most helpful refusal."""
+    builder = tfds_source.find(name, choices["data_dir"])
+    if builder is None:
+        stock = tfds_source.registered()
+        if name.split("/")[0].split(":")[0] not in stock:
+            raise DataError(_unknown(name, stock))
+        if download:
+            builder = tfds_source.download(name, choices["data_dir"], manual_dir)
+        elif name in idx.NAMES:
+            raise DataError(f"{name} is not on this machine: {idx.wanted(name)}")
+        else:
+            raise DataError(tfds_source.absent(name))
+    return tfds_source.load(name, builder, **choices)
+
+
+def _unknown(name: str, stock: list[str]) -> str:
+    """The message for a name that nothing has."""
+    every = {*EMBEDDED, *idx.NAMES, *stock}
+    near = difflib.get_close_matches(name, sorted(every), n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return (
+        f"unknown data set {name!r}: {hint}embedded sets are {', '.join(EMBEDDED)}; also "
+        f"{', '.join(idx.NAMES)}, any tfds name, a folder of images (folder:PATH), a .npz or .npy "
+        f"file"
+    )

@@ -1,0 +1,99 @@
+"""From a name to a data set, and the refusals of names and options that do not work."""
+
+import socket
+
+import numpy as np
+import pytest
+
+import jaxgen.data
+from jaxgen.data import DataError, named
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch, tmp_path):
+    """Whatever is wrong must be said without asking the network."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a data source asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are digits, r"),
+        ("mnst", "did you mean .*mnist"),
+        ("cifar1", "did you mean cifar10"),
+        ("tfds:cifra10", "did you mean cifar10"),
+        ("zzzzzz", "unknown data set 'zzzzzz': embedded sets are"),
+        ("mnist", r"train-images-idx3-ubyte.gz, .* add --config.data.manual_dir=DIR"),
+        ("kmnist", "kmnist is not on this machine"),
+        ("cifar10", r"cifar10 is not prepared .*jaxgen\[tf\].*tfds build cifar10 --file_format"),
+        ("imagenet_resized/64x64", "imagenet_resized/64x64 is not prepared on this machine"),
+        ("./nowhere", "no such file or folder: .*nowhere"),
+        ("folder:nowhere", "no such file or folder: .*nowhere"),
+        ("nowhere.npz", "no such file or folder: .*nowhere.npz"),
+    ],
+)
+def test_names_that_do_not_work(name, message):
+    with pytest.raises(DataError, match=message) as caught:
+        jaxgen.data.load(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_data_set(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(DataError, match="neither a folder of images nor"):
+        jaxgen.data.load(str(tmp_path / "a.txt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fit": "croop"}, "data.fit as one of none, crop, pad, stretch; got 'croop'"),
+        ({"fit": "crop"}, "data.fit=crop needs a size: add --config.data.size=64,64"),
+        ({"size": "big"}, "data.size as H,W"),
+        ({"test_fraction": 1.0}, "0 < data.test_fraction < 1, got 1.0"),
+    ],
+)
+def test_options_that_do_not_work(options, message):
+    with pytest.raises(DataError, match=message):
+        jaxgen.data.load("digits", **options)
+
+
+def test_a_known_name_wins_over_a_folder_of_that_name(tmp_path, write, prepared_dir):
+    for i in range(2):
+        write(tmp_path / "digits" / f"{i}.png", (4, 4, 3), i)
+        write(tmp_path / "photos" / f"{i}.png", (4, 4, 3), i)
+    assert jaxgen.data.load("digits", data_dir=prepared_dir).spec.shape == (8, 8, 1)
+    for name in ("./digits", "folder:digits", "photos"):
+        assert jaxgen.data.load(name).spec.shape == (4, 4, 3)
+
+
+def test_every_embedded_name_is_routed(monkeypatch):
+    asked = []
+    monkeypatch.setattr(named.digits, "load", lambda data_dir: asked.append("digits"))
+    monkeypatch.setattr(named.toys, "load", lambda name, data_dir: asked.append(name))
+    monkeypatch.setattr(named.images, "resized", lambda data, size, fit: data)
+    for name in named.EMBEDDED:
+        named.load(name)
+    assert asked == list(named.EMBEDDED)
+    assert set(asked) == {"digits", "ring8", "grid25", "moons", "checkerboard", "spirals"}
+
+
+def test_ambient_data_directory(monkeypatch, tmp_path):
+    from jaxgen.data import prepare
+
+    assert prepare.data_root("/a") == prepare.data_root("/a/")
+    assert prepare.data_root(None) == tmp_path / "data"
+    monkeypatch.delenv("JAXGEN_DATA_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert prepare.data_root(None) == tmp_path / "jaxgen" / "tfds"
+
+
+def test_labels_and_examples_must_match():
+    with pytest.raises(DataError, match="3 examples but 2 labels"):
+        jaxgen.data.dataset.ArraySplit(np.zeros((3, 2)), np.zeros(2, np.int32))
