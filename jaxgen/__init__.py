@@ -1,3 +1,20 @@
 """jaxgen: deep generative models of every family, trained and compared in one codebase."""
 
+from __future__ import annotations
+
+import os
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def load(run: str | os.PathLike[str], step: int | str | None = None) -> Any:
+    """A trained run: see `jaxgen.tools.run.Run`.
+
+    Args:
+        run: its directory.
+        step: of the checkpoint, or "best"; None takes the newest.
+    """
+    from jaxgen.tools.run import Run
+
+    return Run(run, step)

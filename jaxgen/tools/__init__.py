@@ -1,1 +1,1 @@
-"""Commands over a run directory."""
+"""Commands over a run directory; no numerics."""

@@ -1,0 +1,147 @@
+"""What a bijector is, and the combinators that make one of several.
+
+A bijector is a Flax module with two pure methods:
+
+    y, logdet = b.forward(x, cond)   # data -> latent
+    x, logdet = b.inverse(y, cond)   # latent -> data
+
+`logdet` is the log absolute Jacobian determinant of that same direction: [B], in nats, float32
+or wider. An event is an array [B, ...] or a pytree of them; `cond` is what the map is
+conditioned on, [B, ...] or None. Parameters are created by the first `forward`, which is also
+`__call__`, so that data-dependent initialisation sees the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Event = Any
+LogDet = Float[Array, " b"]
+
+COLLECTIONS = ("params", "constants")
+MEMORY = ("store", "remat")
+
+
+class Bijector(nn.Module):
+    """Base class; see the module docstring for the contract."""
+
+    def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """Data to latent."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """Latent to data."""
+        raise NotImplementedError(f"{type(self).__name__} has no inverse")
+
+    def __call__(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """The same as `forward`."""
+        return self.forward(x, cond)
+
+
+def zero_logdet(x: Event) -> LogDet:
+    """The log-determinant of a map that keeps volume: zeros [B]."""
+    leaf = jax.tree.leaves(x)[0]
+    return jnp.zeros(leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def per_channel(v: Float[Array, " c"], ndim: int) -> Float[Array, "..."]:
+    """[C] with as many leading axes of size one as broadcasting to `ndim` axes needs."""
+    return v.reshape((1,) * (ndim - 1) + v.shape)
+
+
+def positions(x: Float[Array, "b *event"]) -> int:
+    """Number of places that share a channel's parameters: H * W of an image, 1 of a vector."""
+    count = 1
+    for size in x.shape[1:-1]:
+        count *= size
+    return count
+
+
+class Chain(Bijector):
+    """`Chain((f, g))` is g(f(x)): bijectors apply in reading order."""
+
+    bijectors: Sequence[Bijector]
+
+    def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """Every bijector's forward, first to last."""
+        logdet = zero_logdet(x)
+        for b in self.bijectors:
+            x, ld = b.forward(x, cond)
+            logdet += ld
+        return x, logdet
+
+    def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """Every bijector's inverse, last to first."""
+        logdet = zero_logdet(y)
+        for b in reversed(self.bijectors):
+            y, ld = b.inverse(y, cond)
+            logdet += ld
+        return y, logdet
+
+
+class Invert(Bijector):
+    """The bijector with its two directions exchanged."""
+
+    bijector: Bijector
+
+    def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """The inverse of the bijector."""
+        return self.bijector.inverse(x, cond)
+
+    def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """The forward of the bijector."""
+        return self.bijector.forward(y, cond)
+
+
+class Repeat(Bijector):
+    """`times` independent copies of one bijector in a row, compiled once.
+
+    Parameters are stacked on a new first axis and the copies run in a scan, so that the time to
+    compile does not grow with depth. Initialisation runs the scan too: each copy sees the data
+    as the copies before it leave them.
+
+    Attributes:
+        bijector: what is repeated; its events keep their shape.
+        times: number of copies.
+        memory: "store" keeps all activations for the backward pass; "remat" keeps one event a
+            copy and computes the rest again.
+    """
+
+    bijector: Bijector
+    times: int
+    memory: str = "store"
+
+    def _scan(self, method: str, x: Event, cond: Any, reverse: bool) -> tuple[Event, LogDet]:
+        if self.memory not in MEMORY:
+            raise ValueError(f"Repeat: memory={self.memory!r}, expected one of {MEMORY}")
+
+        def body(b: Bijector, carry: tuple[Event, LogDet], cond: Any) -> Any:
+            y, ld = getattr(b, method)(carry[0], cond)
+            return (y, carry[1] + ld), None
+
+        if self.memory == "remat":
+            body = nn.remat(body, prevent_cse=False)
+        scan = nn.scan(
+            body,
+            variable_axes=dict.fromkeys(COLLECTIONS, 0),
+            split_rngs={"params": True, "dropout": True},
+            in_axes=nn.broadcast,
+            length=self.times,
+            reverse=reverse,
+        )
+        (y, logdet), _ = scan(self.bijector, (x, zero_logdet(x)), cond)
+        return y, logdet
+
+    def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """The copies' forward, first to last."""
+        return self._scan("forward", x, cond, reverse=False)
+
+    def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
+        """The copies' inverse, last to first."""
+        return self._scan("inverse", y, cond, reverse=True)

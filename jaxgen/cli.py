@@ -1,0 +1,148 @@
+"""The command `jaxgen`: `train`, `sample`, `eval`, `doctor`, `models`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one command; errors of the user's are one line and exit code 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["train"]:
+        from jaxgen.main import cli
+
+        sys.argv = ["jaxgen.main", *argv[1:]]
+        cli()
+        return
+    arguments, knobs = parser().parse_known_args(argv)
+    if knobs and not getattr(arguments, "takes_knobs", False):
+        parser().error(f"unrecognized arguments: {' '.join(knobs)}")
+    from jaxgen.platform import set_defaults
+
+    set_defaults()
+    from jaxgen.config import ConfigError
+    from jaxgen.data.dataset import DataError
+    from jaxgen.train.checkpoint import CheckpointError
+
+    try:
+        arguments.command(arguments, _knobs(knobs))
+    except (ConfigError, DataError, CheckpointError) as error:
+        if os.environ.get("JAXGEN_DEBUG"):
+            raise
+        print(f"jaxgen: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="jaxgen", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("train", help="the same as python -m jaxgen.main (see its --help)")
+
+    sample = commands.add_parser(
+        "sample",
+        help="draw samples from a run",
+        epilog="Further --NAME=VALUE are the method's own knobs, as --temperature=0.7 --label=3.",
+    )
+    sample.set_defaults(command=_sample, takes_knobs=True)
+    _add_run(sample)
+    sample.add_argument("--num", type=int, default=64)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", help=".png of a grid or .npz of arrays; default: in the run")
+
+    evaluate = commands.add_parser("eval", help="evaluate a run on its own data")
+    evaluate.set_defaults(command=_eval)
+    _add_run(evaluate)
+    evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
+    evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
+    evaluate.add_argument("--manual_dir", help="where the data are now")
+
+    doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
+    doctor.set_defaults(command=_doctor)
+    models = commands.add_parser("models", help="what can be named in a config")
+    models.set_defaults(command=_models)
+    return top
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", help="a run directory")
+    command.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+
+
+def _knobs(arguments: list[str]) -> dict[str, Any]:
+    """`--name=value` of the command line to Python values."""
+    from jaxgen.config import ConfigError
+
+    knobs = {}
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        if not argument.startswith("--") or not equals:
+            raise ConfigError(f"expected --NAME=VALUE, got {argument!r}")
+        try:
+            knobs[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            knobs[name] = value
+    return knobs
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    from jaxgen.config import ConfigError
+    from jaxgen.tools.run import Run
+
+    step = arguments.step
+    if step not in (None, "best") and not step.isdigit():
+        raise ConfigError(f"--step={step}, expected a number or best")
+    return Run(arguments.run, step)
+
+
+def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    import numpy as np
+
+    from jaxgen.config import ConfigError
+    from jaxgen.train.pictures import picture, save_png
+
+    run = _load(arguments)
+    default = run.directory.samples / f"sample_seed{arguments.seed}_step{run.step:08}.png"
+    out = pathlib.Path(arguments.out or default)
+    if out.suffix not in (".png", ".npz"):
+        raise ConfigError(f"--out={out}, expected a name that ends in .png or .npz")
+    samples = run.sample(arguments.num, arguments.seed, **knobs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, x=samples)
+    else:
+        save_png(out, picture(samples, run.spec.levels))
+    print(f"{arguments.num} samples of step {run.step}: {out}")
+
+
+def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    run = _load(arguments)
+    options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
+    options["max_examples"] = arguments.max_examples
+    if arguments.manual_dir:
+        options["manual_dir"] = arguments.manual_dir
+    estimates = run.evaluate(**options)
+    rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
+    print(json.dumps({"run": str(run.directory.path), "step": run.step} | rows, indent=1))
+
+
+def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.doctor import report
+
+    print(report())
+
+
+def _models(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.models import report
+
+    print(report())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Configs: argument strings, strict building, names resolved by import.
+
+A config is values only. Each of its sections is consumed by exactly one `build`, so a name that
+nothing reads is an error that says which name was probably meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+SECTIONS = ("model", "method", "data", "optim", "ema", "mesh", "train", "checkpoint", "evaluate")
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run. The message is one line: what, where and what to type."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """An error message for a misspelt name, with the nearest valid one."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {what} {name!r}: {hint}(known: {', '.join(known) or 'none'})"
+
+
+def parse_arg(arg: str | None, **defaults: Any) -> Any:
+    """Values from the part of `--config=file.py:ARG` behind the colon.
+
+    `"cifar10,tiny,levels=3"` sets the first entry of `defaults` to cifar10, the boolean `tiny`
+    to True and `levels` to 3; each value takes the type of its default.
+
+    Returns:
+        An object with one attribute per default.
+
+    Raises:
+        ConfigError: for a name that is not in `defaults` or a value of another type.
+    """
+    import ml_collections
+
+    out = dict(defaults)
+    first = next(iter(defaults))
+    for part in filter(None, (arg or "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            flag = isinstance(defaults.get(key), bool)
+            key, value = (key, "true") if flag else (first, key)
+        if key not in defaults:
+            raise ConfigError(unknown("config argument", key, defaults))
+        kind = type(defaults[key])
+        try:
+            out[key] = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+        except (KeyError, ValueError):
+            raise ConfigError(
+                f"config argument {key}={value!r}: expected {kind.__name__}"
+            ) from None
+    return ml_collections.ConfigDict(out)
+
+
+def preset(name: str, presets: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The preset called `name`.
+
+    Raises:
+        ConfigError: naming the nearest preset.
+    """
+    if name not in presets:
+        raise ConfigError(unknown("preset", name, presets))
+    return presets[name]
+
+
+def build(target: Callable[..., Any], /, where: str = "", **options: Any) -> Any:
+    """`target(**options)`, with one clear line for a misspelt or missing option.
+
+    Args:
+        target: a class or function.
+        where: the config section that the options come from, for the message.
+        **options: its arguments.
+
+    Raises:
+        ConfigError: for an option that `target` does not take, or one that it misses.
+    """
+    where = where or getattr(target, "__name__", str(target))
+    parameters = dict(inspect.signature(target).parameters)
+    if "parent" in parameters:  # a Flax module: these two fields are Flax's own
+        del parameters["parent"], parameters["name"]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in options:
+        if key not in parameters and not takes_any:
+            raise ConfigError(unknown(f"option of config.{where}", key, parameters))
+    missing = [
+        k
+        for k, p in parameters.items()
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and k not in options
+    ]
+    if missing:
+        raise ConfigError(f"config.{where} misses {', '.join(missing)}")
+    try:
+        return target(**options)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config.{where}: {error}") from error
+
+
+def resolve(name: str, package: str) -> Any:
+    """What `name` means below `package`: `"flows.glow.Glow"` in `jaxgen.models`.
+
+    `"my_package.my_module:Class"` reaches code outside jaxgen.
+
+    Raises:
+        ConfigError: naming the nearest module or class.
+    """
+    if ":" in name:
+        module_name, attribute = name.split(":", 1)
+    else:
+        module_name, _, attribute = f"{package}.{name}".rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not module_name.startswith(error.name or "\0"):
+            raise  # the module exists and misses something of its own
+        raise ConfigError(unknown("module", name.rpartition(".")[0], modules(package))) from None
+    if not hasattr(module, attribute):
+        own = [k for k, v in vars(module).items() if getattr(v, "__module__", "") == module_name]
+        raise ConfigError(unknown(f"name in {module_name}", attribute, own))
+    return getattr(module, attribute)
+
+
+def modules(package: str) -> list[str]:
+    """Dotted names of all modules below `package`."""
+    root = importlib.import_module(package)
+    found = pkgutil.walk_packages(root.__path__, package + ".")
+    return [m.name.removeprefix(package + ".") for m in found if not m.ispkg]
+
+
+def build_method(config: Mapping[str, Any], spec: Any) -> Any:
+    """Joins the networks of `config.model` with the objective of `config.method`.
+
+    A model section with a `name` is one network and is passed as `model=`; else each of its
+    entries is a network passed under its own name (`generator=`, `discriminator=`).
+
+    Args:
+        config: with the sections `model` and `method`.
+        spec: the DataSpec of the data.
+    """
+    section = dict(config["model"])
+    sections = {"model": section} if "name" in section else section
+    networks = {k: build_named(v, "jaxgen.models", f"model.{k}") for k, v in sections.items()}
+    options = dict(config["method"])
+    target = resolve(options.pop("name"), "jaxgen.methods")
+    return build(target, "method", spec=spec, **networks, **options)
+
+
+def build_named(section: Mapping[str, Any], package: str, where: str) -> Any:
+    """Builds a section whose `name` says what it is."""
+    options = dict(section)
+    if "name" not in options:
+        raise ConfigError(f"config.{where} misses name, the dotted name of a class in {package}")
+    return build(resolve(options.pop("name"), package), where, **options)
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """Refuses a config with an unknown or a missing section."""
+    for key in config:
+        if key not in (*SECTIONS, "seed"):
+            raise ConfigError(unknown("section", key, (*SECTIONS, "seed")))
+    missing = [k for k in (*SECTIONS, "seed") if k not in config]
+    if missing:
+        raise ConfigError(f"config misses the sections {', '.join(missing)}")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`; empty sections vanish."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            out |= flatten(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return out

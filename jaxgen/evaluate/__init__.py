@@ -1,0 +1,1 @@
+"""Measuring: metrics over splits of the data."""

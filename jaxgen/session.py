@@ -1,0 +1,258 @@
+"""One run from config to summary: joins data, method, trainer and run directory."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from jaxgen import __version__
+from jaxgen.config import ConfigError, build
+from jaxgen.data import load
+from jaxgen.data.dataset import Dataset
+from jaxgen.data.loader import train_batches
+from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
+from jaxgen.rundir import RunDir, claim, read_json, write_json
+from jaxgen.tools.doctor import idle_accelerator
+from jaxgen.train.assemble import assemble
+from jaxgen.train.checkpoint import Checkpoints, state_digest
+from jaxgen.train.log import Compiling, say, silent
+from jaxgen.train.loop import Options, Parts, train
+from jaxgen.train.observe import Observer
+from jaxgen.train.program import Program, build_program, peak_bytes
+from jaxgen.train.sharding import make_mesh
+from jaxgen.train.stop import StopSignal
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any]:
+    """Trains a config to the end in its run directory, resuming what is there.
+
+    Args:
+        config: resolved.
+        path: of the run directory.
+        command: that started this, for the manifest.
+
+    Returns:
+        The summary, as in `summary.json`; on processes other than the first too.
+    """
+    main = jax.process_index() == 0
+    speak = say if main else silent
+    speak(describe_devices())
+    if (warning := idle_accelerator()) is not None:
+        speak(warning)
+    run = claim(path, config)
+    stop = StopSignal()
+    dataset = build(load, "data", **config["data"])
+    speak(dataset.report())
+    data = dataset.fingerprint()
+    program, options = prepare(config, dataset)
+    for player, count in program.parameter_counts().items():
+        speak(f"{player}: {count:,} parameters")
+    if main:
+        record(run, config, dataset, data, command)
+    observer = build(_observer(program, dataset), "evaluate", **config["evaluate"])
+    checkpoints = build(_checkpoints(run, speak), "checkpoint", **config["checkpoint"])
+    parts = Parts(
+        run=run,
+        seed=config["seed"],
+        program=program,
+        options=options,
+        dataset=dataset,
+        observer=observer,
+        checkpoints=checkpoints,
+        stop=stop,
+        say=speak,
+        main=main,
+    )
+    try:
+        state, estimates = train(parts)
+    finally:
+        checkpoints.close()
+    summary = summarise(config, int(state.step), estimates, data, observer)
+    summary["state_digest"] = state_digest(state)
+    if main:
+        write_json(run.summary, summary)
+    speak(f"finished: {run.path}")
+    return summary
+
+
+def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Options]:
+    """The traced program of a config."""
+    options = build(Options, "train", **config["train"])
+    mesh = build(make_mesh, "mesh", **config["mesh"])
+    method, optimizers, emas = assemble(config, dataset.spec)
+    processes = jax.process_count()
+    if options.batch_size % mesh.size:
+        raise ConfigError(
+            f"config.train.batch_size={options.batch_size} is not a multiple of the "
+            f"{mesh.size} devices"
+        )
+    most = max(turn.times for turn in method.turns)
+    batches = train_batches(
+        dataset.splits["train"],
+        options.batch_size * most,
+        seed=config["seed"],
+        process_index=jax.process_index(),
+        process_count=processes,
+        threads=0,
+    )
+    batch = next(batches)[1]
+    batches.close()
+    try:
+        program = build_program(
+            method,
+            optimizers,
+            emas,
+            mesh,
+            batch,
+            seed=config["seed"],
+            accum=options.accum,
+            room=options.steps_per_dispatch,
+        )
+    except ValueError as error:  # a model that does not fit the data, raised while tracing
+        raise ConfigError(str(error)) from error
+    return program, options
+
+
+def _observer(program: Program, dataset: Dataset) -> Any:
+    def evaluate(**options: Any) -> Observer:
+        return Observer(program.method, program.mesh, program.target, dataset, **options)
+
+    return evaluate
+
+
+def _checkpoints(run: RunDir, speak: Any) -> Any:
+    def checkpoint(*, keep_last: int = 2, keep_best: bool = True) -> Checkpoints:
+        return Checkpoints(run.checkpoints, keep_last=keep_last, keep_best=keep_best, say=speak)
+
+    return checkpoint
+
+
+def dry_run(config: Mapping[str, Any], path: str) -> None:
+    """Prints what a config would do: config, data, parameters, memory, steps. Writes nothing."""
+    say(json.dumps(config, indent=1))
+    say(describe_devices())
+    dataset = build(load, "data", **config["data"])
+    say(dataset.report())
+    program, options = prepare(config, dataset)
+    counts = program.parameter_counts()
+    for player, count in counts.items():
+        say(f"{player}: {count:,} parameters")
+    with Compiling("the train step"):
+        compiled = program.compile()
+    memory = peak_bytes(compiled)
+    if memory is not None:
+        say(f"memory of a step: {memory / 2**20:,.1f} MiB on each device (estimate of XLA)")
+    examples = len(dataset.splits["train"])
+    epochs = options.steps * options.batch_size / examples
+    say(
+        f"{options.steps:,} steps of {options.batch_size} examples, {epochs:,.1f} epochs; "
+        f"would write to {path}"
+    )
+
+
+def describe_devices() -> str:
+    """The first line: what this runs on."""
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    return (
+        f"jaxgen {__version__} on {len(devices)} x {devices[0].platform} ({kind}), "
+        f"jax {jax.__version__}, python {platform.python_version()}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python, jaxgen and what a number may depend on."""
+    found = {p: metadata.version(p) for p in PACKAGES}
+    return {"python": platform.python_version(), "jaxgen": __version__} | found
+
+
+def record(
+    run: RunDir, config: Mapping[str, Any], dataset: Dataset, data: dict[str, Any], command: str
+) -> None:
+    """Writes config and manifest; a resumption is added to the manifest.
+
+    Raises:
+        ConfigError: when the data are not those that the run began with.
+    """
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    spec = dataset.spec
+    event = {
+        "time": now,
+        "command": command,
+        "argv": sys.argv,
+        "versions": versions(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processes": jax.process_count(),
+        "git_commit": _git_commit(),
+    }
+    if run.manifest.exists():
+        manifest = read_json(run.manifest)
+        if manifest["data"]["fingerprint"] != data:
+            raise ConfigError(
+                f"{run.path} was trained on other data: {manifest['data']['fingerprint']} then, "
+                f"{data} now; give another --workdir"
+            )
+        manifest["resumed"] = [*manifest.get("resumed", []), event]
+    else:
+        described = {
+            "name": spec.name,
+            "shape": list(spec.shape),
+            "levels": spec.levels,
+            "num_classes": spec.num_classes,
+            "entropy": spec.entropy,
+        }
+        where = {"spec": described, "fingerprint": data}
+        manifest = event | {"seed": config["seed"], "data": where}
+    write_json(run.config, config)
+    write_json(run.manifest, manifest)
+
+
+def _git_commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def summarise(
+    config: Mapping[str, Any],
+    step: int,
+    estimates: Mapping[str, Estimate],
+    data: dict[str, Any],
+    observer: Observer,
+) -> dict[str, Any]:
+    """`split/metric` -> value, and under "fingerprints" what each value depends on."""
+    values, prints = {}, {}
+    for key, estimate in estimates.items():
+        split = key.partition("/")[0]
+        finite = math.isfinite(estimate.mean)
+        values[key] = estimate.mean if finite else str(estimate.mean)
+        prints[key] = {
+            "stderr": estimate.stderr if math.isfinite(estimate.stderr) else None,
+            "count": estimate.count,
+            "split": split,
+            "data": data["name"],
+            "data_sha256": data["splits"][split]["sha256"],
+            "levels": data["levels"],
+            "method": dict(config["method"]),
+            "averaged_params": sorted(config["ema"]),
+            "noise_seed": EVALUATION_SEED,
+            "batch_size": observer.batch_size,
+            "step": step,
+            "seed": config["seed"],
+            "versions": versions(),
+            "device": jax.devices()[0].device_kind,
+        }
+    return {"step": step, **values, "fingerprints": prints}

@@ -1,0 +1,60 @@
+"""`jaxgen doctor`: what is installed, what JAX sees, and what to install when it sees too little."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import shutil
+from importlib import metadata
+
+import jax
+
+from jaxgen import __version__
+
+PACKAGES = (
+    "jax jaxlib flax optax orbax-checkpoint grain array-record tensorflow-datasets "
+    "ml-collections numpy pillow tensorboardX"
+).split()
+
+
+def idle_accelerator() -> str | None:
+    """A warning with the install line, when the machine has an accelerator that JAX does not use."""
+    if jax.default_backend() != "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
+        return None
+    extra = _present()
+    if extra is None:
+        return None
+    kind = "TPU" if extra == "tpu" else "NVIDIA GPU"
+    return (
+        f"WARNING: this machine has a {kind}, but JAX runs on the CPU; install:\n"
+        f'  pip install -U "jax[{extra}]"'
+    )
+
+
+def _present() -> str | None:
+    """The extra of JAX for the accelerator that the operating system shows, None without one."""
+    if pathlib.Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi"):
+        return "cuda12"
+    if pathlib.Path("/dev/accel0").exists() or "TPU_NAME" in os.environ:
+        return "tpu"
+    return None
+
+
+def report() -> str:
+    """Versions, devices, directories, and the advice of `idle_accelerator`."""
+    lines = [f"python {platform.python_version()} on {platform.platform()}"]
+    lines.append(f"jaxgen {__version__}")
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name} is missing: pip install {name}")
+    devices = jax.devices()
+    lines.append(f"devices: {len(devices)} x {devices[0].platform} ({devices[0].device_kind})")
+    stats = devices[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        lines.append(f"memory of a device: {stats['bytes_limit'] / 2**30:.1f} GiB")
+    lines.append(f"free disk here: {shutil.disk_usage('.').free / 2**30:.1f} GiB")
+    lines.append(idle_accelerator() or "every accelerator that was found is used")
+    return "\n".join(lines)

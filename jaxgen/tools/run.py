@@ -1,0 +1,134 @@
+"""A trained run in Python: `run = jaxgen.load("runs/glow-digits"); run.sample(64, seed=0)`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.config import ConfigError, build
+from jaxgen.rundir import open_existing, read_json
+from jaxgen.train.assemble import state_target
+from jaxgen.train.checkpoint import CheckpointError, Checkpoints
+from jaxgen.train.log import say
+from jaxgen.train.sharding import make_mesh
+from jaxgen.types import DataSpec, Method, State
+
+
+class Run:
+    """A run directory with its newest good checkpoint, averaged params where there are any.
+
+    Attributes:
+        config: the resolved config.
+        spec: of the data.
+        method: the modules and their objective.
+        step: train steps done.
+        state: restored and verified.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], step: int | str | None = None):
+        """Restores.
+
+        Args:
+            path: of the run directory.
+            step: of the checkpoint; "best" takes the one with the best score, None the newest.
+
+        Raises:
+            ConfigError: when `path` is not a run directory.
+            CheckpointError: when there is no good checkpoint.
+        """
+        self.directory = open_existing(path)
+        self.config: dict[str, Any] = read_json(self.directory.config)
+        self.spec: DataSpec = self.directory.spec()
+        self.mesh = make_mesh()
+        self.method: Method
+        self.method, self.target = state_target(self.config, self.spec, self.mesh)
+        if not self.directory.checkpoints.exists():
+            raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
+        checkpoints = Checkpoints(self.directory.checkpoints, read_only=True, say=say)
+        try:
+            self.step, self.state = self._restore(checkpoints, step)
+        finally:
+            checkpoints.close()
+
+    def _restore(self, checkpoints: Checkpoints, step: int | str | None) -> tuple[int, State]:
+        if step == "best":
+            step = checkpoints.best_step()
+        if step is not None:
+            return int(step), checkpoints.restore_step(int(step), self.target)[0]
+        found = checkpoints.restore(self.target)
+        if found is None:
+            raise CheckpointError(f"{self.directory.path} has no whole checkpoint")
+        return found[0], found[1]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory.path)!r}, step={self.step})"
+
+    def sample(self, num: int, seed: int = 0, **knobs: Any) -> np.ndarray:
+        """Samples in the units of the data, [num, H, W, C] or [num, D].
+
+        Args:
+            num: how many.
+            seed: of the latents.
+            **knobs: of the method, as `temperature=0.7`.
+
+        Raises:
+            ConfigError: for a knob that the method does not have.
+        """
+        known = [k for k in inspect.signature(self.method.sample).parameters][3:]
+        for knob in knobs:
+            if knob not in known:
+                near = difflib.get_close_matches(knob, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ConfigError(f"no such knob {knob!r}{hint} (known: {', '.join(known)})")
+        sample = functools.partial(self.method.sample, num=num)
+        draw = jax.jit(lambda state, rng: sample(state, rng, **knobs))
+        return np.asarray(draw(self.state.averaged(), jax.random.key(seed)))
+
+    def encode(self, x: Any, seed: int = 0, **options: Any) -> Any:
+        """Latents of data [B, ...], as a pytree; `seed` is that of the noise, if any is added."""
+        return self._call("encode", np.asarray(x), jax.random.key(seed), **options)
+
+    def decode(self, z: Any, **options: Any) -> np.ndarray:
+        """Data of latents."""
+        return self._call("decode", z, **options)
+
+    def log_prob(self, x: Any, seed: int = 0, **options: Any) -> np.ndarray:
+        """[B], in nats."""
+        return self._call("log_prob", np.asarray(x), jax.random.key(seed), **options)
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        function = getattr(self.method, name, None)
+        if function is None:
+            raise ConfigError(f"{type(self.method).__name__} has no {name}")
+        out = jax.jit(functools.partial(function, **options))(self.state.averaged(), *args)
+        return jax.tree.map(np.asarray, out)
+
+    def evaluate(self, **options: Any) -> dict[str, Any]:
+        """`split/metric` -> Estimate, on the run's own data.
+
+        Args:
+            **options: `manual_dir`, `data_dir` where the data have moved; the rest replaces
+                fields of the run's config section `evaluate`.
+
+        Raises:
+            ConfigError: when the data are not those of the run.
+        """
+        from jaxgen.data import load
+        from jaxgen.train.observe import Observer
+
+        places = {k: options.pop(k) for k in ("manual_dir", "data_dir") if k in options}
+        dataset = build(load, "data", **self.config["data"] | places)
+        known = read_json(self.directory.manifest)["data"]["fingerprint"]
+        if dataset.fingerprint() != known:
+            raise ConfigError(
+                f"the data are not those of the run: {dataset.fingerprint()}, expected {known}"
+            )
+        section = self.config["evaluate"] | options
+        observer = Observer(self.method, self.mesh, self.target, dataset, **section)
+        return observer.evaluate(self.state)

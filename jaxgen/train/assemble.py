@@ -1,0 +1,52 @@
+"""From a config and the data's spec to the parts of the train step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxgen.config import build_method
+from jaxgen.train import sharding
+from jaxgen.train.optim import build_averages, build_optimizers
+from jaxgen.train.step import Averages, Optimizers, init_state
+from jaxgen.types import DataSpec, Method, State
+
+
+def assemble(
+    config: Mapping[str, Any], spec: DataSpec
+) -> tuple[Method, Optimizers, Averages]:
+    """The method with its networks, its optimisers and averages.
+
+    Args:
+        config: resolved, with all sections.
+        spec: of the data.
+    """
+    method = build_method(config, spec)
+    optimizers = build_optimizers(config["optim"], method)
+    return method, optimizers, build_averages(config["ema"], method)
+
+
+def state_target(config: Mapping[str, Any], spec: DataSpec, mesh: Mesh) -> tuple[Method, State]:
+    """The method, and shapes, types and shardings of its state, without data or training."""
+    method, optimizers, emas = assemble(config, spec)
+    init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
+    shapes = jax.eval_shape(
+        init, jax.random.key(0), batch_shapes(spec, config["train"]["batch_size"])
+    )
+    return method, sharding.abstract(shapes, sharding.state_sharding(shapes, mesh))
+
+
+def batch_shapes(spec: DataSpec, size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """What a batch of `size` examples looks like."""
+    dtype = jnp.float32
+    if spec.levels is not None:
+        dtype = jnp.uint8 if spec.levels <= 256 else jnp.uint16
+    batch = {"x": jax.ShapeDtypeStruct((size, *spec.shape), dtype)}
+    if spec.num_classes:
+        batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+    return batch

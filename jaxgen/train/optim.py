@@ -1,0 +1,131 @@
+"""Optimisers, learning-rate schedules and averages from their config sections."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from jaxgen.config import ConfigError, build, unknown
+from jaxgen.train.step import Averages, Optimizer, Optimizers
+from jaxgen.types import Array, Method
+
+NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
+NAMES = (*NAMES, "sgd")
+DECAYS = ("constant", "cosine", "linear")
+
+
+def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
+    """One optimiser for every player of the method's turns.
+
+    Args:
+        section: player -> options of `optimizer`.
+        method: whose players are served.
+
+    Raises:
+        ConfigError: for a player without optimiser, or an optimiser without player.
+    """
+    players = list(dict.fromkeys(turn.player for turn in method.turns))
+    _check_players("optim", section, players)
+    missing = [p for p in players if p not in section]
+    if missing:
+        raise ConfigError(f"config.optim misses the players {', '.join(missing)}")
+    return {p: optimizer(where=f"optim.{p}", **section[p]) for p in players}
+
+
+def build_averages(section: Mapping[str, Any], method: Method) -> Averages:
+    """player -> decay as a function of the step, for the players that `section` names."""
+    players = {turn.player for turn in method.turns}
+    _check_players("ema", section, players)
+    return {p: build(average, f"ema.{p}", **options) for p, options in section.items()}
+
+
+def _check_players(where: str, section: Mapping[str, Any], players: Any) -> None:
+    for player in section:
+        if player not in players:
+            raise ConfigError(unknown(f"player in config.{where}", player, players))
+
+
+def optimizer(
+    name: str,
+    learning_rate: float,
+    warmup_steps: int = 0,
+    decay: str = "constant",
+    decay_steps: int = 0,
+    clip_norm: float = 0.0,
+    where: str = "optim",
+    **options: Any,
+) -> Optimizer:
+    """An optimiser of optax with a schedule and clipping.
+
+    Args:
+        name: of the function in optax.
+        learning_rate: after the warm-up.
+        warmup_steps: train steps over which the rate rises linearly from 0.
+        decay: "constant", or "cosine" or "linear" to 0 at `decay_steps`.
+        decay_steps: train step at which the rate reaches 0.
+        clip_norm: bound of the gradient's global norm; 0 does not clip.
+        where: the config section, for messages.
+        **options: of the optax function.
+
+    Raises:
+        ConfigError: for an unknown name or option.
+    """
+    if name not in NAMES:
+        raise ConfigError(unknown(f"config.{where}.name", name, NAMES))
+    if decay not in DECAYS:
+        raise ConfigError(unknown(f"config.{where}.decay", decay, DECAYS))
+    if decay != "constant" and decay_steps <= warmup_steps:
+        raise ConfigError(
+            f"config.{where}: decay={decay!r} needs decay_steps above warmup_steps="
+            f"{warmup_steps}, got {decay_steps}"
+        )
+    make = getattr(optax, name)
+    own = [k for k in inspect.signature(optimizer).parameters if k not in ("where", "options")]
+    theirs = inspect.signature(make).parameters
+    for key in options:
+        if key not in theirs:
+            raise ConfigError(unknown(f"option of config.{where}", key, [*own, *theirs]))
+    # every optax optimiser scales by the rate last, so unit rate and scaling outside are equal
+    transform = make(learning_rate=1.0, **options)
+    if clip_norm:
+        transform = optax.chain(optax.clip_by_global_norm(clip_norm), transform)
+    schedule = functools.partial(
+        _rate, peak=learning_rate, warmup=warmup_steps, decay=decay, end=decay_steps
+    )
+    return Optimizer(transform, schedule)
+
+
+def _rate(step: Array, *, peak: float, warmup: int, decay: str, end: int) -> Array:
+    step = step.astype(jnp.float32)
+    rate = peak * jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(peak)
+    if decay == "constant":
+        return rate
+    left = jnp.clip((end - step) / (end - warmup), 0.0, 1.0)
+    return rate * (left if decay == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left))
+
+
+def average(half_life_steps: float, ramp_up: float = 0.0) -> Callable[[Array], Array]:
+    """Decay of an exponential moving average with the given half-life.
+
+    Args:
+        half_life_steps: train steps after which a parameter's weight has halved.
+        ramp_up: bounds the half-life by this fraction of the steps done, so that early
+            averages forget the initialisation; 0 does not bound it.
+
+    Source: Karras et al. 2022 (EDM), official code, `training_loop.py`, for the ramp-up.
+    """
+    if half_life_steps <= 0:
+        raise ConfigError(f"half_life_steps={half_life_steps}, expected a positive number")
+
+    def decay(step: Array) -> Array:
+        half_life = jnp.float32(half_life_steps)
+        if ramp_up:
+            half_life = jnp.minimum(half_life, (step.astype(jnp.float32) + 1) * ramp_up)
+        return jnp.exp2(-1.0 / half_life)
+
+    return decay

@@ -1,0 +1,76 @@
+"""Pictures of samples: grids of images, scatter plots of points."""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+
+import numpy as np
+
+GAP = 2  # pixels between the images of a grid
+SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
+
+
+def picture(samples: np.ndarray, levels: int | None) -> np.ndarray:
+    """Samples as one picture [H, W, 3] uint8.
+
+    Args:
+        samples: [N, H, W, C] images in the units of the data, or [N, D] points, of which the
+            first two coordinates are drawn.
+        levels: number of grey levels of images; None takes continuous images in [0, 1].
+    """
+    if samples.ndim == 2:
+        return _scatter(samples)
+    return grid(to_uint8(samples, levels))
+
+
+def to_uint8(images: np.ndarray, levels: int | None) -> np.ndarray:
+    """Images in the units of the data to [0, 255]."""
+    scale = 255.0 / (levels - 1) if levels else 255.0
+    return np.clip(np.rint(images * np.float64(scale)), 0, 255).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """[N, H, W, C] uint8 to one picture, row by row.
+
+    One channel is drawn grey; of two channels the first, of more the first three.
+    """
+    n, h, w, c = images.shape
+    rgb = np.repeat(images[..., :1], 3, -1) if c < 3 else images[..., :3]
+    zoom = max(1, math.ceil(SMALLEST / max(h, w)))
+    rgb = rgb.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    h, w = h * zoom, w * zoom
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    out = np.full((rows * (h + GAP) + GAP, columns * (w + GAP) + GAP, 3), 255, np.uint8)
+    for i, image in enumerate(rgb):
+        top, left = GAP + (i // columns) * (h + GAP), GAP + (i % columns) * (w + GAP)
+        out[top : top + h, left : left + w] = image
+    return out
+
+
+def _scatter(points: np.ndarray) -> np.ndarray:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
+    axes.scatter(points[:, 0], second, s=4, linewidths=0, alpha=0.6)
+    axes.set_aspect("equal", adjustable="datalim")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def save_png(path: pathlib.Path, image: np.ndarray) -> None:
+    """Writes [H, W, 3] uint8 atomically."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    Image.fromarray(image).save(temporary, format="png")
+    temporary.replace(path)

@@ -1,0 +1,208 @@
+"""The compiled functions of one run: initialise, step, evaluate, sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxgen.config import ConfigError
+from jaxgen.train import sharding
+from jaxgen.train.step import (
+    NONFINITE,
+    Averages,
+    Optimizers,
+    init_state,
+    many_steps,
+    train_step,
+    watched,
+)
+from jaxgen.types import Array, Method, PyTree, State
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Metrics of one dispatch, on the device until somebody reads them.
+
+    Attributes:
+        values: [N, M, 2] sums and weights.
+        bad: [N, T] codes of non-finite tensors, one per turn.
+    """
+
+    values: Array
+    bad: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """What the loop calls. Everything is compiled once; the state is donated to each step.
+
+    Attributes:
+        method: what is trained.
+        mesh: where.
+        target: shapes, types and shardings of the state.
+        names: of the metrics, in the order of `Record.values`.
+        watched: turn -> names of the tensors that the codes in `Record.bad` count.
+        rng: the run's key.
+        room: steps that one dispatch may take.
+    """
+
+    method: Method
+    mesh: Mesh
+    target: State
+    names: tuple[str, ...]
+    watched: Mapping[str, list[str]]
+    rng: Array
+    room: int
+    _init: Any
+    _lowered: Any
+
+    def init(self, batch: Mapping[str, np.ndarray]) -> State:
+        """The state before the first step, from this process's rows of the first batch."""
+        return self._init(self.rng, sharding.put(batch, sharding.batch_sharding(self.mesh)))
+
+    def compile(self) -> Any:
+        """The train step, ahead of time."""
+        return self._lowered.compile()
+
+    def put(self, batches: list[Mapping[str, np.ndarray]]) -> Any:
+        """Local rows of up to `room` batches, as the compiled step takes them."""
+        if self.room == 1:
+            return sharding.put(batches[0], sharding.batch_sharding(self.mesh))
+        filled = batches + [batches[0]] * (self.room - len(batches))
+        stacked = {k: np.stack([b[k] for b in filled]) for k in batches[0]}
+        return sharding.put(stacked, sharding.batch_sharding(self.mesh, stacked=True))
+
+    def parameter_counts(self) -> dict[str, int]:
+        """player -> number of parameters."""
+        counted = self.target.params.items()
+        return {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in counted}
+
+    def nonfinite(self, bad: np.ndarray) -> tuple[str, str] | None:
+        """(turn, tensor) of the first non-finite tensor of one step's codes [T], or None."""
+        for turn, code in zip(self.watched, bad, strict=True):
+            if code:
+                return turn, self.watched[turn][int(code) - 1]
+        return None
+
+
+def build_program(
+    method: Method,
+    optimizers: Optimizers,
+    emas: Averages,
+    mesh: Mesh,
+    batch: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    accum: int = 1,
+    room: int = 1,
+    min_size: int = sharding.MIN_SIZE,
+) -> Program:
+    """Traces and lowers everything; compiles nothing yet.
+
+    Args:
+        method: what is trained.
+        optimizers: player -> optimiser.
+        emas: player -> decay.
+        mesh: from `make_mesh`.
+        batch: this process's rows of a batch, for shapes and types.
+        seed: of the run.
+        accum: microbatches per move.
+        room: steps per dispatch.
+        min_size: of a leaf that is split, in elements.
+
+    Raises:
+        ConfigError: for a batch that the devices or microbatches do not divide.
+    """
+    rng = jax.random.key(seed)
+    rows = sharding.batch_sharding(mesh)
+    whole = sharding.replicated(mesh)
+    shapes = _global_shapes(batch, rows)
+    examples = next(iter(shapes.values())).shape[0]
+    parts = mesh.size * accum * max(turn.times for turn in method.turns)
+    if examples % parts:
+        raise ConfigError(
+            f"a batch of {examples} examples cannot be divided over {mesh.size} devices x "
+            f"{accum} microbatches: config.train.batch_size must be a multiple of "
+            f"{mesh.size * accum}"
+        )
+    init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
+    state = jax.eval_shape(init, rng, shapes)
+    where = sharding.state_sharding(state, mesh, min_size)
+    step = functools.partial(
+        train_step,
+        method=method,
+        optimizers=optimizers,
+        emas=emas,
+        accum=accum,
+        gather=lambda params: jax.lax.with_sharding_constraint(params, whole),
+    )
+    metrics = jax.eval_shape(step, state, shapes, rng)[1]
+    names = tuple(sorted(k for k in metrics if not k.endswith(f"/{NONFINITE}")))
+    turns = [turn.label for turn in method.turns]
+
+    def pack(metrics: Mapping[str, Array]) -> tuple[Array, Array]:
+        values = jnp.stack([metrics[k] for k in names], axis=-2)
+        bad = jnp.stack([metrics[f"{t}/{NONFINITE}"] for t in turns], axis=-1)
+        return (values, bad) if room > 1 else (values[None], bad[None])
+
+    def run(state: State, batches: Any, rng: Array, count: Array) -> tuple[State, Any]:
+        if room > 1:
+            state, metrics = many_steps(state, batches, rng, count, step=step)
+        else:
+            state, metrics = step(state, batches, rng)
+        return state, pack(metrics)
+
+    placed = sharding.batch_sharding(mesh, stacked=room > 1)
+    compiled = jax.jit(
+        run,
+        in_shardings=(where, placed, whole, whole),
+        out_shardings=(where, whole),
+        donate_argnums=0,
+    )
+    target = sharding.abstract(state, where)
+    stacked = {
+        k: jax.ShapeDtypeStruct((room, *s.shape) if room > 1 else s.shape, s.dtype)
+        for k, s in shapes.items()
+    }
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    return Program(
+        method=method,
+        mesh=mesh,
+        target=target,
+        names=names,
+        watched={t.label: watched(target.params[t.player]) for t in method.turns},
+        rng=rng,
+        room=room,
+        _init=jax.jit(init, in_shardings=(whole, rows), out_shardings=where),
+        _lowered=compiled.lower(target, stacked, rng, count),
+    )
+
+
+def _global_shapes(batch: Mapping[str, np.ndarray], rows: Any) -> dict[str, Any]:
+    count = jax.process_count()
+    return {
+        k: jax.ShapeDtypeStruct((v.shape[0] * count, *v.shape[1:]), v.dtype, sharding=rows)
+        for k, v in batch.items()
+    }
+
+
+def peak_bytes(compiled: Any) -> int | None:
+    """XLA's estimate of the step's memory on one device, in bytes; None where it has none."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return None
+    used = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+    return used + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+
+
+def whole_params(state: PyTree, mesh: Mesh) -> PyTree:
+    """The state with its params made whole, for use inside a jitted function."""
+    whole = sharding.replicated(mesh)
+    return state.replace(params=jax.lax.with_sharding_constraint(state.params, whole))

@@ -1,0 +1,70 @@
+"""Metrics on their way from the device: read late, so that no step waits for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+
+import numpy as np
+
+from jaxgen.train.program import Program, Record
+
+LAG = 4  # dispatches that a look at the metrics leaves alone
+MOST = 16  # dispatches in flight; more would hold their batches in memory
+
+
+class NonFinite(RuntimeError):
+    """A loss, parameter or gradient that is not finite."""
+
+    def __init__(self, step: int, batch: int, turn: str, tensor: str):
+        """Args: step that was played, number of its batch, the turn, and the first bad tensor."""
+        super().__init__(f"step {step}, turn {turn!r}: {tensor} is not finite")
+        self.step, self.batch, self.turn, self.tensor = step, batch, turn, tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dispatch:
+    first: int  # train step
+    batches: list[int]
+    record: Record
+
+
+class Window:
+    """Sums and weights of the metrics since the last `take`."""
+
+    def __init__(self, program: Program):
+        """Args: the program whose records come in."""
+        self._program = program
+        self._pending: deque[_Dispatch] = deque()
+        self._sums = np.zeros((len(program.names), 2))
+
+    def add(self, first: int, batches: list[int], record: Record) -> None:
+        """Takes the record of a dispatch that started at step `first` and used `batches`."""
+        self._pending.append(_Dispatch(first, batches, record))
+        if len(self._pending) > MOST:
+            self.drain(MOST // 2)
+
+    def drain(self, leave: int = 0) -> None:
+        """Reads all records but the newest `leave`.
+
+        Raises:
+            NonFinite: for the earliest step with a tensor that is not finite.
+        """
+        while len(self._pending) > leave:
+            dispatch = self._pending.popleft()
+            count = len(dispatch.batches)
+            bad = np.asarray(dispatch.record.bad)[:count]
+            for i in np.flatnonzero(bad.any(axis=1)):
+                turn, tensor = self._program.nonfinite(bad[i])
+                raise NonFinite(dispatch.first + int(i), dispatch.batches[i], turn, tensor)
+            self._sums += np.asarray(dispatch.record.values, np.float64)[:count].sum(axis=0)
+
+    def take(self) -> dict[str, float]:
+        """Means since the last call, of what has been read; skipped turns weigh nothing."""
+        means = {
+            name: total / weight
+            for name, (total, weight) in zip(self._program.names, self._sums, strict=True)
+            if weight
+        }
+        self._sums[:] = 0
+        return means

@@ -1,0 +1,263 @@
+"""Every bijector against mathematics: the float64 Jacobian, its own inverse, its two log-dets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxgen.bijectors.affine import ActNorm, Affine, ConditionalAffine, InvertibleConv
+from jaxgen.bijectors.base import Chain, Invert, Repeat
+from jaxgen.bijectors.coupling import AdditiveCoupling, AffineCoupling
+from jaxgen.bijectors.image import Multiscale, Squeeze
+from jaxgen.bijectors.preprocess import Logit
+from jaxgen.models.flows.glow import CouplingNet, Glow
+
+KEY = jax.random.key(0)
+
+
+class Dense(nn.Module):
+    """A conditioner for vectors and images that uses `cond`."""
+
+    @nn.compact
+    def __call__(self, x, cond, features):
+        h = jnp.tanh(nn.Dense(8)(x))
+        if cond is not None:
+            h = h + nn.Dense(8)(cond)
+        return nn.Dense(features)(h)
+
+
+class OfCond(nn.Module):
+    """Mean and log-scale of what is given, as a conditional prior has."""
+
+    @nn.compact
+    def __call__(self, x, cond, features):
+        return nn.Dense(features)(jnp.tanh(cond))
+
+
+def step(lu=False):
+    return Chain((ActNorm(), InvertibleConv(lu), AffineCoupling(CouplingNet(8))))
+
+
+# name -> (bijector, event shape, shape of cond or None)
+CASES = {
+    "affine": (Affine(-0.5, 3.0), (5,), None),
+    "actnorm image": (ActNorm(), (2, 2, 4), None),
+    "actnorm vector": (ActNorm(), (5,), None),
+    "conv": (InvertibleConv(), (2, 3, 4), None),
+    "conv lu": (InvertibleConv(lu=True), (2, 3, 4), None),
+    "linear vector": (InvertibleConv(lu=True), (6,), None),
+    "additive": (AdditiveCoupling(Dense()), (5,), None),
+    "affine coupling": (AffineCoupling(Dense()), (5,), None),
+    "affine coupling cond": (AffineCoupling(Dense()), (5,), (3,)),
+    "glow coupling": (AffineCoupling(CouplingNet(8)), (4, 4, 4), None),
+    "glow coupling no edge": (AdditiveCoupling(CouplingNet(8, edge=False)), (4, 4, 4), None),
+    "conditional affine": (ConditionalAffine(OfCond()), (4,), (3,)),
+    "squeeze": (Squeeze(), (4, 6, 2), None),
+    "logit": (Logit(0.05), (6,), None),
+    "chain": (Chain((ActNorm(), InvertibleConv())), (2, 2, 4), None),
+    "empty chain": (Chain(()), (3,), None),
+    "invert": (Invert(Squeeze()), (2, 2, 8), None),
+    "repeat": (Repeat(step(), 3), (2, 2, 4), None),
+    "repeat lu remat": (Repeat(step(lu=True), 3, "remat"), (2, 2, 4), None),
+    "multiscale": (
+        Multiscale(
+            levels=[Chain((Squeeze(), ActNorm())), Chain((Squeeze(), ActNorm()))],
+            priors=[ConditionalAffine(OfCond()), ActNorm()],
+        ),
+        (4, 4, 2),
+        None,
+    ),
+    "glow": (Glow(levels=2, depth=2, width=8), (8, 8, 1), None),
+    "glow additive lu": (
+        Glow(levels=1, depth=2, width=8, coupling="additive", lu=True, edge=False),
+        (4, 4, 3),
+        None,
+    ),
+    "glow class": (Glow(levels=2, depth=1, width=8), (4, 4, 3), (5,)),
+}
+
+
+def scramble(variables, scale=0.03):
+    """Every parameter away from its initialisation, where a zero would hide a mistake."""
+    leaves, tree = jax.tree.flatten(variables["params"])
+    keys = jax.random.split(jax.random.key(1), max(len(leaves), 1))
+    moved = [p + scale * jax.random.normal(k, p.shape, p.dtype) for p, k in zip(leaves, keys)]
+    return {**variables, "params": tree.unflatten(moved)}
+
+
+def build(name, batch=3):
+    bijector, shape, cond_shape = CASES[name]
+    x = jax.random.uniform(KEY, (batch, *shape)) * 0.9 + 0.05
+    cond = None if cond_shape is None else jax.random.normal(KEY, (batch, *cond_shape))
+    variables = jax.jit(bijector.init)(KEY, x, cond)
+    return bijector, scramble({"params": {}, **variables}), x, cond
+
+
+def flat(tree):
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logdet_is_that_of_the_jacobian(name):
+    with jax.enable_x64(True):
+        bijector, variables, x, cond = build(name)
+
+        @jax.jit
+        def both(x, cond):
+            def one(x1, c1):
+                return flat(bijector.apply(variables, x1[None], c1 if c1 is None else c1[None])[0])
+
+            y, logdet = bijector.apply(variables, x, cond)
+            axes = (0, None if cond is None else 0)
+            return y, logdet, jax.vmap(jax.jacrev(one), axes)(x, cond)
+
+        _, logdet, jacobian = both(x, cond)
+        jacobian = jacobian.reshape(len(x), x[0].size, x[0].size)
+        expected = np.linalg.slogdet(np.asarray(jacobian))[1]
+        assert logdet.shape == (len(x),) and logdet.dtype == jnp.float64
+        np.testing.assert_allclose(logdet, expected, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_inverse(name):
+    with jax.enable_x64(True):
+        bijector, variables, x, cond = build(name)
+        y, forward = jax.jit(bijector.apply)(variables, x, cond)
+        back, inverse = jax.jit(bijector.apply, static_argnames="method")(
+            variables, y, cond, method="inverse"
+        )
+        np.testing.assert_allclose(back, x, atol=1e-10, rtol=0)
+        np.testing.assert_allclose(forward + inverse, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32(name):
+    """Float32 in gives float32 out, and an inverse to single precision."""
+    bijector, variables, x, cond = build(name)
+    y, logdet = jax.jit(bijector.apply)(variables, x, cond)
+    back, _ = jax.jit(bijector.apply, static_argnames="method")(
+        variables, y, cond, method="inverse"
+    )
+    assert logdet.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(y)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(back, x, atol=5e-5)
+
+
+def test_repeat_is_a_chain_of_independent_copies():
+    x = jax.random.normal(KEY, (4, 2, 2, 4))
+    repeat = Repeat(step(), 3)
+    variables = scramble(jax.jit(repeat.init)(KEY, x))
+    y, logdet = jax.jit(repeat.apply)(variables, x)
+    one, total = step(), 0.0
+    for i in range(3):
+        copy = jax.tree.map(lambda p, i=i: p[i], variables["params"]["bijector"])
+        x, ld = jax.jit(one.apply)({"params": copy}, x)
+        total += ld
+    np.testing.assert_allclose(y, x, atol=1e-5)
+    np.testing.assert_allclose(logdet, total, atol=1e-5)
+
+
+def test_repeat_copies_start_different_and_see_normalised_data():
+    x = 3 + 2 * jax.random.normal(KEY, (64, 2, 2, 4))
+    variables = jax.jit(Repeat(step(), 4).init)(KEY, x)
+    params = variables["params"]["bijector"]
+    norm, mix = params["bijectors_0"], params["bijectors_1"]
+    assert norm["bias"].shape == (4, 4)
+    # the first copy sees mean 3 and deviation 2, the later ones nearly normalised data
+    np.testing.assert_allclose(norm["bias"][0], -3, atol=0.5)
+    np.testing.assert_allclose(norm["log_scale"][0] * 3, -np.log(2), atol=0.2)
+    assert np.abs(norm["log_scale"][1:] * 3).max() < 0.5
+    assert np.abs(mix["weight"][0] - mix["weight"][1]).max() > 0.1
+
+
+def test_remat_and_store_have_equal_gradients():
+    x = jax.random.normal(KEY, (4, 2, 2, 4))
+    variables = scramble(jax.jit(Repeat(step(), 3).init)(KEY, x))
+
+    def loss(params, memory):
+        y, logdet = Repeat(step(), 3, memory).apply({"params": params}, x)
+        return jnp.sum(jnp.square(y)) - jnp.sum(logdet)
+
+    grads = [jax.jit(jax.grad(loss), static_argnums=1)(variables["params"], m) for m in
+             ("store", "remat")]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), *grads)
+
+
+def test_unknown_memory_is_refused():
+    with pytest.raises(ValueError, match="memory='disk', expected one of"):
+        Repeat(step(), 2, "disk").init(KEY, jnp.zeros((2, 2, 2, 4)))
+
+
+def test_actnorm_normalises_the_first_batch_and_only_that():
+    x = 5 + 3 * jax.random.normal(KEY, (256, 4, 4, 3))
+    variables = ActNorm().init(KEY, x)
+    y, _ = ActNorm().apply(variables, x)
+    np.testing.assert_allclose(jnp.mean(y, (0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(jnp.std(y, (0, 1, 2)), 1, atol=1e-4)
+    y, _ = ActNorm().apply(variables, x + 100)
+    assert jnp.mean(y) > 10
+
+
+@pytest.mark.parametrize("c", [12, 48, 384])
+def test_plain_convolution_starts_as_a_rotation(c):
+    x = jax.random.normal(KEY, (2, 1, 1, c))
+    conv = InvertibleConv()
+    variables = conv.init(KEY, x)
+    y, logdet = conv.apply(variables, x)
+    back, _ = conv.apply(variables, y, method="inverse")
+    np.testing.assert_allclose(logdet, 0, atol=1e-4)
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_lu_equals_its_rotation_and_keeps_permutation_and_signs_fixed():
+    x = jax.random.normal(KEY, (2, 1, 1, 12))
+    variables = InvertibleConv(lu=True).init(KEY, x)
+    assert set(variables["params"]) == {"lower", "upper", "log_s"}
+    assert set(variables["constants"]) == {"permutation", "sign"}
+    y, logdet = InvertibleConv(lu=True).apply(variables, jnp.eye(12)[:, None, None, :])
+    weight = y[:, 0, 0]
+    np.testing.assert_allclose(weight @ weight.T, np.eye(12), atol=1e-5)
+    np.testing.assert_allclose(logdet, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[0, 2, 8, 10, 1, 3, 9, 11]],
+)
+def test_squeeze_order_is_that_of_the_official_code(order):
+    x = jnp.arange(32.0).reshape(1, 4, 4, 2)
+    y, logdet = Squeeze().forward(x)
+    assert y[0, 0, 0].tolist() == order
+    assert logdet.tolist() == [0]
+
+
+def test_squeeze_refuses_odd_sides():
+    with pytest.raises(ValueError, match="even height and width, got 7x8"):
+        Squeeze().forward(jnp.zeros((1, 7, 8, 1)))
+
+
+def test_coupling_refuses_one_channel():
+    with pytest.raises(ValueError, match="at least 2 channels"):
+        AdditiveCoupling(Dense()).init(KEY, jnp.zeros((2, 4, 4, 1)))
+
+
+def test_coupling_keeps_its_first_half():
+    bijector, variables, x, _ = build("glow coupling")
+    y, _ = bijector.apply(variables, x)
+    np.testing.assert_array_equal(y[..., :2], x[..., :2])
+
+
+def test_zero_initialised_coupling_scales_by_sigmoid_2():
+    x = jax.random.normal(KEY, (2, 4, 4, 4))
+    coupling = AffineCoupling(CouplingNet(8))
+    y, logdet = coupling.apply(coupling.init(KEY, x), x)
+    scale = 1 / (1 + np.exp(-2.0))
+    np.testing.assert_allclose(y[..., 2:], x[..., 2:] * scale, rtol=1e-6)
+    np.testing.assert_allclose(logdet, 32 * np.log(scale), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0])
+def test_logit_is_finite_at_the_ends(x):
+    y, logdet = Logit(0.05).forward(jnp.full((1, 3), x))
+    assert np.isfinite(y).all() and np.isfinite(logdet).all()
