@@ -53,7 +53,9 @@ def parse_arg(arg: str | None, **defaults: Any) -> Any:
             raise ConfigError(unknown("config argument", key, defaults))
         kind = type(defaults[key])
         try:
-            out[key] = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+            out[key] = (
+                {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
+            )
         except (KeyError, ValueError):
             raise ConfigError(
                 f"config argument {key}={value!r}: expected {kind.__name__}"

@@ -33,7 +33,7 @@ flags.DEFINE_enum(
     "distributed",
     "off",
     ["off", "auto", "explicit"],
-    "Several processes: auto detects Slurm, Open MPI and TPU slices; explicit takes the flags below.",
+    "Several processes: auto detects Slurm, Open MPI and TPU; explicit takes the flags below.",
 )
 flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, with explicit.")
 flags.DEFINE_integer("num_processes", None, "Number of processes, with explicit.")

@@ -1,12 +1,12 @@
 """What a run directory holds, and how its small files are written and read.
 
-    config.json      the resolved config
-    manifest.json    command, versions, devices, seed, data, times of start and of each resume
-    metrics.jsonl    one object a line, append-only
-    checkpoints/     state and data position
-    samples/         grids of samples, from the same latents at every step
-    summary.json     final metrics and the state's digest
-    tensorboard/     event files
+config.json      the resolved config
+manifest.json    command, versions, devices, seed, data, times of start and of each resume
+metrics.jsonl    one object a line, append-only
+checkpoints/     state and data position
+samples/         grids of samples, from the same latents at every step
+summary.json     final metrics and the state's digest
+tensorboard/     event files
 """
 
 from __future__ import annotations

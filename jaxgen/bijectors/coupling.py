@@ -13,9 +13,10 @@ from jaxgen.bijectors.base import Bijector, LogDet, zero_logdet
 from jaxgen.ops.densities import sum_event
 
 X = Float[Array, "b *event c"]
+Half = Float[Array, "b *event _"]
 
 
-def _halves(x: X) -> tuple[X, X]:
+def _halves(x: X) -> tuple[Half, Half]:
     if x.shape[-1] < 2:
         raise ValueError(
             f"a coupling needs at least 2 channels, got shape {x.shape[1:]}; squeeze first"
@@ -34,7 +35,7 @@ class AdditiveCoupling(Bijector):
 
     net: nn.Module
 
-    def _shift(self, a: X, b: X, cond: Any) -> X:
+    def _shift(self, a: Half, b: Half, cond: Any) -> Half:
         return self.net(a, cond, b.shape[-1]).astype(b.dtype)
 
     def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
@@ -64,7 +65,7 @@ class AffineCoupling(Bijector):
 
     net: nn.Module
 
-    def _params(self, a: X, b: X, cond: Any) -> tuple[X, X]:
+    def _params(self, a: Half, b: Half, cond: Any) -> tuple[Half, Half]:
         out = self.net(a, cond, 2 * b.shape[-1]).astype(b.dtype)
         shift, raw = jnp.split(out, 2, axis=-1)
         return shift, jax.nn.log_sigmoid(raw + 2.0)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.bijectors.base import Bijector, LogDet, zero_logdet
 
-Image = Float[Array, "b h w c"]
+Image = Float[Array, "b _ _ _"]
 
 
 class Squeeze(Bijector):

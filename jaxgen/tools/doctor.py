@@ -1,4 +1,4 @@
-"""`jaxgen doctor`: what is installed, what JAX sees, and what to install when it sees too little."""
+"""`jaxgen doctor`: what is installed, what JAX sees, and what it takes to see more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def idle_accelerator() -> str | None:
-    """A warning with the install line, when the machine has an accelerator that JAX does not use."""
+    """A warning with the install line, when JAX does not use the machine's accelerator."""
     if jax.default_backend() != "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
         return None
     extra = _present()

@@ -17,9 +17,7 @@ from jaxgen.train.step import Averages, Optimizers, init_state
 from jaxgen.types import DataSpec, Method, State
 
 
-def assemble(
-    config: Mapping[str, Any], spec: DataSpec
-) -> tuple[Method, Optimizers, Averages]:
+def assemble(config: Mapping[str, Any], spec: DataSpec) -> tuple[Method, Optimizers, Averages]:
     """The method with its networks, its optimisers and averages.
 
     Args:

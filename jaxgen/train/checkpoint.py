@@ -1,8 +1,8 @@
 """Checkpoints: asynchronous, atomic, verified on restore; the only user of orbax.
 
 Orbax writes no checksums: one flipped bit restores silently wrong. Every checkpoint here carries
-shape, type and checksum of each leaf. A checkpoint that does not restore to them is set aside
-as `corrupt-<step>`, and the one before is used.
+shape, type and checksum of each leaf, and a checksum of the data position. A checkpoint that does
+not restore to them is set aside as `corrupt-<step>`, and the one before is used.
 """
 
 from __future__ import annotations
@@ -37,11 +37,18 @@ def _paths(tree: PyTree) -> list[tuple[str, Any]]:
 
 @jax.jit
 def _checksums(tree: PyTree) -> Any:
-    """Per leaf, the sum modulo 2**32 of its words, each times an odd number of its own.
+    """Per leaf, the sum modulo 2**32 of its words, each mixed with its position.
 
-    Any single changed bit changes the sum, and so does an exchange of two words; how the leaf
-    is sharded does not.
+    Any single changed word changes the sum, for the mixing is a bijection of the word; an
+    exchange of words does too, but for one case in 2**32. How the leaf is sharded does not.
+
+    Source: MurmurHash3 (Appleby, public domain), the final mix of 32 bits.
     """
+
+    def mix(h: jax.Array) -> jax.Array:
+        h = (h ^ (h >> 16)) * jnp.uint32(0x85EBCA6B)
+        h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
+        return h ^ (h >> 16)
 
     def of(x: jax.Array) -> jax.Array:
         if x.dtype == jnp.bool_:
@@ -53,7 +60,7 @@ def _checksums(tree: PyTree) -> Any:
             index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(
                 jnp.uint32, words.shape, axis
             )
-        return jnp.sum(words * (2 * index + 1), dtype=jnp.uint32)
+        return jnp.sum(mix(words ^ mix(index + 1)), dtype=jnp.uint32)
 
     return [of(x) for x in jax.tree.leaves(tree)]
 
@@ -65,6 +72,12 @@ def fingerprint(tree: PyTree) -> dict[str, list[Any]]:
         path: [list(x.shape), str(x.dtype), int(s)]
         for (path, x), s in zip(_paths(tree), sums, strict=True)
     }
+
+
+def _seal(leaves: dict[str, list[Any]], progress: dict[str, Any]) -> dict[str, Any]:
+    """What is written beside a state: its fingerprint, and a checksum of all that is JSON."""
+    text = json.dumps([leaves, progress], sort_keys=True)
+    return {"leaves": leaves, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def state_digest(state: PyTree) -> str:
@@ -99,6 +112,9 @@ class Checkpoints:
             keep_best: keep the best too.
             read_only: change nothing on disk.
             say: where messages go.
+
+        Raises:
+            CheckpointError: for a damaged score, if `read_only`.
         """
         import orbax.checkpoint as ocp
 
@@ -106,8 +122,11 @@ class Checkpoints:
         self._read_only = read_only
         if keep_last < 1:
             raise ValueError(f"config.checkpoint.keep_last={keep_last}, expected 1 or more")
-        if not read_only and jax.process_index() == 0:
-            _drop_damaged_metrics(directory)
+        damaged = _damaged_scores(directory) if read_only or jax.process_index() == 0 else []
+        for path in damaged:  # one would keep orbax from opening the rest
+            if read_only:
+                raise CheckpointError(f"{path} is damaged: delete {path.parent}, a mere score")
+            shutil.rmtree(path.parent)
         policies = ocp.checkpoint_managers
         keep = [policies.LatestN(keep_last)]
         if keep_best:
@@ -152,7 +171,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        args, saved = self._ocp.args, self.steps()
+        args = self._ocp.args
         size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
         try:
             self._check_room(size)
@@ -161,12 +180,12 @@ class Checkpoints:
                 args=args.Composite(
                     state=args.StandardSave(state),
                     progress=args.JsonSave(progress),
-                    integrity=args.JsonSave(fingerprint(state)),
+                    integrity=args.JsonSave(_seal(fingerprint(state), progress)),
                 ),
                 metrics=None if score is None else {"score": float(score)},
             )
         except Exception as error:
-            raise self._write_error(step, saved, error) from error
+            raise self._write_error(step, error) from error
 
     def wait(self) -> None:
         """Waits until what was saved is on disk.
@@ -174,11 +193,10 @@ class Checkpoints:
         Raises:
             CheckpointError: if it could not be written.
         """
-        saved = self.steps()
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            raise self._write_error(None, saved, error) from error
+            raise self._write_error(None, error) from error
 
     def close(self) -> None:
         """Releases the manager's threads. A failed write was reported by `wait`."""
@@ -233,7 +251,9 @@ class Checkpoints:
         args = self._ocp.args
         small = args.Composite(progress=args.JsonRestore(), integrity=args.JsonRestore())
         small = self._manager.restore(step, args=small)
-        expected = small.integrity
+        expected = small.integrity["leaves"]
+        if small.integrity != _seal(expected, small.progress):
+            raise ValueError("checksum of the data position is wrong")
         _check_structure(self._directory / str(step), expected, target)
         restored = self._manager.restore(
             step, args=args.Composite(state=args.StandardRestore(target))
@@ -265,8 +285,10 @@ class Checkpoints:
                 errno.ENOSPC, f"{size / 2**20:.1f} MiB to write, {free / 2**20:.1f} MiB free"
             )
 
-    def _write_error(self, step: int | None, saved: list[int], error: Exception) -> CheckpointError:
+    def _write_error(self, step: int | None, error: Exception) -> CheckpointError:
         what = "the checkpoint" if step is None else f"the checkpoint of step {step}"
+        # orbax counts a step as soon as its write begins; its directory appears when it is whole
+        saved = [s for s in self.steps() if (self._directory / str(s)).is_dir()]
         left = f"the checkpoint of step {saved[-1]} is whole" if saved else "none was saved before"
         return CheckpointError(
             f"could not write {what} to {self._directory}: {_first_line(error)}; {left}; "
@@ -278,13 +300,14 @@ def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 
 
-def _drop_damaged_metrics(directory: pathlib.Path) -> None:
-    """Removes score files that are not JSON: one would keep orbax from opening the rest."""
+def _damaged_scores(directory: pathlib.Path) -> list[pathlib.Path]:
+    damaged = []
     for path in directory.glob("*/metrics/metrics"):
         try:
-            json.loads(path.read_text())
-        except ValueError:
-            shutil.rmtree(path.parent)
+            float(_score(json.loads(path.read_text())))
+        except (ValueError, KeyError, TypeError):
+            damaged.append(path)
+    return damaged
 
 
 def _check_structure(where: pathlib.Path, expected: dict[str, list[Any]], target: PyTree) -> None:

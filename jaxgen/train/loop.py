@@ -202,9 +202,10 @@ class _Loop:
         batches = program.put([batch for _, batch in taken])
         state, record = self._step(state, batches, program.rng, np.int32(count))
         numbers = [number for number, _ in taken]
-        self._window.add(position.step, numbers, Record(*record))
-        position.step += count
+        first, position.step = position.step, position.step + count
         position.batch = numbers[-1] + 1
+        closes = self._due(self._parts.options.log_every_steps)
+        self._window.add(first, numbers, Record(*record), closes)
         return state
 
     def _intervals(self) -> list[int]:
@@ -224,17 +225,12 @@ class _Loop:
         """What is due after a dispatch."""
         parts, position = self._parts, self._position
         options, observer, score = parts.options, parts.observer, None
-        log_due = self._due(options.log_every_steps)
+        self._report(LAG)
         save_due = self._due(options.save_every_steps)
-        if log_due:
-            self._report()
+        if self._due(options.log_every_steps):
             save_due |= self._minutes_are_up()
-        if self._due(observer.every_steps):
-            self._evaluated = observer.evaluate(state)
-            score = observer.score(self._evaluated)
-            self._write_evaluation()
-        if self._due(observer.sample_every_steps):
-            observer.draw(state, position.step, parts.run, self._log)
+        if self._due(observer.every_steps) or self._due(observer.sample_every_steps):
+            score = self._observe(state)
         if score is not None and (position.best is None or score < position.best):
             position.best, save_due = score, True
         signum = parts.stop.received(position.step)
@@ -244,14 +240,27 @@ class _Loop:
             parts.checkpoints.wait()
             raise Stopped(position.step, signum)
 
-    def _report(self) -> None:
-        parts, step = self._parts, self._position.step
-        self._window.drain(LAG)
-        values = self._window.take()
-        if not values:  # so short a window that nothing has come back yet
-            self._window.drain()
-            values = self._window.take()
-        now = time.monotonic()
+    def _observe(self, state: State) -> float | None:
+        """Evaluates and draws, as far as due; its time does not count as training time."""
+        observer, position = self._parts.observer, self._position
+        self._report()
+        began, score = time.monotonic(), None
+        if self._due(observer.every_steps):
+            self._evaluated = observer.evaluate(state)
+            score = observer.score(self._evaluated)
+            self._write_evaluation()
+        if self._due(observer.sample_every_steps):
+            observer.draw(state, position.step, self._parts.run, self._log)
+        self._logged_at += time.monotonic() - began
+        return score
+
+    def _report(self, leave: int = 0) -> None:
+        """Writes the rows that are complete, reading all records but the newest `leave`."""
+        for step, values in self._window.drain(leave):
+            self._write_row(step, values)
+
+    def _write_row(self, step: int, values: dict[str, float]) -> None:
+        parts, now = self._parts, time.monotonic()
         seconds = max(now - self._logged_at, 1e-9) / max(step - self._logged_step, 1)
         self._logged_at, self._logged_step = now, step
         speed = examples_per_step(parts) / seconds
@@ -285,18 +294,22 @@ class _Loop:
 
     def _save(self, state: State, score: float | None = None) -> None:
         position = self._position
-        self._window.drain()  # a state that is not finite is not saved
+        self._report()  # a state that is not finite is not saved
         progress = dataclasses.asdict(position)
         self._parts.checkpoints.save(progress.pop("step"), state, progress, score)
         self._saved_at = time.monotonic()
 
 
 def _shown(values: Mapping[str, float], turns: Any) -> dict[str, float]:
-    """Metrics for the terminal: without the turn's name where there is only one turn."""
+    """Metrics for the terminal: without the turn's name where there is only one turn.
+
+    A loss that a metric repeats under its own name is left out.
+    """
     if len(turns) > 1:
         return dict(values)
-    prefix = f"{turns[0].label}/"
-    return {k.removeprefix(prefix): v for k, v in values.items()}
+    short = {k.removeprefix(f"{turns[0].label}/"): v for k, v in values.items()}
+    repeated = any(v == short["loss"] for k, v in short.items() if k != "loss")
+    return {k: v for k, v in short.items() if k != "loss" or not repeated}
 
 
 def _after_nonfinite(parts: Parts, error: NonFinite, position: Position) -> tuple[State, Position]:

@@ -86,9 +86,7 @@ class Observer:
             state = whole_params(state.averaged(), mesh)
             return method.sample(state, rng, num_samples, **dict(sample or {}))
 
-        self._evaluate = jax.jit(
-            evaluate, in_shardings=(where, rows, whole), out_shardings=whole
-        )
+        self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._draw = jax.jit(draw, in_shardings=(where, whole), out_shardings=whole)
 
     @property

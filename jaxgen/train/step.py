@@ -89,7 +89,8 @@ def train_step(
     metrics: Metrics = {}
     for i, turn in enumerate(method.turns):
 
-        def play(state: State, turn: Turn = turn, key: Array = jax.random.fold_in(rng, i)) -> Any:
+        def play(state: State, i: int = i, turn: Turn = turn) -> tuple[State, Metrics]:
+            key = jax.random.fold_in(rng, i)
             return _play(state, turn, optimizers[turn.player], moves, key, accum, gather)
 
         if turn.every == 1:
@@ -98,7 +99,7 @@ def train_step(
             shapes = jax.eval_shape(play, state)[1]
             skipped = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
             due = state.step % turn.every == 0
-            state, out = jax.lax.cond(due, play, lambda s, skip=skipped: (s, skip), state)
+            state, out = jax.lax.cond(due, play, lambda s, skipped=skipped: (s, skipped), state)
         metrics |= {f"{turn.label}/{k}": v for k, v in out.items()}
     decays = {k: decay(state.step) for k, decay in emas.items()}
     ema = {k: _average(state.ema[k], state.params[k], decay) for k, decay in decays.items()}

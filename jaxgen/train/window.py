@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
 from jaxgen.train.program import Program, Record
 
-LAG = 4  # dispatches that a look at the metrics leaves alone
-MOST = 16  # dispatches in flight; more would hold their batches in memory
+LAG = 8  # dispatches in flight: enough that no step waits, few enough that batches do not pile up
 
 
 class NonFinite(RuntimeError):
@@ -27,10 +27,11 @@ class _Dispatch:
     first: int  # train step
     batches: list[int]
     record: Record
+    closes: bool
 
 
 class Window:
-    """Sums and weights of the metrics since the last `take`."""
+    """Means of the metrics between one closed dispatch and the next."""
 
     def __init__(self, program: Program):
         """Args: the program whose records come in."""
@@ -38,14 +39,23 @@ class Window:
         self._pending: deque[_Dispatch] = deque()
         self._sums = np.zeros((len(program.names), 2))
 
-    def add(self, first: int, batches: list[int], record: Record) -> None:
-        """Takes the record of a dispatch that started at step `first` and used `batches`."""
-        self._pending.append(_Dispatch(first, batches, record))
-        if len(self._pending) > MOST:
-            self.drain(MOST // 2)
+    def add(self, first: int, batches: list[int], record: Record, closes: bool) -> None:
+        """Takes the record of a dispatch.
 
-    def drain(self, leave: int = 0) -> None:
+        Args:
+            first: train step that it started at.
+            batches: numbers of the batches that it used, one per step.
+            record: still on the device.
+            closes: whether a row of means ends with it.
+        """
+        self._pending.append(_Dispatch(first, batches, record, closes))
+
+    def drain(self, leave: int = 0) -> Iterator[tuple[int, dict[str, float]]]:
         """Reads all records but the newest `leave`.
+
+        Yields:
+            For each row that ends among them, the train steps done and the means since the row
+            before; skipped turns weigh nothing.
 
         Raises:
             NonFinite: for the earliest step with a tensor that is not finite.
@@ -58,9 +68,10 @@ class Window:
                 turn, tensor = self._program.nonfinite(bad[i])
                 raise NonFinite(dispatch.first + int(i), dispatch.batches[i], turn, tensor)
             self._sums += np.asarray(dispatch.record.values, np.float64)[:count].sum(axis=0)
+            if dispatch.closes:
+                yield dispatch.first + count, self._means()
 
-    def take(self) -> dict[str, float]:
-        """Means since the last call, of what has been read; skipped turns weigh nothing."""
+    def _means(self) -> dict[str, float]:
         means = {
             name: total / weight
             for name, (total, weight) in zip(self._program.names, self._sums, strict=True)

@@ -151,7 +151,9 @@ class Glow(Bijector):
         """Builds the levels."""
         if self.coupling not in COUPLINGS:
             raise ValueError(f"coupling={self.coupling!r}, expected one of {sorted(COUPLINGS)}")
-        split = [ConditionalAffine(SplitPrior(self.edge, self.dtype)) for _ in range(self.levels - 1)]
+        split = [
+            ConditionalAffine(SplitPrior(self.edge, self.dtype)) for _ in range(self.levels - 1)
+        ]
         self.flow = Multiscale(
             levels=[Chain((Squeeze(), self._steps())) for _ in range(self.levels)],
             priors=[*split, ConditionalAffine(TopPrior(self.edge))],
@@ -169,4 +171,3 @@ class Glow(Bijector):
     def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
         """Noises to images."""
         return self.flow.inverse(y, cond)
-
