@@ -179,8 +179,10 @@ def test_remat_and_store_have_equal_gradients():
         y, logdet = Repeat(step(), 3, memory).apply({"params": params}, x)
         return jnp.sum(jnp.square(y)) - jnp.sum(logdet)
 
-    grads = [jax.jit(jax.grad(loss), static_argnums=1)(variables["params"], m) for m in
-             ("store", "remat")]
+    grads = [
+        jax.jit(jax.grad(loss), static_argnums=1)(variables["params"], m)
+        for m in ("store", "remat")
+    ]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), *grads)
 
 
