@@ -57,7 +57,7 @@ def tree_log_prob(base: str, z: Any) -> Float[Array, " b"]:
     return sum(sum_event(log_prob(leaf)) for leaf in jax.tree.leaves(z))
 
 
-def tree_sample(base: str, rng: Any, shapes: Any, temperature: float = 1.0) -> Any:
+def tree_sample(base: str, rng: Any, shapes: Any, temperature: Any = 1.0) -> Any:
     """Latents drawn from the standard density and multiplied by `temperature`.
 
     Args:

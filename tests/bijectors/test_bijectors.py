@@ -7,10 +7,13 @@ import pytest
 from flax import linen as nn
 
 from jaxgen.bijectors.affine import ActNorm, Affine, ConditionalAffine, InvertibleConv
+from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
 from jaxgen.bijectors.base import Chain, Invert, Repeat
-from jaxgen.bijectors.coupling import AdditiveCoupling, AffineCoupling
+from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
+from jaxgen.bijectors.permutation import Permute, Reverse
 from jaxgen.bijectors.preprocess import Logit
+from jaxgen.bijectors.transforms import RationalQuadraticSpline, Scale, Shift
 from jaxgen.models.flows.glow import CouplingNet, Glow
 
 KEY = jax.random.key(0)
@@ -36,7 +39,7 @@ class OfCond(nn.Module):
 
 
 def step(lu=False):
-    return Chain((ActNorm(), InvertibleConv(lu), AffineCoupling(CouplingNet(8))))
+    return Chain((ActNorm(), InvertibleConv(lu), Coupling(Scale("sigmoid"), CouplingNet(8))))
 
 
 # name -> (bijector, event shape, shape of cond or None)
@@ -47,11 +50,24 @@ CASES = {
     "conv": (InvertibleConv(), (2, 3, 4), None),
     "conv lu": (InvertibleConv(lu=True), (2, 3, 4), None),
     "linear vector": (InvertibleConv(lu=True), (6,), None),
-    "additive": (AdditiveCoupling(Dense()), (5,), None),
-    "affine coupling": (AffineCoupling(Dense()), (5,), None),
-    "affine coupling cond": (AffineCoupling(Dense()), (5,), (3,)),
-    "glow coupling": (AffineCoupling(CouplingNet(8)), (4, 4, 4), None),
-    "glow coupling no edge": (AdditiveCoupling(CouplingNet(8, edge=False)), (4, 4, 4), None),
+    "additive": (Coupling(Shift(), Dense()), (5,), None),
+    "affine coupling": (Coupling(Scale("sigmoid"), Dense()), (5,), None),
+    "exp coupling": (Coupling(Scale("exp"), Dense()), (5,), None),
+    "spline coupling": (Coupling(RationalQuadraticSpline(), Dense()), (5,), (3,)),
+    "autoregressive": (MaskedAutoregressive(Scale(), MADE((16, 16))), (5,), (3,)),
+    "spline autoregressive": (
+        MaskedAutoregressive(RationalQuadraticSpline(4), MADE((16,))),
+        (4,),
+        None,
+    ),
+    "inverse autoregressive": (Invert(MaskedAutoregressive(Scale(), MADE((16,)))), (4,), None),
+    "one element autoregressive": (MaskedAutoregressive(Scale(), MADE((8,))), (1,), (3,)),
+    "permute": (Permute(), (2, 5), None),
+    "repeat permute": (Repeat(Permute(), 3), (5,), None),
+    "reverse": (Reverse(), (5,), None),
+    "affine coupling cond": (Coupling(Scale("sigmoid"), Dense()), (5,), (3,)),
+    "glow coupling": (Coupling(Scale("sigmoid"), CouplingNet(8)), (4, 4, 4), None),
+    "glow coupling no edge": (Coupling(Shift(), CouplingNet(8, edge=False)), (4, 4, 4), None),
     "conditional affine": (ConditionalAffine(OfCond()), (4,), (3,)),
     "squeeze": (Squeeze(), (4, 6, 2), None),
     "logit": (Logit(0.05), (6,), None),
@@ -81,9 +97,14 @@ CASES = {
 def scramble(variables, scale=0.03):
     """Every parameter away from its initialisation, where a zero would hide a mistake."""
     leaves, tree = jax.tree.flatten(variables["params"])
-    keys = jax.random.split(jax.random.key(1), max(len(leaves), 1))
-    moved = [p + scale * jax.random.normal(k, p.shape, p.dtype) for p, k in zip(leaves, keys)]
-    return {**variables, "params": tree.unflatten(moved)}
+    noise = [
+        jax.random.normal(jax.random.fold_in(KEY, i), p.shape, p.dtype)
+        for i, p in enumerate(leaves)
+    ]
+    return {
+        **variables,
+        "params": tree.unflatten([p + scale * n for p, n in zip(leaves, noise, strict=True)]),
+    }
 
 
 def build(name, batch=3):
@@ -241,7 +262,7 @@ def test_squeeze_refuses_odd_sides():
 
 def test_coupling_refuses_one_channel():
     with pytest.raises(ValueError, match="at least 2 channels"):
-        AdditiveCoupling(Dense()).init(KEY, jnp.zeros((2, 4, 4, 1)))
+        Coupling(Shift(), Dense()).init(KEY, jnp.zeros((2, 4, 4, 1)))
 
 
 def test_coupling_keeps_its_first_half():
@@ -252,7 +273,7 @@ def test_coupling_keeps_its_first_half():
 
 def test_zero_initialised_coupling_scales_by_sigmoid_2():
     x = jax.random.normal(KEY, (2, 4, 4, 4))
-    coupling = AffineCoupling(CouplingNet(8))
+    coupling = Coupling(Scale("sigmoid"), CouplingNet(8))
     y, logdet = coupling.apply(coupling.init(KEY, x), x)
     scale = 1 / (1 + np.exp(-2.0))
     np.testing.assert_allclose(y[..., 2:], x[..., 2:] * scale, rtol=1e-6)

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
 from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, per_channel
-from jaxgen.bijectors.coupling import AdditiveCoupling, AffineCoupling
+from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
+from jaxgen.bijectors.transforms import Scale, Shift
 from jaxgen.nn.conv import Conv
 
-COUPLINGS = {"affine": AffineCoupling, "additive": AdditiveCoupling}
+COUPLINGS = {"affine": Scale("sigmoid"), "additive": Shift()}
 
 
 def pad_edge(x: Any) -> Any:
@@ -161,7 +162,7 @@ class Glow(Bijector):
 
     def _steps(self) -> Bijector:
         net = CouplingNet(self.width, self.dropout, self.edge, self.dtype)
-        step = Chain((ActNorm(), InvertibleConv(self.lu), COUPLINGS[self.coupling](net)))
+        step = Chain((ActNorm(), InvertibleConv(self.lu), Coupling(COUPLINGS[self.coupling], net)))
         return Repeat(step, self.depth, self.memory)
 
     def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
