@@ -24,8 +24,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """An error message for a misspelt name, with the nearest valid one."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}: {hint}(known: {', '.join(known) or 'none'})"
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}{hint} (known: {', '.join(known) or 'none'})"
 
 
 def parse_arg(arg: str | None, **defaults: Any) -> Any:
@@ -43,12 +43,14 @@ def parse_arg(arg: str | None, **defaults: Any) -> Any:
     import ml_collections
 
     out = dict(defaults)
-    first = next(iter(defaults))
-    for part in filter(None, (arg or "").split(",")):
+    first, *others = defaults
+    for i, part in enumerate(filter(None, (arg or "").split(","))):
         key, equals, value = part.partition("=")
         if not equals:
             flag = isinstance(defaults.get(key), bool)
             key, value = (key, "true") if flag else (first, key)
+            if i and not flag:
+                raise ConfigError(unknown("config argument", part, others))
         if key not in defaults:
             raise ConfigError(unknown("config argument", key, defaults))
         kind = type(defaults[key])
@@ -152,8 +154,10 @@ def build_method(config: Mapping[str, Any], spec: Any) -> Any:
         spec: the DataSpec of the data.
     """
     section = dict(config["model"])
-    sections = {"model": section} if "name" in section else section
-    networks = {k: build_named(v, "jaxgen.models", f"model.{k}") for k, v in sections.items()}
+    if "name" in section:
+        networks = {"model": build_named(section, "jaxgen.models", "model")}
+    else:
+        networks = {k: build_named(v, "jaxgen.models", f"model.{k}") for k, v in section.items()}
     options = dict(config["method"])
     target = resolve(options.pop("name"), "jaxgen.methods")
     return build(target, "method", spec=spec, **networks, **options)
@@ -161,9 +165,9 @@ def build_method(config: Mapping[str, Any], spec: Any) -> Any:
 
 def build_named(section: Mapping[str, Any], package: str, where: str) -> Any:
     """Builds a section whose `name` says what it is."""
-    options = dict(section)
-    if "name" not in options:
+    if not isinstance(section, Mapping) or "name" not in section:
         raise ConfigError(f"config.{where} misses name, the dotted name of a class in {package}")
+    options = dict(section)
     return build(resolve(options.pop("name"), package), where, **options)
 
 

@@ -11,12 +11,11 @@ both after saving, 134 another process died.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -47,24 +46,41 @@ flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
     """Runs the flags' config; errors of the user's are one line."""
+    from jaxgen.processes import leave, several
+
     if len(argv) > 1:
-        fail(2, f"unexpected argument {argv[1]!r}; options are given as --name=value")
+        leave(2, f"unexpected argument {argv[1]!r}; options are given as --name=value")
     if FLAGS.config is None:
-        fail(2, "no config; try --config=configs/glow.py (see --help)")
-    from jaxgen.config import ConfigError
-
+        leave(2, "no config; try --config=configs/glow.py (see --help)")
     try:
-        sys.exit(run(FLAGS.config.to_dict(), _config_name()))
-    except ConfigError as error:
-        fail(2, str(error), error)
-
-
-def fail(code: int, message: str, error: BaseException | None = None) -> NoReturn:
-    """Prints one line (the traceback too under JAXGEN_DEBUG=1), and exits."""
-    if error is not None and os.environ.get("JAXGEN_DEBUG"):
-        raise error
-    print(f"jaxgen: error: {message}", file=sys.stderr, flush=True)
+        code = run(FLAGS.config.to_dict(), _config_name())
+    except Exception as error:
+        code, message = verdict(error)
+        if message is None and not several():
+            raise
+        leave(code, message, error)
     sys.exit(code)
+
+
+def verdict(error: Exception) -> tuple[int, str | None]:
+    """The exit code of an error, and the line that explains it; None for one of the program's."""
+    from jaxgen.config import ConfigError
+    from jaxgen.data.dataset import DataError
+    from jaxgen.processes import PEER_DIED, peer_died
+    from jaxgen.train.checkpoint import CheckpointError
+    from jaxgen.train.window import NonFinite
+
+    if peer_died(error):
+        first = " ".join(str(error.__cause__ or error).split())[:200]
+        return PEER_DIED, (
+            f"another process died ({first}); its own output says why. Start all of them again: "
+            "the same command resumes from the newest checkpoint"
+        )
+    if isinstance(error, (ConfigError, DataError)):
+        return 2, str(error)
+    if isinstance(error, (CheckpointError, NonFinite, OSError)):
+        return 1, str(error)
+    return 1, None
 
 
 def run(config: Mapping[str, Any], name: str) -> int:
@@ -87,25 +103,22 @@ def run(config: Mapping[str, Any], name: str) -> int:
     from jaxgen.rundir import claim
 
     claim(path, config)  # before the slow imports: a foreign directory is refused at once
-    _join()
-    from jaxgen.data.dataset import DataError
+    if FLAGS.distributed != "off":
+        _join()
+    import jax
+
     from jaxgen.session import dry_run, execute
-    from jaxgen.train.checkpoint import CheckpointError
     from jaxgen.train.stop import Stopped
-    from jaxgen.train.window import NonFinite
 
     try:
         if FLAGS.dry_run:
             dry_run(config, path)
         else:
             execute(config, path, command=_command())
-    except DataError as error:
-        fail(2, str(error), error)
     except Stopped as stopped:
-        print(f"{stopped}; saved. Resume with:\n  {_command()}", flush=True)
+        if jax.process_index() == 0:
+            print(f"{stopped}; saved. Resume with:\n  {_command()}", flush=True)
         return stopped.exit_code
-    except (CheckpointError, NonFinite) as error:
-        fail(1, str(error), error)
     return 0
 
 
@@ -118,92 +131,25 @@ def _command() -> str:
 
 
 def _join() -> None:
-    """Joins the other processes, where there are any."""
-    import jax
+    from jaxgen.processes import explicit, join
 
-    if FLAGS.distributed == "off":
-        return
-    options: dict[str, Any] = {"heartbeat_timeout_seconds": FLAGS.heartbeat_timeout}
-    if FLAGS.distributed == "explicit":
-        options |= _explicit()
-    jax.distributed.initialize(**options)
-    if jax.process_index() == 0:
-        print(
-            f"{jax.process_count()} processes; if one dies, the others end within "
-            f"{FLAGS.heartbeat_timeout} s or little more (exit code 134): start all of them again",
-            flush=True,
-        )
-
-
-def _explicit() -> dict[str, Any]:
-    from jaxgen.config import ConfigError
-
-    process = FLAGS.process_id
-    if process is None and "JAXGEN_PROCESS_ID" in os.environ:
-        process = int(os.environ["JAXGEN_PROCESS_ID"])
-    given = {
-        "coordinator_address": FLAGS.coordinator_address,
-        "num_processes": FLAGS.num_processes,
-        "process_id": process,
-    }
-    missing = [f"--{k}" for k, v in given.items() if v is None]
-    if missing:
-        raise ConfigError(f"--distributed=explicit needs {', '.join(missing)}")
-    return given
+    names = ("coordinator_address", "num_processes", "process_id")
+    given = {name: FLAGS[name].value for name in names}
+    join(FLAGS.heartbeat_timeout, **(explicit(given) if FLAGS.distributed == "explicit" else {}))
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, but a mistake in the config is one line and exit code 2."""
+    """absl's parser, but a mistake is one line and exit code 2."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
-        fail(2, _explain(argv, error), error)
+        rest = FLAGS(argv)
+        if FLAGS.config is not None:
+            FLAGS.config.to_dict()  # absl reports a file that could not be loaded only now
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        from jaxgen.mistakes import explain
+        from jaxgen.processes import leave
 
-
-def _explain(argv: list[str], error: Exception) -> str:
-    """What a failed parse means, in terms of what was typed."""
-    text = " ".join(" ".join(str(a) for a in error.args).replace("\\n", " ").split())
-    typed = [a for a in argv if a.startswith(("--config", "-config"))]
-    file = next((a.partition("=")[2] for a in typed if a.partition("=")[0][-6:] == "config"), "")
-    path = pathlib.Path(file.partition(":")[0])
-    if file and not path.exists():
-        from jaxgen.config import unknown
-
-        known = [str(p) for p in sorted(pathlib.Path("configs").rglob("*.py"))]
-        return unknown("config file", str(path), known)
-    if isinstance(error, (AttributeError, KeyError)):
-        text = _unknown_field(typed, path) or text
-    return text
-
-
-def _unknown_field(typed: list[str], path: pathlib.Path) -> str | None:
-    """The message for an override of a field that the config does not have."""
-    from jaxgen.config import flatten, unknown
-
-    config = _load(path, typed)
-    if config is None:
-        return None
-    known = {f"config.{k}" for k in (*flatten(config), *config)}
-    known |= {k.rpartition(".")[0] for k in known}
-    for argument in typed:
-        name = argument.lstrip("-").partition("=")[0]
-        if name != "config" and name not in known:
-            return unknown("config field", name, known)
-    return None
-
-
-def _load(path: pathlib.Path, typed: list[str]) -> Mapping[str, Any] | None:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("jaxgen_config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    value = next(a.partition("=")[2] for a in typed if a.partition("=")[0].endswith("config"))
-    arg = value.partition(":")[2]
-    try:
-        return (module.get_config(arg) if arg else module.get_config()).to_dict()
-    except ValueError:
-        return None
+        leave(2, explain(argv, error), error)
+    return rest
 
 
 def cli() -> None:

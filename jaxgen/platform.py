@@ -16,7 +16,7 @@ TRIED = ("0.10.2", "0.12.0.1")
 def set_defaults() -> None:
     """Sets a compilation cache that lasts, and XLA's flags; what the user has set wins.
 
-    Also silences the log lines of libraries below errors.
+    Also silences the log lines of libraries: orbax prints a page for each error that it raises.
     """
     cache = pathlib.Path("~/.cache/jaxgen/xla").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -25,4 +25,4 @@ def set_defaults() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {CONVOLUTION_FLAG}={CONVOLUTION_VALUE}".strip()
     from absl import logging
 
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)

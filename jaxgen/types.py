@@ -40,6 +40,11 @@ class DataSpec:
     entropy: float | None = None
 
     @property
+    def unit(self) -> str:
+        """What examples are called: "images" or "points"."""
+        return "images" if len(self.shape) == 3 else "points"
+
+    @property
     def dims(self) -> int:
         """Number of dimensions of one example, for bits/dim."""
         count = 1

@@ -12,8 +12,11 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax  # noqa: E402
 import jaxtyping  # noqa: E402
+import numpy as np  # noqa: E402
+import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
 from absl import flags, logging  # noqa: E402
+from command import Starter  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -25,3 +28,31 @@ def _absl():
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     logging.set_verbosity(logging.ERROR)
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory):
+    """Where the embedded data are prepared, once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared"
+
+
+@pytest.fixture(scope="session")
+def starter(tmp_path_factory, data_root):
+    """Starts `python -m jaxgen.main` in processes of its own."""
+    starter = Starter(tmp_path_factory.mktemp("output"), JAXGEN_DATA_DIR=str(data_root))
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def write_images():
+    """write_images(folder, count=20, size=(8, 8)): grey images of random pixels."""
+
+    def write(folder, count=20, size=(8, 8)):
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.RandomState(0).randint(256, size=(count, *size)).astype(np.uint8)
+        for i, image in enumerate(pixels):
+            PIL.Image.fromarray(image).save(folder / f"{i:03}.png")
+
+    return write

@@ -152,6 +152,8 @@ class Dataset:
             f"  classes: {self._classes()}",
             f"  source: {self.source}, {self.splits['train'].place}",
         ]
+        if spec.entropy is not None:
+            lines.append(f"  entropy: {spec.entropy:.4f} nats, below which no likelihood can stay")
         return "\n".join(lines + [f"  warning: {text}" for text in self.warnings()])
 
     def warnings(self) -> list[str]:

@@ -78,7 +78,7 @@ class Run:
             **knobs: of the method, as `temperature=0.7`.
 
         Raises:
-            ConfigError: for a knob that the method does not have.
+            ConfigError: for a knob that the method does not have, or a value that it refuses.
         """
         known = [k for k in inspect.signature(self.method.sample).parameters][3:]
         for knob in knobs:
@@ -88,7 +88,13 @@ class Run:
                 raise ConfigError(f"no such knob {knob!r}{hint} (known: {', '.join(known)})")
         sample = functools.partial(self.method.sample, num=num)
         draw = jax.jit(lambda state, rng: sample(state, rng, **knobs))
-        return np.asarray(draw(self.state.averaged(), jax.random.key(seed)))
+        try:
+            return np.asarray(draw(self.state.averaged(), jax.random.key(seed)))
+        except (TypeError, ValueError) as error:  # of the method, about its knobs
+            if not knobs:
+                raise
+            given = ", ".join(f"{k}={v!r}" for k, v in knobs.items())
+            raise ConfigError(f"{given}: {str(error).splitlines()[0]}") from error
 
     def encode(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """Latents of data [B, ...], as a pytree; `seed` is that of the noise, if any is added."""

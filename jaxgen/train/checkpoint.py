@@ -127,6 +127,8 @@ class Checkpoints:
             if read_only:
                 raise CheckpointError(f"{path} is damaged: delete {path.parent}, a mere score")
             shutil.rmtree(path.parent)
+        if not read_only:
+            _barrier("scores")
         policies = ocp.checkpoint_managers
         keep = [policies.LatestN(keep_last)]
         if keep_best:
@@ -328,7 +330,7 @@ def _first_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC:
         text = f"no space left on the disk ({text})"
-    return text[:300]
+    return text if len(text) <= 300 else f"{text[:150]} ... {text[-145:]}"  # the cause comes last
 
 
 def _all_agree(ok: bool) -> bool:

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-PER_SECOND = "images_per_second"
-
 
 def say(text: str) -> None:
     """Prints a line at once."""
@@ -47,7 +45,11 @@ class MetricLog:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(temporary, path)
         self._file = open(path, "a", buffering=1)
-        self._events = SummaryWriter(str(tensorboard), purge_step=resumed_at + 1)
+        # two writers of one second would share a file: the suffix tells them apart
+        suffix = f".{resumed_at:08}"
+        self._events = SummaryWriter(
+            str(tensorboard), purge_step=resumed_at + 1, filename_suffix=suffix
+        )
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """One row: `{"step": ..., "split": ..., name: value}`; a NaN becomes a string."""
@@ -93,6 +95,7 @@ def progress_line(
     evaluated: Mapping[str, float],
     speed: float,
     left: float,
+    unit: str = "images",
 ) -> str:
     """What the terminal shows at intervals.
 
@@ -101,13 +104,14 @@ def progress_line(
         steps: of the run.
         values: of the training steps since the last line.
         evaluated: of the last evaluation, `split/name`.
-        speed: images/s of all devices.
+        speed: examples/s of all devices.
         left: seconds to the end, at this speed.
+        unit: what examples are called.
     """
     shown = [f"{name} {_short(value)}" for name, value in values.items()]
     shown += [f"{name} {_short(value)}" for name, value in evaluated.items()]
     head = f"step {step:>{len(str(steps))}}/{steps}"
-    return "  ".join([head, *shown, f"{speed:,.0f} images/s", f"ETA {duration(left)}"])
+    return "  ".join([head, *shown, f"{speed:,.0f} {unit}/s", f"ETA {duration(left)}"])
 
 
 def _short(value: float) -> str:

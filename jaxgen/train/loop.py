@@ -15,7 +15,7 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
 from jaxgen.rundir import RunDir
 from jaxgen.train.checkpoint import Checkpoints
-from jaxgen.train.log import PER_SECOND, Compiling, MetricLog, progress_line
+from jaxgen.train.log import Compiling, MetricLog, progress_line
 from jaxgen.train.observe import Observer
 from jaxgen.train.program import Program, Record
 from jaxgen.train.stop import Stopped, StopSignal
@@ -233,7 +233,7 @@ class _Loop:
             score = self._observe(state)
         if score is not None and (position.best is None or score < position.best):
             position.best, save_due = score, True
-        signum = parts.stop.received(position.step)
+        signum = parts.stop.received()
         if save_due or signum:
             self._save(state, score)
         if signum and position.step < options.steps:
@@ -263,13 +263,13 @@ class _Loop:
         parts, now = self._parts, time.monotonic()
         seconds = max(now - self._logged_at, 1e-9) / max(step - self._logged_step, 1)
         self._logged_at, self._logged_step = now, step
-        speed = examples_per_step(parts) / seconds
+        speed, unit = examples_per_step(parts) / seconds, parts.dataset.spec.unit
         left = seconds * (parts.options.steps - step)
         if self._log:
-            self._log.write(step, "train", values | {PER_SECOND: speed})
+            self._log.write(step, "train", values | {f"{unit}_per_second": speed})
         shown = _shown(values, parts.program.method.turns)
         evaluated = {k: v.mean for k, v in self._evaluated.items()}
-        parts.say(progress_line(step, parts.options.steps, shown, evaluated, speed, left))
+        parts.say(progress_line(step, parts.options.steps, shown, evaluated, speed, left, unit))
 
     def _write_evaluation(self) -> None:
         step = self._position.step

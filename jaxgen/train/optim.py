@@ -90,7 +90,8 @@ def optimizer(
     for key in options:
         if key not in theirs:
             raise ConfigError(unknown(f"option of config.{where}", key, [*own, *theirs]))
-    # every optax optimiser scales by the rate last, so unit rate and scaling outside are equal
+    # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
+    # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
     transform = make(learning_rate=1.0, **options)
     if clip_norm:
         transform = optax.chain(optax.clip_by_global_norm(clip_norm), transform)

@@ -124,14 +124,7 @@ def build_program(
     rows = sharding.batch_sharding(mesh)
     whole = sharding.replicated(mesh)
     shapes = _global_shapes(batch, rows)
-    examples = next(iter(shapes.values())).shape[0]
-    parts = mesh.size * accum * max(turn.times for turn in method.turns)
-    if examples % parts:
-        raise ConfigError(
-            f"a batch of {examples} examples cannot be divided over {mesh.size} devices x "
-            f"{accum} microbatches: config.train.batch_size must be a multiple of "
-            f"{mesh.size * accum}"
-        )
+    _check_division(next(iter(shapes.values())).shape[0], method, mesh, accum)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     state = jax.eval_shape(init, rng, shapes)
     where = sharding.state_sharding(state, mesh, min_size)
@@ -145,23 +138,9 @@ def build_program(
     )
     metrics = jax.eval_shape(step, state, shapes, rng)[1]
     names = tuple(sorted(k for k in metrics if not k.endswith(f"/{NONFINITE}")))
-    turns = [turn.label for turn in method.turns]
-
-    def pack(metrics: Mapping[str, Array]) -> tuple[Array, Array]:
-        values = jnp.stack([metrics[k] for k in names], axis=-2)
-        bad = jnp.stack([metrics[f"{t}/{NONFINITE}"] for t in turns], axis=-1)
-        return (values, bad) if room > 1 else (values[None], bad[None])
-
-    def run(state: State, batches: Any, rng: Array, count: Array) -> tuple[State, Any]:
-        if room > 1:
-            state, metrics = many_steps(state, batches, rng, count, step=step)
-        else:
-            state, metrics = step(state, batches, rng)
-        return state, pack(metrics)
-
     placed = sharding.batch_sharding(mesh, stacked=room > 1)
     compiled = jax.jit(
-        run,
+        _dispatch(step, names, [turn.label for turn in method.turns], room),
         in_shardings=(where, placed, whole, whole),
         out_shardings=(where, whole),
         donate_argnums=0,
@@ -183,6 +162,34 @@ def build_program(
         _init=jax.jit(init, in_shardings=(whole, rows), out_shardings=where),
         _lowered=compiled.lower(target, stacked, rng, count),
     )
+
+
+def _check_division(examples: int, method: Method, mesh: Mesh, accum: int) -> None:
+    parts = mesh.size * accum * max(turn.times for turn in method.turns)
+    if examples % parts:
+        raise ConfigError(
+            f"a batch of {examples} examples cannot be divided over {mesh.size} devices x "
+            f"{accum} microbatches: config.train.batch_size must be a multiple of "
+            f"{mesh.size * accum}"
+        )
+
+
+def _dispatch(step: Any, names: tuple[str, ...], turns: list[str], room: int) -> Any:
+    """Up to `room` steps as one function, whose metrics are the fields of `Record`."""
+
+    def pack(metrics: Mapping[str, Array]) -> tuple[Array, Array]:
+        values = jnp.stack([metrics[k] for k in names], axis=-2)
+        bad = jnp.stack([metrics[f"{t}/{NONFINITE}"] for t in turns], axis=-1)
+        return (values, bad) if room > 1 else (values[None], bad[None])
+
+    def run(state: State, batches: Any, rng: Array, count: Array) -> tuple[State, Any]:
+        if room > 1:
+            state, metrics = many_steps(state, batches, rng, count, step=step)
+        else:
+            state, metrics = step(state, batches, rng)
+        return state, pack(metrics)
+
+    return run
 
 
 def _global_shapes(batch: Mapping[str, np.ndarray], rows: Any) -> dict[str, Any]:

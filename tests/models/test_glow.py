@@ -1,0 +1,327 @@
+"""Glow: sizes by formula, initialisation, temperature, exactness of the inverse, precision."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
+from jaxgen.bijectors.base import Chain
+from jaxgen.bijectors.coupling import Coupling
+from jaxgen.bijectors.image import Squeeze
+from jaxgen.methods.likelihood import Likelihood
+from jaxgen.models.flows import glow
+from jaxgen.models.flows.glow import (
+    COUPLINGS,
+    CouplingNet,
+    Glow,
+    SplitPrior,
+    TopPrior,
+    ZeroConv,
+    pad_edge,
+)
+from jaxgen.train.sharding import make_mesh
+from jaxgen.types import DataSpec, State
+
+KEY = jax.random.key(0)
+
+
+def parameters(coupling, levels, depth, width, edge=True, channels=3, classes=0):
+    """Number of parameters of the official code's network, counted by hand."""
+    e, total, c = int(edge), 0, channels
+    for level in range(levels):
+        c *= 4
+        out = c if coupling == "affine" else c // 2
+        net = 9 * (c // 2 + e) * width + width * width + 9 * (width + e) * out
+        net += 2 * width + 2 * width  # two actnorms, in place of biases
+        net += 2 * out  # bias and scale of the last convolution
+        total += depth * (2 * c + c * c + net)
+        if level < levels - 1:
+            c //= 2
+            total += 9 * (c + e) * 2 * c + 2 * 2 * c
+    total += 9 * (2 * c + e) * 2 * c + 2 * 2 * c
+    return total + ((classes + 2) * 2 * c if classes else 0)  # weights, bias and scale
+
+
+def counted(side, classes=0, **options):
+    x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    cond = jax.ShapeDtypeStruct((2, classes), jnp.float32) if classes else None
+    shapes = jax.eval_shape(Glow(**options).init, KEY, x, cond)
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+PAPER = {
+    "cifar10": (32, {"levels": 3, "depth": 32, "width": 512}, 44_603_604),
+    "imagenet32": (32, {"levels": 3, "depth": 48, "width": 512}, 66_861_588),
+    "imagenet64": (64, {"levels": 4, "depth": 48, "width": 512}, 112_377_540),
+    "celebahq256": (
+        256,
+        {"levels": 6, "depth": 32, "width": 512, "coupling": "additive"},
+        175_099_620,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_parameter_counts_of_the_paper(name):
+    side, options, expected = PAPER[name]
+    assert parameters(**{"coupling": "affine"} | options) == expected
+    assert counted(side, **options) == expected
+
+
+def test_parameter_count_of_the_class_conditional_model():
+    options = {"levels": 3, "depth": 32, "width": 512, "coupling": "additive"}
+    classifier = 48 * 10 + 2 * 10  # the official code's auxiliary loss, which is not the flow's
+    assert parameters(**options, classes=10) + classifier == 38_397_320
+    assert counted(32, classes=10, **options) + classifier == 38_397_320
+
+
+@pytest.mark.parametrize("coupling", ["affine", "additive"])
+@pytest.mark.parametrize("edge", [True, False])
+@pytest.mark.parametrize("classes", [0, 5])
+def test_parameter_count_follows_the_formula(coupling, edge, classes):
+    options = {"levels": 2, "depth": 3, "width": 20, "coupling": coupling, "edge": edge}
+    assert counted(8, classes, **options) == parameters(**options, classes=classes)
+
+
+def test_edge_channels_and_hidden_actnorms_are_the_difference_to_the_quoted_44_million():
+    """44,037,552 is of a reimplementation that has neither; biases take the actnorms' place."""
+    edge = 9 * 512 + 9 * np.array([12, 24, 48])  # of the two 3x3 convolutions of a step
+    priors = 9 * (12 + 24 + 96)
+    hidden = 2 * 2 * 512 - 2 * 512
+    without = parameters("affine", 3, 32, 512) - 32 * (edge.sum() + 3 * hidden) - priors
+    assert without == 44_037_552
+    assert parameters("affine", 3, 32, 512, edge=False) == without + 32 * 3 * hidden
+
+
+@pytest.mark.parametrize(
+    ("side", "levels", "shapes"),
+    [
+        (32, 3, [(16, 16, 6), (8, 8, 12), (4, 4, 48)]),
+        (32, 1, [(16, 16, 12)]),
+        (128, 5, [(64, 64, 6), (32, 32, 12), (16, 16, 24), (8, 8, 48), (4, 4, 192)]),
+    ],
+)
+def test_latents_of_all_levels_are_the_image(side, levels, shapes):
+    model = Glow(levels=levels, depth=1, width=4)
+    x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    (z, logdet), variables = jax.eval_shape(model.init_with_output, KEY, x)
+    assert [leaf.shape[1:] for leaf in z] == shapes and logdet.shape == (2,)
+    assert sum(h * w * c for h, w, c in shapes) == side * side * 3
+    back, _ = jax.eval_shape(lambda v, z: model.apply(v, z, method="inverse"), variables, z)
+    assert back.shape == (2, side, side, 3)
+
+
+TINY = Glow(levels=2, depth=3, width=8)
+IMAGES = 0.7 + 0.2 * jax.random.normal(KEY, (32, 8, 8, 2)) ** 3
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """The variables after data-dependent initialisation, and the latents of the same images."""
+    variables = jax.jit(TINY.init)(KEY, IMAGES)
+    return variables, jax.jit(TINY.apply)(variables, IMAGES)[0]
+
+
+def test_every_actnorm_is_normalised_after_initialisation(tiny):
+    """Hidden ones too: the scanned levels are played step by step to look inside."""
+    variables, latents = tiny
+    step = Chain((ActNorm(), InvertibleConv(), Coupling(COUPLINGS["affine"], CouplingNet(8))))
+
+    @jax.jit
+    def play(params, x):
+        is_norm = lambda module, name: isinstance(module, ActNorm) and name == "forward"  # noqa: E731
+        return step.apply({"params": params}, x, capture_intermediates=is_norm)
+
+    seen, x = [], IMAGES
+    for level in range(2):
+        stacked = variables["params"]["flow"][f"levels_{level}"]["bijectors_1"]["bijector"]
+        x, _ = Squeeze().forward(x)
+        for i in range(3):
+            (x, _), state = play(jax.tree.map(lambda p, i=i: p[i], stacked), x)
+            seen += [y for y, _ in find(state["intermediates"])]
+        if level == 0:
+            x, leaving = jnp.split(x, 2, axis=-1)
+            np.testing.assert_allclose(leaving, latents[0], atol=1e-5)  # its prior is N(0, 1)
+    np.testing.assert_allclose(x, latents[1], atol=1e-5)
+    assert len(seen) == 2 * 3 * 3
+    for y in seen:
+        np.testing.assert_allclose(jnp.mean(y, (0, 1, 2)), 0, atol=2e-5)
+        np.testing.assert_allclose(jnp.std(y, (0, 1, 2)), 1, atol=2e-4)
+
+
+def find(tree):
+    """The captured (output, logdet) pairs of nested dictionaries of tuples of calls."""
+    for value in tree.values():
+        yield from find(value) if isinstance(value, dict) else value
+
+
+def test_a_second_batch_does_not_initialise_again(tiny):
+    variables, latents = tiny
+    again = jax.jit(TINY.apply)(variables, IMAGES + 5)[0]
+    assert all(np.abs(a - b).mean() > 1 for a, b in zip(again, latents, strict=True))
+
+
+def test_initialisation_of_a_sharded_batch_sees_all_of_it(tiny):
+    mesh = make_mesh(8, 1)
+    whole = NamedSharding(mesh, PartitionSpec())
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    init = jax.jit(TINY.init, in_shardings=(whole, rows), out_shardings=whole)
+    variables = init(KEY, jax.device_put(IMAGES, rows))
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # noqa: E731
+    jax.tree.map(close, jax.device_get(variables), jax.device_get(tiny[0]))
+
+
+def scramble(variables, scale=0.1):
+    leaves, tree = jax.tree.flatten(variables)
+    keys = jax.random.split(KEY, len(leaves))
+    moved = [p + scale * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    return tree.unflatten(moved)
+
+
+def test_split_prior_starts_standard_and_is_conditioned_on_what_stays():
+    prior = ConditionalAffine(SplitPrior())
+    leaving, staying = jax.random.normal(KEY, (2, 3, 4, 4, 2))
+    variables = prior.init(KEY, leaving, staying)
+    eps, logdet = prior.apply(variables, leaving, staying)
+    np.testing.assert_array_equal(eps, leaving)
+    assert not logdet.any()
+    variables = scramble(variables)
+    one = prior.apply(variables, leaving, staying)
+    other = prior.apply(variables, leaving, staying + 1)
+    assert np.abs(one[0] - other[0]).min() > 1e-4 and (one[1] != other[1]).all()
+
+
+@pytest.mark.parametrize("edge", [True, False])
+def test_top_prior_starts_standard_and_learns_the_border_with_the_edge_channel(edge):
+    prior, x = ConditionalAffine(TopPrior(edge)), jax.random.normal(KEY, (2, 4, 4, 6))
+    variables = prior.init(KEY, x)
+    eps, logdet = prior.apply(variables, x)
+    np.testing.assert_array_equal(eps, x)
+    assert not logdet.any()
+    mean, _ = prior.apply(scramble(variables), jnp.zeros_like(x), method="inverse")
+    np.testing.assert_allclose(mean[:, 1, 1], mean[:, 2, 2], atol=1e-6)
+    assert (np.abs(mean[:, 0, 0] - mean[:, 1, 1]).min() > 1e-3) == edge
+
+
+def test_zero_convolution_multiplies_its_output_by_exp_of_three_log_scales():
+    conv, x = ZeroConv(2), jax.random.normal(KEY, (2, 4, 4, 3))
+    variables = conv.init(KEY, x)
+    assert not conv.apply(variables, x).any()
+    params = scramble(variables)["params"]
+    plain = conv.apply({"params": params | {"log_scale": jnp.zeros(2)}}, x)
+    scaled = conv.apply({"params": params | {"log_scale": jnp.array([0.2, -0.1])}}, x)
+    np.testing.assert_allclose(scaled, plain * np.exp([[[[0.6, -0.3]]]]), rtol=1e-5)
+
+
+def test_edge_channel_is_one_on_the_border_alone():
+    padded = pad_edge(jnp.full((1, 2, 3, 1), 7.0))
+    assert padded[0, :, :, 1].tolist() == [[1] * 5, [1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1] * 5]
+    assert padded[0, :, :, 0].tolist() == [[0] * 5, [0, 7, 7, 7, 0], [0, 7, 7, 7, 0], [0] * 5]
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    """A model of continuous images, so that samples are not rounded: (sample, encode)."""
+    method = Likelihood(TINY, DataSpec("images", (8, 8, 2), None))
+    state = State(jnp.int32(0), {"model": scramble(tiny[0]["params"], 0.02)}, {"model": {}}, {}, {})
+    sample = jax.jit(lambda key, t: method.sample(state, key, 64, temperature=t))
+    return sample, jax.jit(lambda x: method.encode(state, x, KEY))
+
+
+def test_temperature_zero_is_one_image(model):
+    sample, _ = model
+    cold = sample(KEY, 0.0)
+    np.testing.assert_array_equal(cold, sample(jax.random.key(1), 0.0))
+    np.testing.assert_allclose(cold, np.broadcast_to(cold[:1], cold.shape), atol=1e-6)
+    assert np.abs(sample(KEY, 1.0) - sample(jax.random.key(1), 1.0)).max() > 0.1
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0])
+def test_temperature_scales_the_latents_of_every_level(model, temperature):
+    sample, encode = model
+    latents = encode(sample(KEY, temperature))
+    unit = encode(sample(KEY, 1.0))
+    for z, z1 in zip(latents, unit, strict=True):
+        assert np.std(z) == pytest.approx(temperature, rel=0.03)  # of 4096 draws
+        np.testing.assert_allclose(z, temperature * z1, atol=1e-4)
+
+
+class NoisyConv(nn.Module):
+    """In place of the convolution that starts at zero, so that every coupling does something."""
+
+    features: int
+    edge: bool = True
+    dtype: object = None
+    std = 0.02
+
+    @nn.compact
+    def __call__(self, x):
+        init = nn.initializers.normal(self.std)
+        return nn.Conv(self.features, (3, 3), padding="VALID", kernel_init=init)(pad_edge(x))
+
+
+class FaintConv(NoisyConv):
+    std = 0.005
+
+
+def inverse_error(x, factor, **options):
+    """Largest error of a round trip of x times `factor`, initialised on x."""
+    flow = Glow(levels=1, width=32, **options)
+    variables = jax.jit(flow.init)(KEY, x)
+
+    @jax.jit
+    def there_and_back(x):
+        z, _ = flow.apply(variables, x)
+        return jnp.max(jnp.abs(flow.apply(variables, z, method="inverse")[0] - x))
+
+    return float(there_and_back(factor * x))
+
+
+@pytest.mark.parametrize(
+    ("coupling", "conv", "factor", "bound"),
+    [
+        ("affine", NoisyConv, 1.0, 5e-5),
+        ("additive", NoisyConv, 1.0, 5e-5),
+        ("additive", NoisyConv, 10.0, 1e-3),
+        ("affine", FaintConv, 10.0, 1e-3),  # more noise there makes scales of 1e-6 and less
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 32])
+def test_the_inverse_is_exact_to_single_precision(
+    monkeypatch, coupling, conv, factor, bound, depth
+):
+    monkeypatch.setattr(glow, "ZeroConv", conv)
+    x = jax.random.normal(KEY, (8, 16, 16, 3))
+    error = inverse_error(x, factor, coupling=coupling, depth=depth)
+    assert 0 < error <= bound
+
+
+def test_bfloat16_is_of_the_convolutions_alone(tiny):
+    """A state in bfloat16 could not be inverted, and the likelihood would not show it."""
+    half = Glow(levels=2, depth=3, width=8, dtype="bfloat16")
+    variables = {"params": scramble(tiny[0]["params"], 0.02)}
+    shapes = jax.eval_shape(half.init, KEY, IMAGES)
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+    z, logdet = jax.jit(half.apply)(variables, IMAGES)
+    assert logdet.dtype == jnp.float32 and {leaf.dtype for leaf in z} == {jnp.dtype("float32")}
+    exact, expected = jax.jit(TINY.apply)(variables, IMAGES)
+    difference = max(float(jnp.abs(a - b).max()) for a, b in zip(z, exact, strict=True))
+    assert 1e-4 < difference < 0.2  # bfloat16 was used
+    np.testing.assert_allclose(logdet, expected, atol=0.5)
+    back, _ = jax.jit(half.apply, static_argnames="method")(variables, z, method="inverse")
+    assert np.abs(back - IMAGES).max() < 1e-2
+    program = str(jax.make_jaxpr(half.apply)(variables, IMAGES))
+    assert "bf16[" in program and "bf16[3,2,2]" not in program
+
+
+def test_a_side_that_the_levels_do_not_halve_is_named():
+    with pytest.raises(ValueError, match=r"got 5x6: .*divisible by 2\*\*levels"):
+        jax.eval_shape(Glow(levels=3, depth=1, width=4).init, KEY, jnp.zeros((1, 20, 24, 1)))
+
+
+def test_an_unknown_coupling_is_named():
+    with pytest.raises(ValueError, match=r"coupling='afine', expected one of \['additive', 'aff"):
+        jax.eval_shape(Glow(levels=1, depth=1, coupling="afine").init, KEY, jnp.zeros((1, 4, 4, 1)))

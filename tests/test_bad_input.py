@@ -1,0 +1,348 @@
+"""Every mistake is one clear line; what can be recovered from is, to the same bits."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from command import ROOT, TINY, rows, saved
+
+from jaxgen.data import load
+from jaxgen.data.loader import Order
+from jaxgen.methods.likelihood import Likelihood
+
+RUN = (TINY, "--config.train.log_every_steps=1")
+
+
+OVERRIDES = {
+    "field": (
+        "--config.model.dept=4",
+        "unknown config field 'config.model.dept': did you mean 'config.model.depth'?",
+    ),
+    "section": (
+        "--config.trian.steps=4",
+        "unknown config section 'config.trian': did you mean 'config.train'?",
+    ),
+    "int": ("--config.train.steps=four", "--config.train.steps=four: expected int, as 20"),
+    "not a whole number": ("--config.train.steps=4.5", "expected int, as 20"),
+    "float": (
+        "--config.optim.model.learning_rate=fast",
+        "--config.optim.model.learning_rate=fast: expected float, as 0.001",
+    ),
+    "bool": ("--config.model.edge=maybe", "--config.model.edge=maybe: expected bool, as False"),
+    "optional int": ("--config.method.n_bits=x", "--config.method.n_bits=x: expected int"),
+    "whole section": (
+        "--config.train=4",
+        "--config.train=4: expected one of its fields, as --config.train.",
+    ),
+    "flag": ("--wrkdir=x", "Unknown command line flag 'wrkdir'. Did you mean: workdir ?"),
+    "choice of a flag": ("--distributed=on", "value should be one of <off|auto|explicit>"),
+    "no flag": ("steps=4", "unexpected argument 'steps=4'; options are given as --name=value"),
+    "range": ("--config.train.accum=0", "config.train.accum=0, expected 1 or more"),
+    "choice": ("--config.train.on_nan=ignore", "config.train.on_nan='ignore', expected one of"),
+    "model": (
+        "--config.model.name=flows.glwo.Glow",
+        "unknown module 'flows.glwo': did you mean 'flows.glow'?",
+    ),
+    "class": (
+        "--config.model.name=flows.glow.Gow",
+        "unknown name in jaxgen.models.flows.glow 'Gow': did you mean 'Glow'?",
+    ),
+    "devices": (
+        "--config.mesh.data=3",
+        "config.mesh: data=3 x fsdp=1 is not the number of devices, 1",
+    ),
+    "split": (
+        "--config.evaluate.splits=tset",
+        "config.evaluate.splits: 'tset' is none of train, test",
+    ),
+    "accumulation": (
+        "--config.train.accum=3",
+        "config.train.batch_size must be a multiple of 3",
+    ),
+    "data set": (
+        "--config.data.name=digitz",
+        "unknown data set 'digitz': did you mean digits",
+    ),
+    "absent data set": (
+        "--config.data.name=cifar10",
+        "the tfds data set cifar10 is not prepared on this machine",
+    ),
+    "absent folder": (
+        "--config.data.name=folder:no/such/photos",
+        "no such file or folder: /",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_override(starter, tmp_path, name):
+    flag, message = OVERRIDES[name]
+    workdir = tmp_path / "run"
+    assert message in starter.run(TINY, flag, f"--workdir={workdir}", code=2).error
+    assert not (workdir / "checkpoints").exists()
+
+
+CONFIGS = {
+    "file": ("--config=configs/glwo.py", "unknown config file 'configs/glwo.py': did you mean 'c"),
+    "folder": ("--config=configs", "unknown config file 'configs'"),
+    "preset": (
+        "--config=configs/glow.py:cifra10",
+        "configs/glow.py: unknown preset 'cifra10': did you mean 'cifar10'?",
+    ),
+    "argument": (
+        "--config=configs/glow.py:digits,tinny",
+        "configs/glow.py: unknown config argument 'tinny': did you mean 'tiny'?",
+    ),
+    "value of an argument": (
+        "--config=configs/glow.py:digits,tiny=4",
+        "configs/glow.py: config argument tiny='4': expected bool",
+    ),
+    "none": ("--dry_run", "no config; try --config=configs/glow.py (see --help)"),
+    "override only": (
+        "--config.train.steps=4",
+        "--config.train.steps needs a config: add --config=configs/NAME.py before it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config(starter, tmp_path, name):
+    flag, message = CONFIGS[name]
+    assert message in starter.run(flag, f"--workdir={tmp_path}", code=2).error
+
+
+CODE = """
+import runpy
+
+def get_config(arg=""):
+    c = runpy.run_path({glow!r})["get_config"]("digits,tiny")
+    with c.unlocked():
+        {change}
+    return c
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(change): a config file, that of tiny digits but for one line of code."""
+
+    def write(change):
+        path = tmp_path / "changed.py"
+        path.write_text(CODE.format(glow=str(ROOT / "configs/glow.py"), change=change))
+        return f"--config={path}"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("c.model.dpth = 2", "unknown option of config.model 'dpth': did you mean 'depth'?"),
+        ("c.train.step = 2", "unknown option of config.train 'step': did you mean 'steps'?"),
+        ("c.modle = {}", "unknown section 'modle': did you mean 'model'?"),
+        ("del c.model.name", "config.model.coupling misses name"),
+        ("del c.ema", "config misses the sections ema"),
+        ("del c.train.steps", "config.train misses steps"),
+        ("c.optim.model.beta1 = 0.9", "unknown option of config.optim.model 'beta1'"),
+        ("c.optim.modle = c.optim.model", "unknown player in config.optim 'modle'"),
+    ],
+)
+def test_mistake_in_the_code_of_a_config(starter, config, tmp_path, change, message):
+    job = starter.run(config(change), f"--workdir={tmp_path / 'run'}", code=2)
+    assert message in job.error
+
+
+def test_batch_that_the_devices_do_not_divide(starter, tmp_path):
+    flags = (TINY, "--config.train.batch_size=18", f"--workdir={tmp_path}")
+    message = "config.train.batch_size=18 is not a multiple of the 8 devices"
+    assert message in starter.run(*flags, devices=8, code=2).error
+
+
+def test_sides_that_the_levels_do_not_divide(starter, tmp_path):
+    job = starter.run(TINY, "--config.model.levels=4", f"--workdir={tmp_path}", code=2)
+    assert job.error == (
+        "squeeze needs an even height and width, got 1x1: use fewer levels or images whose sides "
+        "are divisible by 2**levels"
+    )
+
+
+def bad_images(folder, write_images, what):
+    if what != "empty":
+        write_images(folder)
+    if what == "corrupt":
+        path = folder / "007.png"
+        path.write_bytes(path.read_bytes()[:60])
+    if what == "sizes":
+        write_images(folder, count=3, size=(8, 10))
+    folder.mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("empty", "no images in {0}: it holds no files"),
+        ("corrupt", "damaged image {0}/007.png: "),
+        ("sizes", "images of different sizes (height x width) in {0}: 17 of 8x8 (e.g. 003.png), 3"),
+    ],
+)
+def test_folder(starter, write_images, tmp_path, what, message):
+    folder = tmp_path / "photos"
+    bad_images(folder, write_images, what)
+    flags = (TINY, f"--config.data.name={folder}", f"--workdir={tmp_path / 'run'}")
+    assert message.format(folder) in starter.run(*flags, code=2).error
+
+
+def test_files_that_were_not_fetched(starter, tmp_path):
+    flags = (TINY, "--config.data.name=mnist", f"--config.data.manual_dir={tmp_path}")
+    error = starter.run(*flags, f"--workdir={tmp_path / 'run'}", code=2).error
+    assert f"no train-images-idx3-ubyte.gz and no train-images-idx3-ubyte in {tmp_path}" in error
+
+
+def test_data_that_changed_since_the_run_began(starter, write_images, tmp_path):
+    folder, workdir = tmp_path / "photos", tmp_path / "run"
+    write_images(folder)
+    flags = (*RUN, f"--config.data.name={folder}", f"--workdir={workdir}")
+    short = ("--config.train.steps=2", "--config.train.batch_size=4")
+    starter.run(*flags, *short)
+    (folder / "000.png").unlink()
+    job = starter.run(*flags, *short, "--config.train.steps=4", code=2)
+    assert f"{workdir} was trained on other data: " in job.error
+    assert saved(workdir) == [2]
+
+
+@pytest.fixture(scope="module")
+def whole(starter, tmp_path_factory):
+    """A run of 20 steps with checkpoints of steps 10 and 20."""
+    return starter.run(*RUN, f"--workdir={tmp_path_factory.mktemp('whole')}")
+
+
+def truncate(data):
+    return data[: len(data) // 2]
+
+
+def flip_a_bit(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit])
+def test_damaged_checkpoint(starter, whole, tmp_path, damage):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole.workdir, workdir)
+    newest = workdir / "checkpoints" / "20" / "state"
+    largest = max(newest.glob("**/d/*"), key=lambda p: p.stat().st_size)
+    largest.write_bytes(damage(largest.read_bytes()))
+    job = starter.run(*RUN, f"--workdir={workdir}")
+    assert "checkpoint of step 20 is damaged (" in job.out
+    assert f"set aside as {workdir}/checkpoints/corrupt-20, using the one before" in job.out
+    assert "resumed at step 10 of 20" in job.out
+    assert job.summary == whole.summary
+    assert rows(workdir) == rows(whole.workdir)
+
+
+def test_full_disk(starter, tmp_path):
+    wide = (*RUN, "--config.model.width=256", f"--workdir={tmp_path}")
+    starter.run(*wide, "--config.train.steps=10")
+    # a kernel has 524 kB; the programs that JAX might cache only now are smaller
+    job = starter.run(*wide, largest_file=400_000, code=1)
+    last = job.err.splitlines()[-1]  # before it, asyncio complains of writes that were under way
+    assert last.startswith("jaxgen: error: could not write the checkpoint")
+    assert "File too large" in last
+    assert "the checkpoint of step 10 is whole; free some space or choose another" in last
+    assert saved(tmp_path) == [10]
+    job = starter.run(*wide)
+    assert "resumed at step 10 of 20" in job.out
+    assert saved(tmp_path) == [10, 20]
+
+
+def test_place_that_cannot_be_written(starter, tmp_path):
+    (tmp_path / "file").touch()
+    job = starter.run(TINY, f"--workdir={tmp_path / 'file' / 'run'}", code=1)
+    assert "Not a directory" in job.error
+    assert str(tmp_path / "file") in job.error
+
+
+def test_run_directory_of_another_config(starter, whole):
+    def files():
+        found = sorted(p for p in whole.workdir.glob("**/*") if p.is_file())
+        return [(p, p.stat().st_mtime_ns, p.stat().st_size) for p in found]
+
+    before = files()
+    changes = ("--config.model.depth=3", "--config.seed=1")
+    error = starter.run(*RUN, *changes, f"--workdir={whole.workdir}", code=2).error
+    assert error.splitlines() == [
+        f"{whole.workdir} belongs to another config:",
+        "  model.depth: 2 in the run, 3 now",
+        "  seed: 0 in the run, 1 now",
+        "give another --workdir, or the run's own config to resume it",
+    ]
+    assert files() == before
+
+
+def test_diverging_run_stops(starter, tmp_path):
+    flags = ("--config.optim.model.learning_rate=1e30", "--config.train.save_every_steps=1")
+    job = starter.run(*RUN, *flags, f"--workdir={tmp_path}", code=1)
+    assert re.match(r"step 1, turn 'model': \S+ is not finite \(batch 1\); ", job.error)
+    assert "the checkpoint of step 1 is kept; lower the learning rate, clip" in job.error
+    assert "set --config.train.on_nan=rollback" in job.error
+
+
+def test_rollbacks_are_bounded(starter, tmp_path):
+    flags = ("--config.optim.model.learning_rate=1e30", "--config.train.save_every_steps=1")
+    more = ("--config.train.on_nan=rollback", "--config.train.max_rollbacks=2")
+    job = starter.run(*RUN, *flags, *more, f"--workdir={tmp_path}", code=1)
+    assert job.out.count("rolled back to step 1") == 2
+    assert re.match(r"step 1, turn 'model': \S+ is not finite \(batch 3\); ", job.error)
+    assert "2 rollbacks were made, config.train.max_rollbacks is reached" in job.error
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisoned(Likelihood):
+    """Whose loss is not a number on one batch: that of the images with a given sum."""
+
+    poison: int = 0
+
+    def loss(self, state, batch, rng):
+        loss, rest = super().loss(state, batch, rng)
+        total = jnp.sum(batch["x"].astype(jnp.int32))
+        return jnp.where(total == self.poison, jnp.nan, loss), rest
+
+
+def sum_of_batch(data_root, number):
+    x = load("digits", data_dir=str(data_root)).splits["train"].x
+    return int(x[Order(len(x), 16, 0)[number]].astype(np.int64).sum())
+
+
+def test_one_bad_batch_is_left_out(starter, config, data_root, tmp_path):
+    change = "c.method.update(name='test_bad_input:Poisoned', poison={})"
+    flags = (
+        config(change.format(sum_of_batch(data_root, 7))),
+        "--config.train.log_every_steps=1",
+        "--config.train.save_every_steps=5",
+        "--config.train.on_nan=rollback",
+    )
+    whole = starter.run(*flags, f"--workdir={tmp_path / 'whole'}")
+    told = "step 7, turn 'model': loss is not finite: rolled back to step 5, batch 7 is left out"
+    assert told in whole.out
+    assert whole.summary["step"] == 20
+    assert [row["step"] for row in rows(whole.workdir, "train")] == list(range(1, 21))
+    assert all(np.isfinite(row["model/loss"]) for row in rows(whole.workdir, "train"))
+    progress = json.loads((whole.workdir / "checkpoints/20/progress/metadata").read_text())
+    assert (progress["batch"], progress["skipped"]) == (21, [7])
+
+    workdir = tmp_path / "stopped"
+    job = starter.start(*flags, f"--workdir={workdir}")
+    job.until(lambda: 10 in saved(workdir)).kill().wait(-9)
+    resumed = starter.run(*flags, f"--workdir={workdir}")
+    assert "without batches [7]" in resumed.out
+    assert resumed.summary == whole.summary
+    assert rows(workdir) == rows(whole.workdir)
+
+
+def test_poison_is_on_one_batch_only(data_root):
+    sums = [sum_of_batch(data_root, i) for i in range(22)]
+    assert sums.count(sums[7]) == 1

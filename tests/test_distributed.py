@@ -1,0 +1,150 @@
+"""Two processes on loopback: the same numbers as one, one set of files, and they end together."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+from command import ROOT, TINY, has_row, rows, saved
+
+RUN = (TINY, "--config.train.log_every_steps=1")
+ENDLESS = (*RUN, "--config.train.steps=100000", "--config.evaluate.every_steps=0")
+BOUND = 60  # seconds within which a survivor must end: heartbeat and shutdown of JAX
+ADVICE = "start all of them again to resume"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def pair(starter):
+    """pair(*argv, **options): two processes of 4 devices each; `second` changes the second's."""
+    jobs = []
+
+    def start(*argv, second=None, **options):
+        flags = (
+            "--distributed=explicit",
+            f"--coordinator_address=127.0.0.1:{free_port()}",
+            "--num_processes=2",
+            "--heartbeat_timeout=10",
+        )
+        for i, more in enumerate(({}, second or {})):
+            process = (*argv, *flags, f"--process_id={i}")
+            jobs.append(starter.start(*process, devices=4, **options | more))
+        return jobs
+
+    yield start
+    for job in jobs:
+        if job.code is None:
+            os.kill(job.pid, signal.SIGKILL)
+            job.wait()
+
+
+def printed(job):
+    """What it printed, but for what Gloo prints from C++."""
+    return "".join(line for line in job.out.splitlines(True) if "[Gloo]" not in line)
+
+
+def losses(workdir):
+    return np.array([row["model/loss"] for row in rows(workdir, "train")])
+
+
+def test_equals_one_process_and_resumes_as_one(starter, pair, tmp_path):
+    one = starter.run(*RUN, f"--workdir={tmp_path / 'one'}", devices=8)
+    both = tmp_path / "both"
+    first, second = pair(*RUN, "--config.train.steps=10", f"--workdir={both}")
+    first.wait(0), second.wait(0)
+    assert "on 8 x cpu" in first.out
+    assert first.out.count("finished: ") == 1
+    assert ADVICE in first.out
+    assert printed(second).count("\n") == 1  # that it has joined, and what to do if one dies
+    assert saved(both) == [10]
+    assert len(list(both.glob("tensorboard/*"))) == 1
+    np.testing.assert_allclose(losses(both), losses(one.workdir)[:10], rtol=1e-5)
+    for devices in (1, 8):
+        workdir = tmp_path / f"resumed{devices}"
+        shutil.copytree(both, workdir)
+        resumed = starter.run(*RUN, f"--workdir={workdir}", devices=devices)
+        assert "resumed at step 10 of 20" in resumed.out
+        np.testing.assert_allclose(losses(workdir), losses(one.workdir), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("victim", "signum"), [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]
+)
+def test_a_lost_process_ends_the_other(pair, tmp_path, victim, signum):
+    jobs = pair(*ENDLESS, f"--workdir={tmp_path}")
+    jobs[0].until(has_row(tmp_path, 15))
+    jobs[victim].kill(signum)
+    start = time.monotonic()
+    survivor = jobs[1 - victim].wait(limit=BOUND)
+    assert time.monotonic() - start < BOUND
+    assert survivor.code in (134, -signal.SIGABRT)  # the latter is 134 to a shell
+    assert ADVICE in survivor.out
+    said = ("another process died", "another task died")  # by jaxgen, by JAX as it aborts
+    assert any(text in survivor.err for text in said)
+    assert saved(tmp_path)[-1] >= 10
+
+
+def test_sigterm_to_one_saves_and_stops_both(pair, tmp_path):
+    jobs = pair(*ENDLESS, "--config.train.steps_per_dispatch=3", f"--workdir={tmp_path}")
+    jobs[0].until(has_row(tmp_path, 15))
+    jobs[1].kill(signal.SIGTERM)
+    for job in jobs:
+        job.wait(143, limit=BOUND)
+    assert jobs[0].out.count("stopped by SIGTERM after step") == 1
+    assert f"after step {saved(tmp_path)[-1]}; saved" in jobs[0].out
+    assert "stopped by" not in jobs[1].out
+
+
+def test_ctrl_c_to_both(pair, tmp_path):
+    jobs = pair(*ENDLESS, f"--workdir={tmp_path}")
+    jobs[0].until(has_row(tmp_path, 15))
+    for job in jobs:
+        job.kill(signal.SIGINT)
+    for job in jobs:
+        job.wait(130, limit=BOUND)
+    assert f"stopped by SIGINT after step {saved(tmp_path)[-1]}; saved" in jobs[0].out
+
+
+def test_an_error_of_one_ends_the_other(pair, write_images, tmp_path):
+    write_images(tmp_path / "here" / "photos")
+    (tmp_path / "there").mkdir()
+    config = f"--config={ROOT / 'configs/glow.py'}:digits,tiny"
+    jobs = pair(
+        config,
+        "--config.data.name=folder:photos",
+        f"--workdir={tmp_path / 'run'}",
+        cwd=tmp_path / "here",
+        second={"cwd": tmp_path / "there"},
+    )
+    jobs[1].wait(2, limit=BOUND)
+    assert jobs[1].error.startswith("process 1: config.data: no such file or folder")
+    jobs[0].wait(limit=BOUND)
+    assert jobs[0].code in (134, -signal.SIGABRT)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--num_processes=2",), "needs --coordinator_address, --process_id"),
+        (
+            ("--coordinator_address=h:1", "--num_processes=2", "--process_id=2"),
+            "--process_id=2, expected 0 to 1",
+        ),
+    ],
+)
+def test_flags(starter, tmp_path, flags, message):
+    job = starter.run(*RUN, "--distributed=explicit", *flags, f"--workdir={tmp_path}", code=2)
+    assert message in job.error
+
+
+def test_auto_without_a_cluster(starter, tmp_path):
+    job = starter.run(*RUN, "--distributed=auto", f"--workdir={tmp_path}", code=2)
+    assert "--distributed=auto detects no cluster here" in job.error

@@ -1,0 +1,125 @@
+"""The layers of docs and design, enforced from the syntax tree."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / "jaxgen"
+FILES = sorted(ROOT.rglob("*.py"))
+
+# jaxgen.NAME or jaxgen/NAME/ -> its layer; a module imports from its own layer and those below
+LAYERS = {
+    "types": 0,
+    "config": 0,
+    "rundir": 0,
+    "platform": 0,
+    "processes": 0,
+    "ops": 1,
+    "data": 1,
+    "nn": 2,
+    "bijectors": 2,
+    "methods": 3,
+    "models": 3,
+    "train": 4,
+    "evaluate": 4,
+    "session": 5,
+    "main": 5,
+    "mistakes": 5,
+    "cli": 5,
+    "tools": 5,
+}
+STRANGERS = {"models": "methods", "methods": "models"}  # joined by a config, never by an import
+LINEN = {"nn", "bijectors", "models"}
+HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
+FAMILIES = set(
+    "flow flows glow nvp vae vaes elbo gan gans critic generator discriminator adversarial "
+    "diffusion ddpm autoregressive pixel codebook prior encoder decoder".split()
+)
+WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+MOST_LINES, MOST_FUNCTION_LINES = 400, 60  # docstrings of functions not counted
+
+
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+def imports(path, top_level=False):
+    """Dotted names of the modules that a file imports, anywhere or at its top level only."""
+    nodes = tree(path).body if top_level else ast.walk(tree(path))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield node.module
+            if node.module == "jaxgen" or node.module in ("flax", "jax"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def unit(path):
+    """The package or top-level module that a file belongs to; "" for jaxgen/__init__.py."""
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py").replace("__init__", "")
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_every_file_has_a_layer():
+    assert {unit(path) for path in FILES} - {""} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_imports_point_down(path):
+    here = unit(path)
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        other = rest.partition(".")[0]
+        if package != "jaxgen" or other not in LAYERS or not here:
+            continue
+        assert LAYERS[other] <= LAYERS[here], f"{here} imports {name}, which is above it"
+        assert STRANGERS.get(here) != other, f"{here} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_linen_stays_in_the_networks(path):
+    modules = set(imports(path))
+    linen = any(name.startswith("flax.linen") for name in modules)
+    assert not linen or unit(path) in LINEN
+    if unit(path) == "types":
+        assert {name for name in modules if name.startswith("flax")} == {"flax.struct"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_heavy_imports_wait_until_they_are_needed(path):
+    found = {name.partition(".")[0] for name in imports(path, top_level=True)}
+    assert not found & HEAVY
+
+
+def words(path):
+    """Of all identifiers."""
+    for node in ast.walk(tree(path)):
+        for field in ("id", "attr", "name", "arg", "module"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield from (word.lower() for word in WORDS.findall(value))
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if unit(p) in ("types", "train", "session")], ids=named
+)
+def test_the_trainer_knows_no_family(path):
+    assert not FAMILIES & set(words(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_files_and_functions_are_short(path):
+    assert len(path.read_text().splitlines()) < MOST_LINES
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            doc = node.body[0] if ast.get_docstring(node) else None
+            length = node.end_lineno - node.lineno + 1
+            length -= doc.end_lineno - doc.lineno + 1 if doc else 0
+            assert length < MOST_FUNCTION_LINES, f"{node.name} has {length} lines"

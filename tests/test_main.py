@@ -1,0 +1,290 @@
+"""The commands, end to end on tiny runs: what they print, write, and give back in Python."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import jax
+import ml_collections
+import numpy as np
+import PIL.Image
+import pytest
+from command import ROOT, TINY, rows, saved
+
+import jaxgen
+from jaxgen import cli
+from jaxgen.config import ConfigError, check_sections
+from jaxgen.data import load
+from jaxgen.data.named import EMBEDDED
+
+HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
+
+
+def imported(*argv):
+    """The packages that a command has imported when it ends."""
+    code = "import sys, runpy, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    command = [sys.executable, "-c", f"{code}; {argv[0]}", *argv[1:]]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return {name.partition(".")[0] for name in result.stderr.split()}, result
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("import jaxgen",),
+        ("runpy.run_module('jaxgen.main', run_name='__main__')", "--help"),
+        ("runpy.run_module('jaxgen.main', run_name='__main__')", TINY, "--config.model.dept=4"),
+        ("runpy.run_module('jaxgen.cli', run_name='__main__')", "--help"),
+    ],
+    ids=["import", "main --help", "main with a typo", "jaxgen --help"],
+)
+def test_nothing_heavy_is_imported(argv):
+    packages, result = imported(*argv)
+    assert "jaxgen" in packages or "absl" in packages or "argparse" in packages, result.stderr
+    assert not packages & (HEAVY | {"jax", "flax"})
+
+
+def test_help_says_what_and_how(starter):
+    job = starter.start("--help").wait()
+    for text in ("python -m jaxgen.main --config=configs/glow.py", "--workdir", "Exit codes: 0"):
+        assert text in job.out
+
+
+def test_dry_run(starter, tmp_path):
+    job = starter.run(TINY, "--dry_run", f"--workdir={tmp_path / 'run'}", cwd=ROOT)
+    assert not list(tmp_path.iterdir())
+    config, _, rest = job.out.partition("\n}\n")
+    assert json.loads(config + "}")["model"]["name"] == "flows.glow.Glow"
+    for text in (
+        "data digits: train 1,500, test 297 examples",
+        "model: 3,024 parameters",
+        "memory of a step: ",
+        "20 steps of 16 examples, 0.2 epochs; would write to ",
+    ):
+        assert text in rest
+
+
+@pytest.fixture(scope="module")
+def run(starter, tmp_path_factory):
+    """A finished tiny run."""
+    return starter.run(TINY, f"--workdir={tmp_path_factory.mktemp('run') / 'glow-digits'}")
+
+
+def test_run_directory(run):
+    top = {path.name for path in run.workdir.iterdir()}
+    assert top == {
+        "config.json",
+        "manifest.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "samples",
+        "summary.json",
+        "tensorboard",
+    }
+    assert saved(run.workdir) == [10, 20]
+    assert [path.name for path in run.workdir.glob("samples/*")] == ["step_00000020.png"]
+    (events,) = run.workdir.glob("tensorboard/*")
+    assert events.name.startswith("events.out.tfevents.")
+    assert [row["step"] for row in rows(run.workdir, "train")] == [5, 10, 15, 20]
+    assert [row["step"] for row in rows(run.workdir, "eval_test")] == [10, 20]
+    manifest = json.loads((run.workdir / "manifest.json").read_text())
+    for key in ("command", "versions", "devices", "git_commit", "seed", "data", "time"):
+        assert key in manifest
+    assert set(manifest["data"]["fingerprint"]) == {"name", "shape", "levels", "splits"}
+    summary = run.summary
+    assert summary["step"] == 20
+    assert 4 < summary["test/bpd"] < 5
+    assert len(summary["state_digest"]) == 64
+    print_of = summary["fingerprints"]["test/bpd"]
+    assert print_of["count"] == 64 and print_of["step"] == 20
+    assert run.out.endswith(f"finished: {run.workdir}\n")
+
+
+def test_config_reloads(run):
+    saved_config = json.loads((run.workdir / "config.json").read_text())
+    assert saved_config == as_json(get_config("configs/glow.py", "digits,tiny"))
+
+
+def as_json(config):
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def config_module(path):
+    spec = importlib.util.spec_from_file_location("config", ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def get_config(path, arg):
+    config = config_module(path).get_config(arg)
+    assert isinstance(config, ml_collections.ConfigDict)
+    return config
+
+
+@pytest.fixture
+def jaxgen_command(data_root, monkeypatch, capsys):
+    """jaxgen_command(*argv): what `jaxgen *argv` prints, in this process."""
+    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
+    monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
+    monkeypatch.chdir(ROOT)
+
+    def call(*argv, code=None):
+        if code is None:
+            cli.main([str(a) for a in argv])
+        else:
+            with pytest.raises(SystemExit) as end:
+                cli.main([str(a) for a in argv])
+            assert end.value.code == code
+        return capsys.readouterr()
+
+    return call
+
+
+def test_sample_png(jaxgen_command, run):
+    out = jaxgen_command("sample", run.workdir, "--num=4", "--seed=3").out
+    path = run.workdir / "samples" / "sample_seed3_step00000020.png"
+    assert out == f"4 samples of step 20: {path}\n"
+    with PIL.Image.open(path) as image:
+        assert image.mode == "RGB"
+    path.unlink()
+
+
+def test_sample_npz(jaxgen_command, run, tmp_path):
+    path = tmp_path / "s.npz"
+    jaxgen_command("sample", run.workdir, "--num=4", "--temperature=0.5", f"--out={path}")
+    x = np.load(path)["x"]
+    assert x.shape == (4, 8, 8, 1)
+    assert x.dtype == np.uint8 and x.max() <= 16
+
+
+def test_eval_equals_the_summary(jaxgen_command, run):
+    out = jaxgen_command("eval", run.workdir, "--splits=train,test", "--max_examples=64").out
+    found = json.loads(out)
+    assert found["step"] == 20
+    for name in ("train/bpd", "test/bpd"):
+        assert found[name]["count"] == 64
+        np.testing.assert_allclose(found[name]["mean"], run.summary[name], rtol=1e-6)
+
+
+def test_eval_at_a_step(jaxgen_command, run):
+    rows_at = {row["step"]: row["bpd"] for row in rows(run.workdir, "eval_test")}
+    found = json.loads(
+        jaxgen_command("eval", run.workdir, "--step=10", "--max_examples=64").out
+    )
+    assert found["step"] == 10
+    np.testing.assert_allclose(found["test/bpd"]["mean"], rows_at[10], rtol=1e-6)
+    best = json.loads(jaxgen_command("eval", run.workdir, "--step=best", "--max_examples=64").out)
+    assert best["step"] == min(rows_at, key=rows_at.get)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--temprature=1",), "no such knob 'temprature'; did you mean 'temperature'?"),
+        (("--out=x.jpg",), "--out=x.jpg, expected a name that ends in .png or .npz"),
+        (("--step=7",), "no checkpoint of step 7; there are [10, 20]"),
+        (("--step=last",), "--step=last, expected a number or best"),
+        (("temperature=1",), "expected --NAME=VALUE, got 'temperature=1'"),
+        (("--temperature=warm",), "temperature='warm': "),
+        (("--label=3",), "label=3: label= needs a model trained with method.conditional=True"),
+    ],
+)
+def test_mistakes_of_sample(jaxgen_command, run, argv, message):
+    err = jaxgen_command("sample", run.workdir, "--num=2", *argv, code=2).err
+    assert err.startswith("jaxgen: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_not_a_run_directory(jaxgen_command, run):
+    err = jaxgen_command("sample", run.workdir.parent / "glow", code=2).err
+    assert "is not a run directory (no config.json and manifest.json in it)" in err
+    assert "runs beside it: glow-digits" in err
+
+
+def test_eval_knows_no_knobs(jaxgen_command, run):
+    assert "unrecognized arguments: --temp=1" in jaxgen_command(
+        "eval", run.workdir, "--temp=1", code=2
+    ).err
+
+
+def test_doctor(jaxgen_command):
+    out = jaxgen_command("doctor").out
+    for text in (f"jaxgen {jaxgen.__version__}", f"jax {jax.__version__}", "devices: 8 x cpu"):
+        assert text in out
+
+
+def test_models(jaxgen_command):
+    out = jaxgen_command("models").out
+    for text in ("flows.glow", "likelihood", "configs/glow.py"):
+        assert text in out
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    return jaxgen.load(run.workdir)
+
+
+def test_load_samples(loaded):
+    assert repr(loaded).endswith("step=20)")
+    a, b, c = (loaded.sample(3, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    with pytest.raises(ConfigError, match="no such knob 'temp'"):
+        loaded.sample(3, temp=1)
+
+
+def test_load_encodes_and_decodes_exactly(loaded, data_root):
+    x = load("digits", data_dir=str(data_root)).splits["test"].x[:8]
+    z = loaded.encode(x, seed=5)
+    np.testing.assert_array_equal(loaded.decode(z), x)
+    other = loaded.encode(x, seed=6)  # another noise, so other latents of the same images
+    assert np.abs(np.asarray(jax.tree.leaves(z)[0]) - jax.tree.leaves(other)[0]).max() > 0
+    np.testing.assert_array_equal(loaded.decode(other), x)
+
+
+def test_load_log_prob(loaded, run, data_root):
+    x = load("digits", data_dir=str(data_root)).splits["test"].x
+    nats = loaded.log_prob(x)
+    assert nats.shape == (len(x),)
+    bpd = -nats.mean() / 64 / np.log(2)
+    assert abs(bpd - run.summary["test/bpd"]) < 0.05  # other noise, and all of the examples
+
+
+def test_load_of_a_step(run):
+    assert jaxgen.load(run.workdir, step=10).step == 10
+    assert jaxgen.load(run.workdir, step="best").step in (10, 20)
+    with pytest.raises(ConfigError, match="is not a run directory"):
+        jaxgen.load(run.workdir / "samples")
+
+
+CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
+EVERY = [(path, name) for path in CONFIGS for name in sorted(config_module(path).PRESETS)]
+
+
+def embedded():
+    """The presets that need no files; of each config, all but its default one are slow."""
+    for path, name in EVERY:
+        if name in EMBEDDED:
+            default = name == get_config(path, "").data.name
+            yield pytest.param(path, name, marks=() if default else pytest.mark.slow)
+
+
+
+@pytest.mark.parametrize(("path", "name"), EVERY)
+def test_every_preset_loads(path, name):
+    full, tiny = (as_json(get_config(path, name + end)) for end in ("", ",tiny"))
+    check_sections(full)
+    assert full.keys() == tiny.keys()
+    assert tiny["train"]["steps"] <= 100
+
+
+@pytest.mark.parametrize(("path", "name"), list(embedded()))
+def test_every_preset_with_embedded_data_trains(starter, tmp_path, path, name):
+    short = ("--config.train.steps=2", "--config.train.log_every_steps=1")
+    job = starter.run(f"--config={path}:{name},tiny", *short, f"--workdir={tmp_path}")
+    assert job.summary["step"] == 2
+    for row in rows(tmp_path, "train"):
+        assert all(np.isfinite(value) for key, value in row.items() if key != "split")

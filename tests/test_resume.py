@@ -1,0 +1,132 @@
+"""A run that was stopped, in whatever way, ends in the same bits as one that was not."""
+
+import json
+import shlex
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+from command import TINY, has_row, rows, saved
+
+import jaxgen
+
+STEPS = 40
+RUN = (
+    TINY,
+    f"--config.train.steps={STEPS}",
+    "--config.train.log_every_steps=1",
+    "--config.train.save_every_steps=4",
+    "--config.evaluate.every_steps=15",
+)
+MOMENTS = sorted(int(m) for m in np.random.RandomState(0).randint(14, 31, size=2))
+
+
+@pytest.fixture(scope="module")
+def whole(starter, tmp_path_factory):
+    """The run that nothing stopped."""
+    return starter.run(*RUN, f"--workdir={tmp_path_factory.mktemp('whole')}")
+
+
+def check_same(job, whole):
+    """Same state, same evaluation, and every step's row exactly once."""
+    assert job.summary == whole.summary
+    assert rows(job.workdir) == rows(whole.workdir)
+    steps = [row["step"] for row in rows(job.workdir, "train")]
+    assert steps == list(range(1, whole.summary["step"] + 1))
+
+
+def being_written(workdir, step):
+    """Whether the checkpoint of `step` is half on disk, as a condition for `Job.until`."""
+    return lambda: any(workdir.glob(f"checkpoints/{step}.orbax-checkpoint-tmp*"))
+
+
+def check_kills(starter, workdir, run, in_write, moments):
+    """Kills a run in the middle of the write of a checkpoint, then at each of the moments."""
+    command = (*run, f"--workdir={workdir}")
+    half = being_written(workdir, in_write)
+    starter.start(*command).until(half).kill().wait(-signal.SIGKILL)
+    assert half(), f"the checkpoint of step {in_write} was whole before the process was killed"
+    assert in_write not in saved(workdir)
+    for moment in moments:
+        starter.start(*command).until(has_row(workdir, moment)).kill().wait(-signal.SIGKILL)
+    job = starter.run(*command)
+    assert "resumed at step" in job.out
+    assert not any(workdir.glob("checkpoints/*.orbax-checkpoint-tmp*"))
+    return job
+
+
+def test_kill_9(starter, whole, tmp_path):
+    check_same(check_kills(starter, tmp_path, RUN, 8, MOMENTS), whole)
+
+
+@pytest.mark.slow
+def test_kill_9_in_200_steps(starter, tmp_path):
+    run = (TINY, "--config.train.steps=200", "--config.train.log_every_steps=1")
+    whole = starter.run(*run, f"--workdir={tmp_path / 'whole'}")
+    moments = sorted(int(m) for m in np.random.RandomState(1).randint(45, 190, size=2))
+    check_same(check_kills(starter, tmp_path / "killed", run, 30, moments), whole)
+
+
+def stopped_at(job):
+    """(step, arguments of the command that resumes), as a stopped run printed them."""
+    *_, line, command = job.out.splitlines()
+    assert line.endswith("; saved. Resume with:"), job.out
+    python, flag, module, *arguments = shlex.split(command)
+    assert (python, flag, module) == ("python", "-m", "jaxgen.main")
+    return int(line.split("after step ")[1].split(";")[0]), arguments
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_signal(starter, whole, tmp_path, name, code):
+    job = starter.start(*RUN, f"--workdir={tmp_path}").until(has_row(tmp_path, 10))
+    job.kill(signal.Signals[name]).wait(code)
+    step, arguments = stopped_at(job)
+    assert f"stopped by {name} after step {step}" in job.out
+    assert saved(tmp_path)[-1] == step
+    assert not (tmp_path / "summary.json").exists()
+    resumed = starter.run(*arguments)
+    assert f"resumed at step {step} of {STEPS}, data at batch {step}\n" in resumed.out
+    check_same(resumed, whole)
+
+
+@pytest.mark.parametrize("devices", [4, 8])
+def test_on_another_number_of_devices(starter, whole, tmp_path, devices):
+    job = starter.start(*RUN, f"--workdir={tmp_path}").until(has_row(tmp_path, 17))
+    job.kill(signal.SIGTERM).wait(143)
+    resumed = starter.run(*RUN, f"--workdir={tmp_path}", devices=devices)
+    assert f"on {devices} x cpu" in resumed.out
+    expected, got = (jaxgen.load(run.workdir).state.params for run in (whole, resumed))
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(got), strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
+
+
+def test_many_steps_in_a_dispatch(starter, tmp_path):
+    changes = ("--config.train.steps_per_dispatch=4", "--config.train.steps=37")
+    rare = "--config.train.log_every_steps=7"  # other dispatches than with a row for each step
+    whole = starter.run(*RUN, *changes, rare, f"--workdir={tmp_path / 'whole'}")
+    command = (*RUN, *changes, f"--workdir={tmp_path / 'stopped'}")
+    job = starter.start(*command).until(has_row(tmp_path / "stopped", 9))
+    job.kill(signal.SIGTERM).wait(143)
+    resumed = starter.run(*command)
+    assert resumed.summary == whole.summary
+
+
+def test_a_finished_run_stays_as_it_is(starter, whole, tmp_path):
+    workdir = tmp_path / "again"
+    shutil.copytree(whole.workdir, workdir)
+    names = ("config.json", "metrics.jsonl", "summary.json")
+    before = {name: (workdir / name).read_bytes() for name in names}
+    job = starter.run(*RUN, f"--workdir={workdir}")
+    assert f"resumed at step {STEPS} of {STEPS}" in job.out
+    assert job.out.endswith(f"finished: {workdir}\n")
+    assert {name: (workdir / name).read_bytes() for name in names} == before
+    assert saved(workdir) == saved(whole.workdir)
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    assert len(manifest["resumed"]) == 1
+
+
+def test_a_longer_run_goes_on(starter, whole, tmp_path):
+    starter.run(*RUN, "--config.train.steps=19", f"--workdir={tmp_path}")
+    assert starter.run(*RUN, f"--workdir={tmp_path}").digest == whole.digest

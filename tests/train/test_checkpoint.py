@@ -1,0 +1,400 @@
+"""Checkpoints: nothing that was damaged restores, and nothing that is whole is lost."""
+
+import contextlib
+import gc
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxgen.train import checkpoint
+from jaxgen.train.checkpoint import CheckpointError, Checkpoints, fingerprint, state_digest
+from jaxgen.train.sharding import make_mesh
+from jaxgen.types import State
+
+# a restore that fails leaves orbax's coroutines to the garbage collector, which complains
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect():
+    yield
+    gc.collect()
+
+
+def make_state(step: int) -> State:
+    keys = jax.random.split(jax.random.key(step), 2)
+    params = {
+        "model": {
+            "kernel": jax.random.normal(keys[0], (24, 64)),  # too large for orbax's index
+            "low": jax.random.normal(keys[1], (4,), jnp.bfloat16),
+        }
+    }
+    return State(
+        step=jnp.asarray(step, jnp.int32),
+        params=params,
+        vars={"model": {"mask": jnp.array([True, False, True]), "count": jnp.arange(3)}},
+        opt={"model": optax.adam(1e-3).init(params["model"])},
+        ema=jax.tree.map(jnp.copy, params),
+    )
+
+
+def progress(step: int) -> dict:
+    return {"batch": step + 5, "skipped": [step], "best": 1.25}
+
+
+TARGET = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), make_state(0)
+)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> pathlib.Path:
+    """A directory with the checkpoints 1 and 2; tests work on copies."""
+    directory = tmp_path_factory.mktemp("saved") / "checkpoints"
+    manager = Checkpoints(directory)
+    for step in (1, 2):
+        manager.save(step, make_state(step), progress(step), score=10.0 - step)
+    manager.wait()
+    manager.close()
+    return directory
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return pathlib.Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+
+
+@contextlib.contextmanager
+def opened(directory, **options):
+    """A manager, and what it has said."""
+    said: list[str] = []
+    manager = Checkpoints(directory, say=said.append, **options)
+    yield manager, said
+    manager.close()
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype and np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def assert_restores(directory, step: int) -> list[str]:
+    """Restores exactly checkpoint `step`; returns what was said."""
+    with opened(directory) as (manager, said):
+        found, state, where = manager.restore(TARGET)
+        assert found == step and where == progress(step)
+        assert_same(state, make_state(step))
+        return said
+
+
+def flip(path: pathlib.Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+BASE = make_state(3)
+LEAVES = jax.tree.leaves(BASE)
+
+
+def with_bit(leaf, bit: int):
+    array = np.array(leaf)
+    array.reshape(-1).view(np.uint8)[bit // 8] ^= np.uint8(1 << bit % 8)
+    return jnp.asarray(array)
+
+
+def replaced(i: int, leaf):
+    return jax.tree.unflatten(jax.tree.structure(BASE), [*LEAVES[:i], leaf, *LEAVES[i + 1 :]])
+
+
+@pytest.mark.parametrize("of", [fingerprint, state_digest])
+def test_any_flipped_bit_changes_the_checksum(of):
+    before = of(BASE)
+    assert of(make_state(3)) == before
+    for i, leaf in enumerate(LEAVES):
+        bits = 8 * leaf.nbytes
+        stride = 8 if leaf.dtype == bool else bits // 64 | 1  # odd: all bits of a byte come up
+        for bit in range(0, bits, stride):
+            assert of(replaced(i, with_bit(leaf, bit))) != before, (i, bit)
+
+
+@pytest.mark.parametrize("of", [fingerprint, state_digest])
+@pytest.mark.parametrize(
+    "values", [[1.0, -1.0], [0.0, -0.0], [2.0, 1.0], [0.5, -0.5]], ids=lambda v: f"{v[0]},{v[1]}"
+)
+@pytest.mark.parametrize("apart", [1, 2, 256])
+def test_an_exchange_of_two_elements_changes_the_checksum(of, values, apart):
+    """Signs and powers of two differ in high bits alone, where a weighted sum is blind."""
+    array = np.zeros(300, np.float32)
+    array[[3, 3 + apart]] = values
+    exchanged = array.copy()
+    exchanged[[3, 3 + apart]] = values[::-1]
+    assert of({"w": jnp.asarray(array)}) != of({"w": jnp.asarray(exchanged)})
+
+
+@pytest.mark.parametrize("of", [fingerprint, state_digest])
+@pytest.mark.parametrize("spec", [(), ("data",), (None, "fsdp"), ("fsdp", "data")], ids=str)
+def test_checksums_do_not_depend_on_the_sharding(of, spec):
+    mesh = make_mesh(data=4, fsdp=2)
+    x = jax.random.normal(jax.random.key(0), (8, 16))
+    sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
+    assert of({"w": sharded}) == of({"w": x})
+
+
+def test_digest_tells_names_types_and_shapes_apart():
+    zeros = [jnp.zeros(4), jnp.zeros((2, 2)), jnp.zeros(4, jnp.int32), jnp.zeros(8, jnp.bfloat16)]
+    trees = [{"w": x} for x in zeros] + [{"v": zeros[0]}]
+    assert len({state_digest(t) for t in trees}) == 5
+
+
+def test_round_trip_is_bitwise(copy):
+    assert assert_restores(copy, 2) == []
+
+
+def test_round_trip_onto_another_sharding(copy):
+    mesh = make_mesh(data=4, fsdp=2)
+
+    def place(x):
+        split = "fsdp" if x.ndim == 2 else None
+        where = NamedSharding(mesh, PartitionSpec(*(None,) * (x.ndim - 1), *[split] * (x.ndim > 0)))
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+
+    with opened(copy) as (manager, _):
+        _, state, _ = manager.restore(jax.tree.map(place, TARGET))
+    assert_same(jax.device_get(state), jax.device_get(make_state(2)))
+    assert "fsdp" in state.params["model"]["kernel"].sharding.spec
+
+
+KINDS = {  # of file -> what a flipped bit may lead to
+    "_CHECKPOINT_METADATA": {2},
+    "commit_success.txt": {2},
+    "integrity/metadata": {1},
+    "metrics/metrics": {2},
+    "progress/metadata": {1},
+    "state/_METADATA": {1, 2},
+    "state/_sharding": {2},
+    "state/array_metadatas/process_0": {1, 2},
+    "state/d/*": {1},
+    "state/manifest.ocdbt": {1},
+    "state/ocdbt.process_0/d/*": {1},  # the largest: numbers, for which orbax has no checksum
+    "state/ocdbt.process_0/manifest.ocdbt": {2},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("where", [0.2, 0.5, 0.83])
+def test_a_flipped_bit_never_restores_wrong(copy, kind, where):
+    """Either the checkpoint is not read from that place, or the one before is used."""
+    path = max(copy.glob(f"2/{kind}"), key=lambda p: p.stat().st_size, default=None)
+    if path is None:
+        pytest.skip("this version of orbax writes no such file")
+    flip(path, int(where * 8 * path.stat().st_size))
+    with opened(copy) as (manager, said):
+        found, state, position = manager.restore(TARGET)
+    assert found in KINDS[kind] and position == progress(found)
+    assert_same(state, make_state(found))
+    assert bool(said) == (found == 1)
+    if kind == "state/ocdbt.process_0/d/*":
+        assert re.search("checksum of (params|ema)/model/kernel is wrong", said[0])
+
+
+def test_the_kinds_of_files_are_all_that_there_are(saved):
+    files = {p for p in (saved / "2").rglob("*") if p.is_file()}
+    known = {p for kind in KINDS for p in (saved / "2").glob(kind)}
+    inner = {p for p in files if p.parent.parent == saved / "2" and "commit" in p.name}
+    assert files - known - inner == set()
+
+
+def test_every_bit_of_the_data_position_is_watched(copy):
+    path = copy / "2/progress/metadata"
+    text = path.read_text()
+    assert '"batch": 7' in text
+    path.write_text(text.replace('"batch": 7', '"batch": 3'))
+    assert "damaged" in assert_restores(copy, 1)[0]
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", '{"scorf": 1.0}', '{"score": []}', "[]"])
+def test_a_damaged_score_costs_no_more_than_the_score(copy, text):
+    path = copy / "2/metrics/metrics"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=re.escape(f"delete {path.parent}")):
+        Checkpoints(copy, read_only=True)
+    assert assert_restores(copy, 2) == []
+    with opened(copy) as (manager, _):
+        assert manager.best_step() == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "delete"])
+def test_falls_back_says_so_and_sets_aside(copy, damage):
+    data = max(copy.glob("2/state/**/d/*"), key=lambda p: p.stat().st_size)
+    if damage == "delete":
+        shutil.rmtree(copy / "2/state")
+    else:
+        data.write_bytes(data.read_bytes()[: 3000 if damage == "truncate" else 0])
+    (said,) = assert_restores(copy, 1)
+    assert said.startswith("checkpoint of step 2 is damaged (")
+    assert said.endswith(f"; set aside as {copy}/corrupt-2, using the one before")
+    assert (copy / "corrupt-2").is_dir() and not (copy / "2").exists()
+
+
+def test_a_damaged_step_can_be_saved_again_and_damaged_again(copy):
+    for _ in range(2):
+        shutil.rmtree(copy / "2/state")
+        with opened(copy) as (manager, said):
+            assert manager.restore(TARGET)[0] == 1
+            assert len(said) == 1 and manager.steps() == [1]
+            manager.save(2, make_state(2), progress(2), score=8.0)
+            manager.wait()
+        assert assert_restores(copy, 2) == []
+        assert {p.name for p in copy.iterdir()} >= {"1", "2", "corrupt-2"}
+
+
+def test_all_damaged_restores_none(copy):
+    for step in (1, 2):
+        shutil.rmtree(copy / f"{step}/state")
+    with opened(copy) as (manager, said):
+        assert manager.restore(TARGET) is None
+        assert manager.steps() == [] and len(said) == 2
+
+
+def test_nothing_saved_restores_none(tmp_path):
+    with opened(tmp_path / "new") as (manager, said):
+        assert manager.restore(TARGET) is None and said == []
+        assert manager.best_step() is None
+
+
+@pytest.mark.parametrize("change", ["shape", "dtype", "absent", "more"])
+def test_another_model_is_an_error_and_nothing_is_set_aside(copy, change):
+    model = dict(TARGET.params["model"])
+    kernel = model["kernel"]
+    if change == "shape":
+        model["kernel"] = jax.ShapeDtypeStruct((24, 65), kernel.dtype, sharding=kernel.sharding)
+    elif change == "dtype":
+        model["kernel"] = jax.ShapeDtypeStruct((24, 64), jnp.int32, sharding=kernel.sharding)
+    elif change == "absent":
+        del model["kernel"]
+    else:
+        model["bias"] = kernel
+    target = TARGET.replace(params={"model": model})
+    first = "params/model/bias" if change == "more" else "params/model/kernel"
+    with opened(copy) as (manager, said):
+        with pytest.raises(CheckpointError, match=f"1 tensors differ, the first: {first}: "):
+            manager.restore(target)
+        assert manager.steps() == [1, 2] and said == []
+    assert assert_restores(copy, 2) == []
+
+
+def test_restore_step(copy):
+    with opened(copy) as (manager, _):
+        state, position = manager.restore_step(1, TARGET)
+        assert_same(state, make_state(1))
+        assert position == progress(1)
+        with pytest.raises(CheckpointError, match=r"no checkpoint of step 7; there are \[1, 2\]"):
+            manager.restore_step(7, TARGET)
+    shutil.rmtree(copy / "1/state")
+    with opened(copy) as (manager, _), pytest.raises(CheckpointError, match="1 is damaged: "):
+        manager.restore_step(1, TARGET)
+
+
+def save_scores(manager, scores: dict):
+    for step, score in scores.items():
+        manager.save(step, make_state(step), progress(step), score=score)
+    manager.wait()
+
+
+def test_the_best_is_kept_beside_the_last_two(tmp_path):
+    directory = tmp_path / "checkpoints"
+    with opened(directory) as (manager, _):
+        save_scores(manager, {1: 5.0, 2: 1.0, 3: 4.0, 4: None, 5: 3.0})
+        assert manager.steps() == [2, 4, 5] and manager.best_step() == 2
+    with opened(directory) as (manager, _):
+        assert manager.best_step() == 2
+        save_scores(manager, {6: None, 7: 2.0})
+        assert manager.steps() == [2, 6, 7] and manager.best_step() == 2
+        save_scores(manager, {8: 0.5, 9: None, 10: None})
+        assert manager.steps() == [8, 9, 10] and manager.best_step() == 8
+
+
+def test_only_the_last_stay_without_the_best(tmp_path):
+    with opened(tmp_path / "c", keep_last=1, keep_best=False) as (manager, _):
+        save_scores(manager, {1: 1.0, 2: 2.0, 3: 3.0})
+        assert manager.steps() == [3]
+    with pytest.raises(ValueError, match="keep_last=0, expected 1 or more"):
+        Checkpoints(tmp_path, keep_last=0)
+
+
+def test_a_saved_step_is_left_as_it_is(copy):
+    with opened(copy) as (manager, _):
+        manager.save(2, make_state(9), progress(9))
+        manager.wait()
+    assert_restores(copy, 2)
+
+
+def test_read_only_changes_nothing_on_disk(copy):
+    shutil.rmtree(copy / "2/state")
+    (copy / "3.orbax-checkpoint-tmp-0").mkdir()
+
+    def listing():
+        return {p: p.read_bytes() if p.is_file() else None for p in copy.rglob("*")}
+
+    before = listing()
+    with opened(copy, read_only=True) as (manager, said):
+        assert manager.restore(TARGET)[0] == 1
+    assert listing() == before
+    assert "step 2 is damaged" in said[0] and "set aside" not in said[0]
+
+
+def test_a_full_disk_is_an_error_and_the_earlier_checkpoint_is_whole(copy, monkeypatch):
+    with opened(copy) as (manager, _):
+        full = types.SimpleNamespace(total=2**30, used=2**30, free=100)
+        monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: full)
+        with pytest.raises(CheckpointError) as caught:
+            manager.save(3, make_state(3), progress(3))
+    message = str(caught.value)
+    for part in ("step 3", str(copy), "no space left", "the checkpoint of step 2 is whole"):
+        assert part in message and "\n" not in message
+    assert_restores(copy, 2)
+
+
+WRITE_TOO_MUCH = """
+import json, pathlib, resource, sys
+import jax, jax.numpy as jnp
+from absl import logging
+from jaxgen.train.checkpoint import CheckpointError, Checkpoints
+logging.set_verbosity(logging.FATAL)
+jax.config.update("jax_platforms", "cpu")
+manager = Checkpoints(pathlib.Path(sys.argv[1]))
+manager.save(1, {"w": jnp.arange(4.0)}, {})
+manager.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, resource.RLIM_INFINITY))
+try:
+    manager.save(2, {"w": jax.random.normal(jax.random.key(0), (2**18,))}, {})
+    manager.wait()
+except CheckpointError as error:
+    print(json.dumps(str(error)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+manager.close()
+"""
+
+
+def test_a_failing_write_is_an_error_and_the_earlier_checkpoint_is_whole(tmp_path):
+    directory = tmp_path / "checkpoints"
+    command = [sys.executable, "-c", WRITE_TOO_MUCH, str(directory)]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    message = json.loads(out.stdout.strip().splitlines()[-1])
+    assert "could not write the checkpoint" in message and "step 1 is whole" in message
+    with opened(directory) as (manager, said):
+        step, state, _ = manager.restore({"w": jnp.zeros(4)})
+        assert step == 1 and state["w"].tolist() == [0, 1, 2, 3] and said == []

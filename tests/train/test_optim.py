@@ -1,0 +1,174 @@
+"""Optimisers against optax, schedules against formulas, and what a misspelt config is told."""
+
+import math
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgen.config import ConfigError
+from jaxgen.train.optim import NAMES, average, build_averages, build_optimizers, optimizer
+from jaxgen.types import Turn
+
+
+def rate(schedule, step):
+    return float(jax.jit(schedule)(jnp.int32(step)))
+
+
+OPTIONS = {  # per optimiser: options that reach optax
+    "adam": {"b1": 0.8, "b2": 0.9},
+    "adamw": {"weight_decay": 0.1},
+    "lion": {"weight_decay": 0.1},
+    "rmsprop": {"centered": True},
+    "sgd": {"momentum": 0.9, "nesterov": True},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scheduled_optimiser_is_optax_with_that_schedule(name):
+    """The rate outside of the transformation does what a schedule inside of it does."""
+    options = OPTIONS.get(name, {})
+    ours = optimizer(name, 0.3, warmup_steps=3, decay="cosine", decay_steps=8, **options)
+    theirs = getattr(optax, name)(lambda n: ours.learning_rate(jnp.asarray(n)), **options)
+
+    @jax.jit
+    def step(n, p, p_ours, p_theirs, q_ours, q_theirs):
+        u, q_ours = ours.transform.update(jnp.sin(3 * p_ours) + p_ours, q_ours, p_ours)
+        p_ours = p_ours + ours.learning_rate(n) * u
+        u, q_theirs = theirs.update(jnp.sin(3 * p_theirs) + p_theirs, q_theirs, p_theirs)
+        return p_ours, p_theirs + u, q_ours, q_theirs
+
+    p = jnp.array([1.0, -2.0, 0.5])
+    carry = (p, p, ours.transform.init(p), theirs.init(p))
+    for n in range(8):
+        carry = step(jnp.int32(n), p, *carry)
+        np.testing.assert_allclose(carry[0], carry[1], rtol=1e-5, atol=1e-6)
+    assert np.abs(carry[0] - p).min() > 1e-3
+
+
+def test_momentum_of_rmsprop_accumulates_unscaled_updates():
+    ours = optimizer("rmsprop", 0.3, decay="linear", decay_steps=8, momentum=0.5, eps=0.0)
+    p, q = jnp.array([1.0, -2.0]), np.array([1.0, -2.0])
+    memory, mean, trace = ours.transform.init(p), np.zeros(2), np.zeros(2)
+    for n in range(5):
+        updates, memory = ours.transform.update(p, memory, p)
+        p = p + ours.learning_rate(jnp.int32(n)) * updates
+        mean = 0.9 * mean + 0.1 * q**2
+        trace = 0.5 * trace + q / np.sqrt(mean)
+        q = q - 0.3 * (8 - n) / 8 * trace
+        np.testing.assert_allclose(p, q, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 9, 10, 11, 55, 100, 1000])
+def test_schedules(step):
+    peak, warmup, end = 0.3, 10, 100
+    warm = min(1.0, (step + 1) / warmup)
+    left = min(max((end - step) / (end - warmup), 0.0), 1.0)
+    expected = {
+        "constant": peak * warm,
+        "linear": peak * warm * left,
+        "cosine": peak * warm * (1 + math.cos(math.pi * (1 - left))) / 2,
+    }
+    for decay, value in expected.items():
+        schedule = optimizer("sgd", peak, warmup, decay, end).learning_rate
+        assert rate(schedule, step) == pytest.approx(value, rel=1e-5, abs=1e-7)
+    assert rate(optimizer("sgd", peak).learning_rate, step) == pytest.approx(peak)
+
+
+def test_schedules_meet_their_ends():
+    schedule = optimizer("adam", 1.0, 4, "cosine", 20).learning_rate
+    values = [rate(schedule, n) for n in range(25)]
+    assert values[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert values[20:] == [0] * 5
+    assert all(a > b for a, b in zip(values[4:20], values[5:21], strict=True))
+
+
+def test_clip_norm_is_of_all_leaves_together():
+    clipped = optimizer("sgd", 1.0, clip_norm=1.0).transform
+    grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+    updates, _ = clipped.update(grads, clipped.init(grads), grads)
+    np.testing.assert_allclose(updates["a"], [-0.6], rtol=1e-6)
+    np.testing.assert_allclose(updates["b"], [-0.8], rtol=1e-6)
+    small = jax.tree.map(lambda g: g / 10, grads)
+    updates, _ = clipped.update(small, clipped.init(grads), grads)
+    np.testing.assert_allclose(updates["a"], [-0.3], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "adan"}, r"unknown config.optim.g.name 'adan': did you mean 'adam'\?"),
+        ({"decay": "cosin"}, r"config.optim.g.decay 'cosin': did you mean 'cosine'\?"),
+        ({"decay": "cosine"}, r"decay_steps above warmup_steps=0, got 0"),
+        ({"decay": "linear", "warmup_steps": 9, "decay_steps": 9}, "above warmup_steps=9, got 9"),
+        ({"clip_nrm": 1.0}, r"option of config.optim.g 'clip_nrm': did you mean 'clip_norm'\?"),
+        ({"beta1": 0.5}, r"option of config.optim.g 'beta1': "),
+        ({"weight_decay": 0.1}, r"'weight_decay': .*b1"),
+    ],
+)
+def test_mistakes_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        optimizer(**{"name": "adam", "learning_rate": 0.1, "where": "optim.g"} | options)
+
+
+def game(*players):
+    return types.SimpleNamespace(turns=[Turn(p, None) for p in players])
+
+
+SGD = {"name": "sgd", "learning_rate": 0.1}
+
+
+def test_every_player_gets_its_optimiser():
+    section = {"generator": SGD, "critic": SGD | {"learning_rate": 0.2}}
+    built = build_optimizers(section, game("generator", "critic", "generator"))
+    assert list(built) == ["generator", "critic"]
+    assert rate(built["critic"].learning_rate, 0) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"generator": SGD}, "config.optim misses the players critic"),
+        ({"generator": SGD, "critc": SGD}, r"'critc': did you mean 'critic'\?"),
+        ({"generator": SGD | {"name": "sdg"}, "critic": SGD}, "config.optim.generator.name 'sdg'"),
+    ],
+)
+def test_players_and_optimisers_must_match(section, message):
+    with pytest.raises(ConfigError, match=message):
+        build_optimizers(section, game("generator", "critic"))
+
+
+def test_a_weight_halves_in_a_half_life():
+    decay = average(7.0)
+    assert np.prod([rate(decay, n) for n in range(7)]) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_ramp_up_bounds_the_half_life_by_a_fraction_of_the_steps():
+    decay = average(50.0, ramp_up=0.25)
+    for step in (0, 3, 39, 199, 500):
+        half_life = min(50.0, (step + 1) * 0.25)
+        assert rate(decay, step) == pytest.approx(0.5 ** (1 / half_life), rel=1e-5)
+
+
+def test_averages_of_the_players_that_are_named():
+    built = build_averages({"generator": {"half_life_steps": 10.0}}, game("generator", "critic"))
+    assert list(built) == ["generator"]
+    assert rate(built["generator"], 0) == pytest.approx(0.5**0.1, rel=1e-6)
+    assert build_averages({}, game("generator")) == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"generater": {"half_life_steps": 1.0}}, r"did you mean 'generator'\?"),
+        ({"generator": {"half_life": 1.0}}, r"config.ema.generator 'half_life': did you mean"),
+        ({"generator": {}}, "config.ema.generator misses half_life_steps"),
+        ({"generator": {"half_life_steps": 0.0}}, "half_life_steps=0.0, expected a positive"),
+    ],
+)
+def test_mistakes_in_averages_are_named(section, message):
+    with pytest.raises(ConfigError, match=message):
+        build_averages(section, game("generator"))
