@@ -49,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
             name="adam",
             learning_rate=2e-3,
             warmup_steps=100,
-            decay="cosine",
+            schedule="cosine",
             decay_steps=4000,
             clip_norm=5.0,
         )

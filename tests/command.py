@@ -56,7 +56,9 @@ class Job:
             self.kill()
             raise AssertionError(f"still running after {limit} s: {self.out}{self.err}")
         if code is not None:
-            assert self.code == code, f"exit code {self.code}, expected {code}: {self.out}{self.err}"
+            assert self.code == code, (
+                f"exit code {self.code}, expected {code}: {self.out}{self.err}"
+            )
         return self
 
     @property
@@ -194,6 +196,8 @@ def _become(request, jax):
     os.dup2(os.open(request["err"], flags), 2)
     if request["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
+        # JAX would leave half of a program in the cache, for all runs to come
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     jax.config.update("jax_num_cpu_devices", request["devices"])
     sys.argv = ["main", *request["argv"]]
     runpy.run_module("jaxgen.main", run_name="__main__", alter_sys=True)

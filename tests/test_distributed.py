@@ -76,7 +76,12 @@ def test_equals_one_process_and_resumes_as_one(starter, pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("victim", "signum"), [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]
+    ("victim", "signum"),
+    [
+        (1, signal.SIGKILL),
+        pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow),
+    ],
 )
 def test_a_lost_process_ends_the_other(pair, tmp_path, victim, signum):
     jobs = pair(*ENDLESS, f"--workdir={tmp_path}")
@@ -103,6 +108,7 @@ def test_sigterm_to_one_saves_and_stops_both(pair, tmp_path):
     assert "stopped by" not in jobs[1].out
 
 
+@pytest.mark.slow
 def test_ctrl_c_to_both(pair, tmp_path):
     jobs = pair(*ENDLESS, f"--workdir={tmp_path}")
     jobs[0].until(has_row(tmp_path, 15))
@@ -113,19 +119,37 @@ def test_ctrl_c_to_both(pair, tmp_path):
     assert f"stopped by SIGINT after step {saved(tmp_path)[-1]}; saved" in jobs[0].out
 
 
-def test_an_error_of_one_ends_the_other(pair, write_images, tmp_path):
-    write_images(tmp_path / "here" / "photos")
-    (tmp_path / "there").mkdir()
-    config = f"--config={ROOT / 'configs/glow.py'}:digits,tiny"
-    jobs = pair(
-        config,
-        "--config.data.name=folder:photos",
-        f"--workdir={tmp_path / 'run'}",
-        cwd=tmp_path / "here",
-        second={"cwd": tmp_path / "there"},
-    )
+CONFIG = """
+import runpy
+
+def get_config():
+    c = runpy.run_path({glow!r})["get_config"]("digits,tiny")
+    with c.unlocked():
+        c.data.update(name="folder:photos", in_memory_mb=0)
+    return c
+"""
+
+
+@pytest.mark.parametrize(
+    "when", [pytest.param("at the start", marks=pytest.mark.slow), "while training"]
+)
+def test_an_error_of_one_ends_the_other(pair, write_images, tmp_path, when):
+    here, there, workdir = (tmp_path / name for name in ("here", "there", "run"))
+    write_images(here / "photos")
+    there.mkdir()
+    if when == "while training":
+        write_images(there / "photos")
+    config = tmp_path / "photos.py"
+    config.write_text(CONFIG.format(glow=str(ROOT / "configs/glow.py")))
+    flags = (f"--config={config}", *ENDLESS[1:], f"--workdir={workdir}")
+    jobs = pair(*flags, cwd=here, second={"cwd": there})
+    if when == "while training":
+        jobs[0].until(has_row(workdir, 15))
+        for path in there.glob("photos/*"):
+            path.write_bytes(path.read_bytes()[:60])
     jobs[1].wait(2, limit=BOUND)
-    assert jobs[1].error.startswith("process 1: config.data: no such file or folder")
+    assert jobs[1].error.startswith("process 1: ")
+    assert ("damaged image" if when == "while training" else "no such file") in jobs[1].error
     jobs[0].wait(limit=BOUND)
     assert jobs[0].code in (134, -signal.SIGABRT)
 

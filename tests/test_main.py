@@ -23,7 +23,9 @@ HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
 
 def imported(*argv):
     """The packages that a command has imported when it ends."""
-    code = "import sys, runpy, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    code = (
+        "import sys, runpy, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    )
     command = [sys.executable, "-c", f"{code}; {argv[0]}", *argv[1:]]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     return {name.partition(".")[0] for name in result.stderr.split()}, result
@@ -170,9 +172,7 @@ def test_eval_equals_the_summary(jaxgen_command, run):
 
 def test_eval_at_a_step(jaxgen_command, run):
     rows_at = {row["step"]: row["bpd"] for row in rows(run.workdir, "eval_test")}
-    found = json.loads(
-        jaxgen_command("eval", run.workdir, "--step=10", "--max_examples=64").out
-    )
+    found = json.loads(jaxgen_command("eval", run.workdir, "--step=10", "--max_examples=64").out)
     assert found["step"] == 10
     np.testing.assert_allclose(found["test/bpd"]["mean"], rows_at[10], rtol=1e-6)
     best = json.loads(jaxgen_command("eval", run.workdir, "--step=best", "--max_examples=64").out)
@@ -205,9 +205,10 @@ def test_not_a_run_directory(jaxgen_command, run):
 
 
 def test_eval_knows_no_knobs(jaxgen_command, run):
-    assert "unrecognized arguments: --temp=1" in jaxgen_command(
-        "eval", run.workdir, "--temp=1", code=2
-    ).err
+    assert (
+        "unrecognized arguments: --temp=1"
+        in jaxgen_command("eval", run.workdir, "--temp=1", code=2).err
+    )
 
 
 def test_doctor(jaxgen_command):
@@ -270,7 +271,6 @@ def embedded():
         if name in EMBEDDED:
             default = name == get_config(path, "").data.name
             yield pytest.param(path, name, marks=() if default else pytest.mark.slow)
-
 
 
 @pytest.mark.parametrize(("path", "name"), EVERY)

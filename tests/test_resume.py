@@ -78,20 +78,21 @@ def stopped_at(job):
     return int(line.split("after step ")[1].split(";")[0]), arguments
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_signal(starter, whole, tmp_path, name, code):
-    job = starter.start(*RUN, f"--workdir={tmp_path}").until(has_row(tmp_path, 10))
-    job.kill(signal.Signals[name]).wait(code)
-    step, arguments = stopped_at(job)
-    assert f"stopped by {name} after step {step}" in job.out
-    assert saved(tmp_path)[-1] == step
-    assert not (tmp_path / "summary.json").exists()
+def test_signals(starter, whole, tmp_path):
+    arguments = [*RUN, f"--workdir={tmp_path}"]
+    for name, code, moment in (("SIGTERM", 143, 10), ("SIGINT", 130, 20)):
+        job = starter.start(*arguments).until(has_row(tmp_path, moment))
+        job.kill(signal.Signals[name]).wait(code)
+        step, arguments = stopped_at(job)
+        assert f"stopped by {name} after step {step}" in job.out
+        assert saved(tmp_path)[-1] == step
+        assert not (tmp_path / "summary.json").exists()
     resumed = starter.run(*arguments)
     assert f"resumed at step {step} of {STEPS}, data at batch {step}\n" in resumed.out
     check_same(resumed, whole)
 
 
-@pytest.mark.parametrize("devices", [4, 8])
+@pytest.mark.parametrize("devices", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_on_another_number_of_devices(starter, whole, tmp_path, devices):
     job = starter.start(*RUN, f"--workdir={tmp_path}").until(has_row(tmp_path, 17))
     job.kill(signal.SIGTERM).wait(143)

@@ -34,6 +34,8 @@ class UniformDequantize(Bijector):
         """Integers to real numbers, float32 (float64 from float64)."""
         dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype.kind == "f" else jnp.float32
         u = jax.random.uniform(self.make_rng("dequantize"), x.shape, dtype)
+        # close below 1, x + u would round to x + 1
+        u = jnp.minimum(u, 1 - 4 * self.levels * jnp.finfo(dtype).eps)
         y = (x.astype(dtype) + u) / self.levels
         return y, zero_logdet(y) - x[0].size * jnp.log(jnp.asarray(self.levels, dtype))
 

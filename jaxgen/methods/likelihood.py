@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxgen.bijectors.affine import Affine
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize
+from jaxgen.config import ConfigError
 from jaxgen.ops.densities import BASES, nats_to_bits_per_dim, tree_log_prob, tree_sample
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
@@ -111,19 +112,16 @@ class Likelihood:
 
     def log_prob(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
         """[B], in nats: a lower bound in expectation for integer data, exact for continuous."""
-        cond = self._cond({"label": label}) if label is not None else None
-        return self._log_prob(state, x, cond, rng)[0]
+        return self._log_prob(state, x, self._given(label), rng)[0]
 
     def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
         """Data to latents: the noises of all levels, finest first."""
         x, _ = self._pre(x, rng)
-        cond = self._cond({"label": label}) if label is not None else None
-        return self._apply(state, x, cond)[0]
+        return self._apply(state, x, self._given(label))[0]
 
     def decode(self, state: State, z: Any, label: Any = None) -> Array:
         """Latents to data, in the units of the data."""
-        cond = self._cond({"label": label}) if label is not None else None
-        x, _ = self._apply(state, z, cond, method="inverse")
+        x, _ = self._apply(state, z, self._given(label), method="inverse")
         x, _ = self.pre.apply({}, x, method="inverse")
         if self.n_bits is not None:
             x = (x.astype(jnp.int32) * 256 // self.levels).astype(jnp.uint8)
@@ -143,8 +141,6 @@ class Likelihood:
                 at random.
         """
         noise, classes = jax.random.split(rng)
-        if label is not None and not self.conditional:
-            raise ValueError("label= needs a model trained with method.conditional=True")
         if self.conditional:
             if label is None:
                 label = jax.random.randint(classes, (num,), 0, self.spec.num_classes)
@@ -161,6 +157,13 @@ class Likelihood:
 
     def _cond(self, batch: Batch) -> Array | None:
         return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
+
+    def _given(self, label: Any) -> Array | None:
+        """The condition of a call that names its labels, or does not."""
+        if (label is not None) != self.conditional:
+            wanted = "label=, one per example" if self.conditional else "no label="
+            raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
+        return self._cond({"label": jnp.asarray(label)}) if self.conditional else None
 
     def _pre(self, x: Array, rng: Array) -> tuple[Array, Array]:
         if self.n_bits is not None:

@@ -16,7 +16,7 @@ from jaxgen.types import Array, Method
 
 NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
 NAMES = (*NAMES, "sgd")
-DECAYS = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear")
 
 
 def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
@@ -54,7 +54,7 @@ def optimizer(
     name: str,
     learning_rate: float,
     warmup_steps: int = 0,
-    decay: str = "constant",
+    schedule: str = "constant",
     decay_steps: int = 0,
     clip_norm: float = 0.0,
     where: str = "optim",
@@ -66,7 +66,7 @@ def optimizer(
         name: of the function in optax.
         learning_rate: after the warm-up.
         warmup_steps: train steps over which the rate rises linearly from 0.
-        decay: "constant", or "cosine" or "linear" to 0 at `decay_steps`.
+        schedule: "constant", or "cosine" or "linear" to 0 at `decay_steps`.
         decay_steps: train step at which the rate reaches 0.
         clip_norm: bound of the gradient's global norm; 0 does not clip.
         where: the config section, for messages.
@@ -77,11 +77,11 @@ def optimizer(
     """
     if name not in NAMES:
         raise ConfigError(unknown(f"config.{where}.name", name, NAMES))
-    if decay not in DECAYS:
-        raise ConfigError(unknown(f"config.{where}.decay", decay, DECAYS))
-    if decay != "constant" and decay_steps <= warmup_steps:
+    if schedule not in SCHEDULES:
+        raise ConfigError(unknown(f"config.{where}.schedule", schedule, SCHEDULES))
+    if schedule != "constant" and decay_steps <= warmup_steps:
         raise ConfigError(
-            f"config.{where}: decay={decay!r} needs decay_steps above warmup_steps="
+            f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
             f"{warmup_steps}, got {decay_steps}"
         )
     make = getattr(optax, name)
@@ -89,25 +89,25 @@ def optimizer(
     theirs = inspect.signature(make).parameters
     for key in options:
         if key not in theirs:
-            raise ConfigError(unknown(f"option of config.{where}", key, [*own, *theirs]))
+            raise ConfigError(unknown(f"option of config.{where}", key, {*own, *theirs}))
     # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
     # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
     transform = make(learning_rate=1.0, **options)
     if clip_norm:
         transform = optax.chain(optax.clip_by_global_norm(clip_norm), transform)
-    schedule = functools.partial(
-        _rate, peak=learning_rate, warmup=warmup_steps, decay=decay, end=decay_steps
+    rate = functools.partial(
+        _rate, peak=learning_rate, warmup=warmup_steps, schedule=schedule, end=decay_steps
     )
-    return Optimizer(transform, schedule)
+    return Optimizer(transform, rate)
 
 
-def _rate(step: Array, *, peak: float, warmup: int, decay: str, end: int) -> Array:
+def _rate(step: Array, *, peak: float, warmup: int, schedule: str, end: int) -> Array:
     step = step.astype(jnp.float32)
     rate = peak * jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(peak)
-    if decay == "constant":
+    if schedule == "constant":
         return rate
     left = jnp.clip((end - step) / (end - warmup), 0.0, 1.0)
-    return rate * (left if decay == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left))
+    return rate * (left if schedule == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left))
 
 
 def average(half_life_steps: float, ramp_up: float = 0.0) -> Callable[[Array], Array]:

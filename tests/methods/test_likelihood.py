@@ -278,8 +278,14 @@ def test_options_that_do_not_fit_are_refused(spec, options, message):
 
 
 def test_a_label_needs_a_conditional_model():
-    with pytest.raises(ValueError, match="needs a model trained with method.conditional=True"):
+    with pytest.raises(ValueError, match="conditional=False: expected no label="):
         Likelihood(IDENTITY, BYTES).sample(state_of(), KEY, 2, label=1)
+
+
+def test_a_conditional_model_needs_labels(glow):
+    method, state, x, _ = glow
+    with pytest.raises(ValueError, match="conditional=True: expected label=, one per example"):
+        method.log_prob(state, x, KEY)
 
 
 def test_an_image_with_a_learned_prior_of_nothing_is_the_base():

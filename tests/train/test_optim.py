@@ -31,7 +31,7 @@ OPTIONS = {  # per optimiser: options that reach optax
 def test_a_scheduled_optimiser_is_optax_with_that_schedule(name):
     """The rate outside of the transformation does what a schedule inside of it does."""
     options = OPTIONS.get(name, {})
-    ours = optimizer(name, 0.3, warmup_steps=3, decay="cosine", decay_steps=8, **options)
+    ours = optimizer(name, 0.3, warmup_steps=3, schedule="cosine", decay_steps=8, **options)
     theirs = getattr(optax, name)(lambda n: ours.learning_rate(jnp.asarray(n)), **options)
 
     @jax.jit
@@ -50,7 +50,7 @@ def test_a_scheduled_optimiser_is_optax_with_that_schedule(name):
 
 
 def test_momentum_of_rmsprop_accumulates_unscaled_updates():
-    ours = optimizer("rmsprop", 0.3, decay="linear", decay_steps=8, momentum=0.5, eps=0.0)
+    ours = optimizer("rmsprop", 0.3, schedule="linear", decay_steps=8, momentum=0.5, eps=0.0)
     p, q = jnp.array([1.0, -2.0]), np.array([1.0, -2.0])
     memory, mean, trace = ours.transform.init(p), np.zeros(2), np.zeros(2)
     for n in range(5):
@@ -101,12 +101,15 @@ def test_clip_norm_is_of_all_leaves_together():
     ("options", "message"),
     [
         ({"name": "adan"}, r"unknown config.optim.g.name 'adan': did you mean 'adam'\?"),
-        ({"decay": "cosin"}, r"config.optim.g.decay 'cosin': did you mean 'cosine'\?"),
-        ({"decay": "cosine"}, r"decay_steps above warmup_steps=0, got 0"),
-        ({"decay": "linear", "warmup_steps": 9, "decay_steps": 9}, "above warmup_steps=9, got 9"),
+        ({"schedule": "cosin"}, r"config.optim.g.schedule 'cosin': did you mean 'cosine'\?"),
+        ({"schedule": "cosine"}, r"decay_steps above warmup_steps=0, got 0"),
+        (
+            {"schedule": "linear", "warmup_steps": 9, "decay_steps": 9},
+            "above warmup_steps=9, got 9",
+        ),
         ({"clip_nrm": 1.0}, r"option of config.optim.g 'clip_nrm': did you mean 'clip_norm'\?"),
         ({"beta1": 0.5}, r"option of config.optim.g 'beta1': "),
-        ({"weight_decay": 0.1}, r"'weight_decay': .*b1"),
+        ({"weight_decay": 0.1}, r"'weight_decay'.*b1"),
     ],
 )
 def test_mistakes_are_named(options, message):

@@ -217,7 +217,7 @@ def test_a_player_without_an_average_is_itself():
 def test_the_learning_rate_reads_the_step_and_not_the_moves(start):
     turns = (Turn("a", chase(), every=2, times=2), Turn("b", chase("b")))
     game = Game(turns, {"a": {"w": W}, "b": {"w": W}})
-    scheduled = optimizer("sgd", 0.5, warmup_steps=4, decay="linear", decay_steps=12)
+    scheduled = optimizer("sgd", 0.5, warmup_steps=4, schedule="linear", decay_steps=12)
     state, step = compiled(game, {"a": scheduled, "b": scheduled})
     state = state.replace(step=jnp.int32(start))
     a, b = W.astype(float), W.astype(float)
