@@ -65,6 +65,9 @@ def main(argv: list[str]) -> None:
 def verdict(error: Exception) -> tuple[int, str | None]:
     """The exit code of an error, and the line that explains it; None for one of the program's."""
     from jaxgen.config import ConfigError
+
+    if isinstance(error, ConfigError):
+        return 2, str(error)
     from jaxgen.data.dataset import DataError
     from jaxgen.processes import PEER_DIED, peer_died
     from jaxgen.train.checkpoint import CheckpointError
@@ -76,7 +79,7 @@ def verdict(error: Exception) -> tuple[int, str | None]:
             f"another process died ({first}); its own output says why. Start all of them again: "
             "the same command resumes from the newest checkpoint"
         )
-    if isinstance(error, (ConfigError, DataError)):
+    if isinstance(error, DataError):
         return 2, str(error)
     if isinstance(error, (CheckpointError, NonFinite, OSError)):
         return 1, str(error)

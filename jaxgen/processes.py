@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from jaxgen.config import ConfigError
 
 PEER_DIED = 134  # also the code of the SIGABRT with which JAX ends the survivors
+JOIN_TIMEOUT = 300  # seconds
 OWN_FAULT = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # errors of XLA that no peer causes
 
 
@@ -37,9 +38,9 @@ def explicit(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def join(heartbeat_timeout: int, **options: Any) -> None:
-    """Joins the other processes, and says what happens when one dies.
+    """Joins the other processes, and says what happens when one is missing or dies.
 
-    JAX ends the survivors with a SIGABRT, after which no Python runs: the advice comes first.
+    JAX ends those that are left with a SIGABRT, after which no Python runs: the advice comes first.
 
     Args:
         heartbeat_timeout: seconds after which a silent process counts as dead.
@@ -50,8 +51,14 @@ def join(heartbeat_timeout: int, **options: Any) -> None:
     """
     import jax
 
+    where = options.get("coordinator_address", "the cluster's coordinator")
+    print(f"waiting up to {JOIN_TIMEOUT} s for all processes to meet at {where} ...", flush=True)
     try:
-        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_timeout, **options)
+        jax.distributed.initialize(
+            heartbeat_timeout_seconds=heartbeat_timeout,
+            initialization_timeout=JOIN_TIMEOUT,
+            **options,
+        )
     except ValueError as error:
         raise ConfigError(
             f"--distributed=auto detects no cluster here ({error}); use --distributed=explicit"

@@ -16,10 +16,12 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxgen.config import ConfigError, flatten
-from jaxgen.types import DataSpec
+
+if TYPE_CHECKING:
+    from jaxgen.types import DataSpec  # imports JAX: seconds before a mistake is pointed out
 
 # what may differ between a run and its resumption without making it another run
 FREE = (
@@ -80,6 +82,8 @@ class RunDir:
 
     def spec(self) -> DataSpec:
         """The DataSpec of the data that the run was trained on."""
+        from jaxgen.types import DataSpec
+
         spec = dict(read_json(self.manifest)["data"]["spec"])
         return DataSpec(**spec | {"shape": tuple(spec["shape"])})
 

@@ -43,8 +43,8 @@ class Job:
         start = time.monotonic()
         while not condition():
             assert time.monotonic() - start < limit, f"nothing happened in {limit} s: {self.err}"
-            state = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            assert state != "Z", f"ended too early: {self.out}{self.err}"
+            self.code = self._starter.ask(op="wait", pid=self.pid, limit=0)
+            assert self.code is None, f"ended too early: {self.out}{self.err}"
             time.sleep(0.0005)
         return self
 
@@ -73,7 +73,7 @@ class Job:
     def error(self):
         """What it printed as its error: one line, no traceback."""
         assert self.err.startswith("jaxgen: error: "), self.err
-        assert "Traceback" not in self.err
+        assert self.err.count("\n") == 1, self.err
         return self.err.removeprefix("jaxgen: error: ").rstrip("\n")
 
     @property
@@ -115,6 +115,7 @@ class Starter:
         """
         self._count += 1
         out, err = (self._folder / f"{self._count:03}.{end}" for end in ("out", "err"))
+        out.touch(), err.touch()
         argv = [str(a) for a in argv]
         request = dict(argv=argv, devices=devices, cwd=str(cwd), env=env, largest_file=largest_file)
         pid = self.ask(op="start", out=str(out), err=str(err), **request)
@@ -168,7 +169,8 @@ def _serve():
             answer = pid
         else:
             answer = _wait(request["pid"], request["limit"])
-            children.discard(request["pid"])
+            if answer is not None:
+                children.discard(request["pid"])
         print(json.dumps(answer), flush=True)
     for pid in children:
         os.kill(pid, signal.SIGKILL)
@@ -177,12 +179,13 @@ def _serve():
 
 def _wait(pid, limit):
     end = time.monotonic() + limit
-    while time.monotonic() < end:
+    while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= end:
+            return None
         time.sleep(0.01)
-    return None
 
 
 def _become(request, jax):

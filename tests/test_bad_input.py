@@ -273,9 +273,9 @@ def test_run_directory_of_another_config(starter, whole):
 
     before = files()
     changes = ("--config.model.depth=3", "--config.seed=1")
-    error = starter.run(*RUN, *changes, f"--workdir={whole.workdir}", code=2).error
-    assert error.splitlines() == [
-        f"{whole.workdir} belongs to another config:",
+    job = starter.run(*RUN, *changes, f"--workdir={whole.workdir}", code=2)
+    assert job.err.splitlines() == [
+        f"jaxgen: error: {whole.workdir} belongs to another config:",
         "  model.depth: 2 in the run, 3 now",
         "  seed: 0 in the run, 1 now",
         "give another --workdir, or the run's own config to resume it",
