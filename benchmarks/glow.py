@@ -19,7 +19,6 @@ set_defaults()
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from jaxgen.methods.likelihood import Likelihood  # noqa: E402
@@ -31,16 +30,22 @@ from jaxgen.types import DataSpec  # noqa: E402
 
 SPEC = DataSpec("noise", (32, 32, 3), 256)
 LEVELS, DEPTH, WIDTH, BATCH = 3, 8, 128, 16
+SIZES = {  # image, levels, depth, width, batch
+    "configs/glow.py": ((8, 8, 1), 1, 8, 64, 64),
+    "32x32, width 128": ((32, 32, 3), 3, 8, 128, 16),
+    "32x32, width 512": ((32, 32, 3), 3, 4, 512, 8),
+}
 
 
 def images(batch):
     return np.random.RandomState(0).randint(0, 256, (batch, *SPEC.shape)).astype(np.uint8)
 
 
-def program(depth, levels=LEVELS, width=WIDTH, batch=BATCH):
-    method = Likelihood(Glow(levels=levels, depth=depth, width=width, edge=False), SPEC)
+def program(depth, levels, width, memory="store"):
+    glow = Glow(levels=levels, depth=depth, width=width, edge=False, memory=memory)
+    method = Likelihood(glow, SPEC)
     parts = {"model": optimizer("adam", 1e-3)}, {"model": average(100.0)}
-    return build_program(method, *parts, make_mesh(), {"x": images(batch)}, seed=0)
+    return build_program(method, *parts, make_mesh(), {"x": images(BATCH)}, seed=0)
 
 
 def compile_cost(depth):
@@ -61,8 +66,8 @@ def compare_compile(repeats=3):
     print(f"ratio K=64 / K=4: {ratios[len(ratios) // 2]:.2f} (of {[round(r, 2) for r in ratios]})")
 
 
-def jax_step():
-    built = program(DEPTH)
+def jax_step(memory):
+    built = program(DEPTH, LEVELS, WIDTH, memory)
     step, state = built.compile(), built.init({"x": images(BATCH)})
     batch = built.put([{"x": images(BATCH)}])
     holder = [state]
@@ -162,22 +167,24 @@ def torch_step():
 
 
 def compare_step(repeats=15):
-    runs = {"jaxgen": jax_step(), "torch": torch_step()}
-    times = {name: [] for name in runs}
-    for i in range(repeats + 2):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if i >= 2:
-                times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(
-        f"Glow L={LEVELS} K={DEPTH} width {WIDTH}, 32x32x3, batch {BATCH}, {jnp.float32.__name__}"
-    )
-    for name, median in medians.items():
-        print(f"{name}: {1000 * median:.0f} ms a step")
-    pairs = [a / b for a, b in zip(times["jaxgen"], times["torch"], strict=True)]
-    print(f"ratio jaxgen / torch eager, median of pairs: {statistics.median(pairs):.2f}")
+    global SPEC, LEVELS, DEPTH, WIDTH, BATCH
+    for name, (shape, *sizes) in SIZES.items():
+        SPEC = DataSpec("noise", shape, 256)
+        LEVELS, DEPTH, WIDTH, BATCH = sizes
+        runs = {"store": jax_step("store"), "remat": jax_step("remat"), "torch": torch_step()}
+        times = {kind: [] for kind in runs}
+        for i in range(repeats + 2):
+            for kind, run in runs.items():
+                start = time.perf_counter()
+                run()
+                if i >= 2:
+                    times[kind].append(time.perf_counter() - start)
+        medians = {kind: 1000 * statistics.median(values) for kind, values in times.items()}
+        described = f"L={LEVELS} K={DEPTH} width {WIDTH} batch {BATCH}"
+        print(f"{name} ({described}):", {kind: f"{m:.1f} ms" for kind, m in medians.items()})
+        for kind in ("store", "remat"):
+            pairs = [a / b for a, b in zip(times[kind], times["torch"], strict=True)]
+            print(f"  ratio {kind} / torch eager, median of pairs: {statistics.median(pairs):.2f}")
 
 
 if __name__ == "__main__":

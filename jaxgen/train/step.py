@@ -196,8 +196,8 @@ def _move(
     updates, opt = optimizer.transform.update(grads, state.opt[turn.player], params)
     rate = optimizer.learning_rate(state.step)
     moved = jax.tree.map(lambda p, u: p + (rate * u).astype(p.dtype), params, updates)
-    squares, bad = _health(params, loss, grads)
-    metrics = {"loss": loss, "grad_norm": jnp.sqrt(sum(squares))} | metrics
+    bad = _health(loss, grads, moved)
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)} | metrics
     metrics = {k: jnp.stack([v.astype(jnp.float32), jnp.float32(1)]) for k, v in metrics.items()}
     state = state.replace(
         params=state.params | {turn.player: moved},
@@ -229,16 +229,14 @@ def _accumulate(
     return loss, variables, metrics, grads
 
 
-def _health(params: PyTree, loss: Array, grads: PyTree) -> tuple[list[Array], Array]:
-    """Sums of squares of the gradient's leaves, and the code of the first non-finite tensor."""
+def _health(loss: Array, grads: PyTree, moved: PyTree) -> Array:
+    """The code of the first tensor that is not finite, in the order of `watched`."""
 
-    def squares(tree: PyTree) -> list[Array]:
-        return [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)]
+    def finite(tree: PyTree) -> list[Array]:
+        return [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]
 
-    of_grads = squares(grads)
-    finite = jnp.isfinite(jnp.stack([*squares(params), loss.astype(jnp.float32), *of_grads]))
-    bad = jnp.where(jnp.all(finite), 0, 1 + jnp.argmin(finite)).astype(jnp.int32)
-    return of_grads, bad
+    flags = jnp.stack([*finite(loss), *finite(grads), *finite(moved)])
+    return jnp.where(jnp.all(flags), 0, 1 + jnp.argmin(flags)).astype(jnp.int32)
 
 
 def watched(params: PyTree) -> list[str]:
@@ -251,4 +249,4 @@ def watched(params: PyTree) -> list[str]:
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, _ in jax.tree_util.tree_leaves_with_path(params)
     ]
-    return [*(f"params/{p}" for p in paths), "loss", *(f"gradient of {p}" for p in paths)]
+    return ["loss", *(f"gradient of {p}" for p in paths), *(f"params/{p}" for p in paths)]

@@ -301,10 +301,11 @@ def bad_for_large(state, batch, rng):
         (chase(), TWO, None),
         (bad_loss, TWO, "loss"),
         (bad_gradient, TWO, "gradient of k"),
-        (chase(), {"a": {"k": TWO["a"]["k"], "w": W * np.nan}}, "params/w"),
+        (chase(), {"a": {"k": TWO["a"]["k"], "w": W * np.nan}}, "loss"),
         (chase(), {"a": {"k": TWO["a"]["k"] + np.inf, "w": W}}, "params/k"),
+        (chase(), {"a": {"k": TWO["a"]["k"] + np.float32(1e30), "w": W}}, None),
     ],
-    ids=["nothing", "loss", "gradient", "params w", "params k"],
+    ids=["nothing", "loss", "gradient", "params w", "params k", "large"],
 )
 @pytest.mark.parametrize("accum", [1, 2])
 def test_the_first_tensor_that_is_not_finite_is_named(loss, params, expected, accum):
