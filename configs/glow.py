@@ -22,7 +22,6 @@ from jaxgen.config import parse_arg, preset
 def digits(c: ConfigDict) -> None:
     """A one-level Glow: at 1,500 examples, dropout is what keeps it from overfitting."""
     c.model.update(levels=1, depth=8, width=64, edge=False, dropout=0.2)
-    c.model.memory = "remat"  # on CPU faster than storing, see docs/performance.md
 
 
 def mnist(c: ConfigDict) -> None:
