@@ -1,7 +1,7 @@
 """Glow: is compile time flat in depth, and is the scanned step as fast as PyTorch eager?
 
     python benchmarks/glow.py compile
-    python benchmarks/glow.py step        needs torch (a CPU build), for this comparison only
+    python benchmarks/glow.py step        needs `pip install .[benchmark]`
 
 Both print medians and ratios of runs that alternate, A B A B, in one process. `compile` counts
 CPU seconds of init, trace and compile together, without the persistent cache. `step` compares one
