@@ -1,10 +1,11 @@
 """Every bijector against mathematics: the float64 Jacobian, its own inverse, its two log-dets."""
 
+import checks
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
+from checks import Dense, OfCond, scramble
 
 from jaxgen.bijectors.affine import ActNorm, Affine, ConditionalAffine, InvertibleConv
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
@@ -17,25 +18,6 @@ from jaxgen.bijectors.transforms import RationalQuadraticSpline, Scale, Shift
 from jaxgen.models.flows.glow import CouplingNet, Glow
 
 KEY = jax.random.key(0)
-
-
-class Dense(nn.Module):
-    """A conditioner for vectors and images that uses `cond`."""
-
-    @nn.compact
-    def __call__(self, x, cond, features):
-        h = jnp.tanh(nn.Dense(8)(x))
-        if cond is not None:
-            h = h + nn.Dense(8)(cond)
-        return nn.Dense(features)(h)
-
-
-class OfCond(nn.Module):
-    """Mean and log-scale of what is given, as a conditional prior has."""
-
-    @nn.compact
-    def __call__(self, x, cond, features):
-        return nn.Dense(features)(jnp.tanh(cond))
 
 
 def step(lu=False):
@@ -94,75 +76,23 @@ CASES = {
 }
 
 
-def scramble(variables, scale=0.03):
-    """Every parameter away from its initialisation, where a zero would hide a mistake."""
-    leaves, tree = jax.tree.flatten(variables["params"])
-    noise = [
-        jax.random.normal(jax.random.fold_in(KEY, i), p.shape, p.dtype)
-        for i, p in enumerate(leaves)
-    ]
-    return {
-        **variables,
-        "params": tree.unflatten([p + scale * n for p, n in zip(leaves, noise, strict=True)]),
-    }
-
-
-def build(name, batch=3):
-    bijector, shape, cond_shape = CASES[name]
-    x = jax.random.uniform(KEY, (batch, *shape)) * 0.9 + 0.05
-    cond = None if cond_shape is None else jax.random.normal(KEY, (batch, *cond_shape))
-    variables = jax.jit(bijector.init)(KEY, x, cond)
-    return bijector, scramble({"params": {}, **variables}), x, cond
-
-
-def flat(tree):
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+def build(name):
+    return checks.build(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_logdet_is_that_of_the_jacobian(name):
-    with jax.enable_x64(True):
-        bijector, variables, x, cond = build(name)
-
-        @jax.jit
-        def both(x, cond):
-            def one(x1, c1):
-                return flat(bijector.apply(variables, x1[None], c1 if c1 is None else c1[None])[0])
-
-            y, logdet = bijector.apply(variables, x, cond)
-            axes = (0, None if cond is None else 0)
-            return y, logdet, jax.vmap(jax.jacrev(one), axes)(x, cond)
-
-        _, logdet, jacobian = both(x, cond)
-        jacobian = jacobian.reshape(len(x), x[0].size, x[0].size)
-        expected = np.linalg.slogdet(np.asarray(jacobian))[1]
-        assert logdet.shape == (len(x),) and logdet.dtype == jnp.float64
-        np.testing.assert_allclose(logdet, expected, atol=1e-8, rtol=0)
+    checks.logdet(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_inverse(name):
-    with jax.enable_x64(True):
-        bijector, variables, x, cond = build(name)
-        y, forward = jax.jit(bijector.apply)(variables, x, cond)
-        back, inverse = jax.jit(bijector.apply, static_argnames="method")(
-            variables, y, cond, method="inverse"
-        )
-        np.testing.assert_allclose(back, x, atol=1e-10, rtol=0)
-        np.testing.assert_allclose(forward + inverse, 0, atol=1e-9)
+    checks.inverse(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32(name):
-    """Float32 in gives float32 out, and an inverse to single precision."""
-    bijector, variables, x, cond = build(name)
-    y, logdet = jax.jit(bijector.apply)(variables, x, cond)
-    back, _ = jax.jit(bijector.apply, static_argnames="method")(
-        variables, y, cond, method="inverse"
-    )
-    assert logdet.dtype == jnp.float32
-    assert {leaf.dtype for leaf in jax.tree.leaves(y)} == {jnp.dtype("float32")}
-    np.testing.assert_allclose(back, x, atol=5e-5)
+    checks.float32(CASES[name])
 
 
 def test_repeat_is_a_chain_of_independent_copies():
