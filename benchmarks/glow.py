@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 
 from jaxgen.methods.likelihood import Likelihood  # noqa: E402
 from jaxgen.models.flows.glow import Glow  # noqa: E402
-from jaxgen.train.optim import average, optimizer  # noqa: E402
+from jaxgen.train.optim import optimizer  # noqa: E402
 from jaxgen.train.program import build_program  # noqa: E402
 from jaxgen.train.sharding import make_mesh  # noqa: E402
 from jaxgen.types import DataSpec  # noqa: E402
@@ -44,7 +44,7 @@ def images(batch):
 def program(depth, levels, width, memory="store"):
     glow = Glow(levels=levels, depth=depth, width=width, edge=False, memory=memory)
     method = Likelihood(glow, SPEC)
-    parts = {"model": optimizer("adam", 1e-3)}, {"model": average(100.0)}
+    parts = {"model": optimizer("adam", 1e-3)}, {}  # no average: PyTorch has none
     return build_program(method, *parts, make_mesh(), {"x": images(BATCH)}, seed=0)
 
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 from jaxtyping import Array, Float
 
-from jaxgen.bijectors.base import Bijector, LogDet, per_channel, positions, zero_logdet
+from jaxgen.bijectors.base import Bijector, LogDet, positions, zero_logdet
+from jaxgen.ops.channels import scale_channels, spread
 from jaxgen.ops.densities import sum_event
 
 X = Float[Array, "b *event c"]
@@ -53,7 +54,11 @@ class ActNorm(Bijector):
     eps: float = 1e-6
 
     @nn.compact
-    def _params(self, x: X) -> tuple[Any, Any]:
+    def shift_and_log_scale(self, x: X) -> tuple[Any, Any]:
+        """What is added and the logarithm of what then multiplies, [C] each.
+
+        The values of x, [B, ..., C], are read by initialisation only.
+        """
         axes = tuple(range(x.ndim - 1))
         bias = self.param("bias", lambda _: -jnp.mean(x, axes))
         log_scale = self.param(
@@ -63,14 +68,14 @@ class ActNorm(Bijector):
 
     def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
         """Adds the bias, then multiplies by the scale."""
-        bias, log_scale = self._params(x)
-        y = (x + per_channel(bias, x.ndim)) * per_channel(jnp.exp(log_scale), x.ndim)
+        bias, log_scale = self.shift_and_log_scale(x)
+        y = scale_channels(x + spread(bias, x.shape), jnp.exp(log_scale))
         return y, zero_logdet(x) + positions(x) * jnp.sum(log_scale)
 
     def inverse(self, y: X, cond: Any = None) -> tuple[X, LogDet]:
         """Divides by the scale, then subtracts the bias."""
-        bias, log_scale = self._params(y)
-        x = y * per_channel(jnp.exp(-log_scale), y.ndim) - per_channel(bias, y.ndim)
+        bias, log_scale = self.shift_and_log_scale(y)
+        x = scale_channels(y, jnp.exp(-log_scale)) - spread(bias, y.shape)
         return x, zero_logdet(y) - positions(y) * jnp.sum(log_scale)
 
 
@@ -85,21 +90,23 @@ class InvertibleConv(Bijector):
 
     Attributes:
         lu: parametrise W by its LU decomposition, whose log-determinant is a sum.
+        identity: start as the identity instead.
     """
 
     lu: bool = False
+    identity: bool = False
 
     @nn.compact
     def _weight(self, x: X) -> tuple[Any, Any]:
         c = x.shape[-1]
-        rotation = nn.initializers.orthogonal()
+        start = _eye if self.identity else nn.initializers.orthogonal()
         if not self.lu:
-            weight = self.param("weight", rotation, (c, c), x.dtype)
+            weight = self.param("weight", start, (c, c), x.dtype)
             return weight, jnp.linalg.slogdet(weight)[1]
 
         p = low = up = jnp.eye(c, dtype=x.dtype)
         if self.is_initializing():
-            p, low, up = jax.scipy.linalg.lu(rotation(self.make_rng("params"), (c, c), x.dtype))
+            p, low, up = jax.scipy.linalg.lu(start(self.make_rng("params"), (c, c), x.dtype))
         s = jnp.diag(up)
         permutation = self.variable("constants", "permutation", lambda: p).value
         sign = self.variable("constants", "sign", lambda: jnp.sign(s)).value
@@ -123,6 +130,10 @@ class InvertibleConv(Bijector):
         residual = 2 * jnp.eye(len(weight), dtype=weight.dtype) - _matmul(weight, inverse)
         x = _matmul(y, _matmul(inverse, residual))
         return x, zero_logdet(y) - positions(y) * logdet
+
+
+def _eye(rng: Any, shape: tuple[int, int], dtype: Any) -> Float[Array, "c c"]:
+    return jnp.eye(shape[0], dtype=dtype)
 
 
 def _matmul(x: Float[Array, "*rows c"], w: Float[Array, "c d"]) -> Float[Array, "*rows d"]:

@@ -21,11 +21,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen.bijectors import reversible
+from jaxgen.bijectors.reversible import Site
+
 Event = Any
 LogDet = Float[Array, " b"]
 
-COLLECTIONS = ("params", "constants")
-MEMORY = ("store", "remat")
+COLLECTIONS = ("params", "constants", "batch_stats")
+MEMORY = ("store", "remat", "invert")
 
 
 class Bijector(nn.Module):
@@ -42,6 +45,31 @@ class Bijector(nn.Module):
     def __call__(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
         """The same as `forward`."""
         return self.forward(x, cond)
+
+    @property
+    def reversible(self) -> bool:
+        """Whether `inverse` costs about what `forward` does and loses rounding errors only."""
+        return True
+
+    def unwind(
+        self, site: Site, y: Event, cond: Any, ct_y: Event, ct_logdet: LogDet
+    ) -> tuple[Event, Event, dict[str, Any], Any]:
+        """One step back through `forward`, from its output alone; see `reversible.py`.
+
+        Args:
+            site: this bijector among its variables; `self` is unbound.
+            y: what `forward` gave.
+            cond: what it was given.
+            ct_y: cotangent of y.
+            ct_logdet: cotangent of the log-determinant.
+
+        Returns:
+            What `forward` was given, its cotangent, that of the parameters, that of `cond`.
+        """
+        x = site.play(lambda b, y, cond: b.inverse(y, cond)[0], y, cond)
+        _, pull = site.vjp(lambda b, x, cond: b.forward(x, cond), x, cond)
+        ct_params, ct_x, ct_cond = pull((ct_y, ct_logdet))
+        return x, ct_x, ct_params, ct_cond
 
 
 def zero_logdet(x: Event) -> LogDet:
@@ -84,6 +112,25 @@ class Chain(Bijector):
             logdet += ld
         return y, logdet
 
+    @property
+    def reversible(self) -> bool:
+        """Whether all of them are."""
+        return all(b.reversible for b in self.bijectors)
+
+    def unwind(
+        self, site: Site, y: Event, cond: Any, ct_y: Event, ct_logdet: LogDet
+    ) -> tuple[Event, Event, dict[str, Any], Any]:
+        """Unwinds every bijector, last to first."""
+        ct_params, ct_cond = {}, jax.tree.map(jnp.zeros_like, cond)
+        for i, b in reversed(list(enumerate(self.bijectors))):
+            name = f"bijectors_{i}"
+            child = site.child(name, lambda chain, i=i: chain.bijectors[i])
+            y, ct_y, params, ct = b.unwind(child, y, cond, ct_y, ct_logdet)
+            ct_cond = jax.tree.map(jnp.add, ct_cond, ct)
+            if params:
+                ct_params[name] = params
+        return y, ct_y, ct_params, ct_cond
+
 
 class Invert(Bijector):
     """The bijector with its two directions exchanged."""
@@ -110,7 +157,10 @@ class Repeat(Bijector):
         bijector: what is repeated; its events keep their shape.
         times: number of copies.
         memory: "store" keeps all activations for the backward pass; "remat" keeps one event a
-            copy and computes the rest again.
+            copy and computes the rest again; "invert" keeps the last event only and computes
+            the others from it by `inverse`, so that memory does not grow with `times`. The
+            gradient is then as exact as the inverse: watch the inverse error. "invert" has no
+            forward-mode derivatives.
     """
 
     bijector: Bijector
@@ -118,9 +168,6 @@ class Repeat(Bijector):
     memory: str = "store"
 
     def _scan(self, method: str, x: Event, cond: Any, reverse: bool) -> tuple[Event, LogDet]:
-        if self.memory not in MEMORY:
-            raise ValueError(f"Repeat: memory={self.memory!r}, expected one of {MEMORY}")
-
         def body(b: Bijector, carry: tuple[Event, LogDet], cond: Any) -> Any:
             y, ld = getattr(b, method)(carry[0], cond)
             return (y, carry[1] + ld), None
@@ -139,9 +186,46 @@ class Repeat(Bijector):
         return y, logdet
 
     def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
-        """The copies' forward, first to last."""
+        """The copies' forward, first to last.
+
+        Raises:
+            ValueError: for an unknown `memory`, and if "invert" is asked of a bijector, a state
+                or a dtype whose inverse is not exact.
+        """
+        if self.memory not in MEMORY:
+            raise ValueError(f"Repeat: memory={self.memory!r}, expected one of {MEMORY}")
+        if self.memory == "invert":
+            self._check_reversible(x)
+            if not self.is_initializing():
+                return self._reversible(x, cond)
         return self._scan("forward", x, cond, reverse=False)
 
     def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
         """The copies' inverse, last to first."""
         return self._scan("inverse", y, cond, reverse=True)
+
+    @property
+    def reversible(self) -> bool:
+        """Whether one copy is."""
+        return self.bijector.reversible
+
+    def _check_reversible(self, x: Event) -> None:
+        advice = "use memory='remat'"
+        if not self.reversible:
+            raise ValueError(
+                f"memory='invert' cannot walk back through {type(self.bijector).__name__}, whose "
+                f"inverse is numerical, slow, or of other statistics; {advice}"
+            )
+        narrow = [leaf.dtype for leaf in jax.tree.leaves(x) if jnp.finfo(leaf.dtype).bits < 32]
+        if narrow:
+            raise ValueError(
+                f"memory='invert' needs a state in float32: {narrow[0]} has no exact inverse; "
+                f"{advice}"
+            )
+
+    def _reversible(self, x: Event, cond: Any) -> tuple[Event, LogDet]:
+        one, stacked = self.bijector.unbind()
+        keys = None
+        if self.has_rng("dropout"):
+            keys = jax.random.split(self.make_rng("dropout"), self.times)
+        return reversible.scan(one, dict(stacked), keys, x, zero_logdet(x), cond)

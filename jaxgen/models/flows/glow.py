@@ -18,7 +18,9 @@ from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, per_channel
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import Scale, Shift
-from jaxgen.nn.conv import Conv
+from jaxgen.nn.conv import Conv, conv
+from jaxgen.ops.activations import relu
+from jaxgen.ops.channels import scale_channels, spread
 
 COUPLINGS = {"affine": Scale("sigmoid"), "additive": Shift()}
 
@@ -51,7 +53,37 @@ class ZeroConv(nn.Module):
         x, padding = (pad_edge(x), "VALID") if self.edge else (x, "SAME")
         y = Conv(self.features, (3, 3), padding=padding, kernel_init=zeros, dtype=self.dtype)(x)
         log_scale = self.param("log_scale", zeros, (self.features,))
-        return y * per_channel(jnp.exp(3 * log_scale), y.ndim)
+        return scale_channels(y, jnp.exp(3 * log_scale))
+
+
+class NormConv(nn.Module):
+    """Convolution, then actnorm: scale * (x * kernel + bias).
+
+    Computed as x * (scale * kernel) + scale * bias: the backward pass then needs no output of the
+    convolution, and half of what a coupling network would have to keep is not kept.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    padding: str
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] -> [B, H', W', features], float32."""
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.normal(0.05), shape)
+
+        def convolve(kernel: Any) -> Any:
+            y = conv(x.astype(dtype), kernel.astype(dtype), padding=self.padding)
+            return y.astype(jnp.promote_types(dtype, jnp.float32))
+
+        dtype = self.dtype or x.dtype
+        seen = convolve(kernel) if self.is_initializing() else jnp.zeros((1, 1, 1, self.features))
+        bias, log_scale = ActNorm(name="norm").shift_and_log_scale(seen)
+        scale = jnp.exp(log_scale)
+        y = convolve(scale_channels(kernel, scale))
+        return y + spread(scale * bias, y.shape)
 
 
 class CouplingNet(nn.Module):
@@ -79,11 +111,7 @@ class CouplingNet(nn.Module):
         return ZeroConv(features, self.edge, self.dtype, name="conv3")(h)
 
     def _hidden(self, x: Any, kernel: tuple[int, int], padding: str) -> Any:
-        init = nn.initializers.normal(0.05)
-        h = Conv(
-            self.width, kernel, padding=padding, use_bias=False, kernel_init=init, dtype=self.dtype
-        )(x)
-        h = nn.relu(ActNorm()(h.astype(jnp.promote_types(h.dtype, jnp.float32)))[0])
+        h = relu(NormConv(self.width, kernel, padding, self.dtype)(x))
         return nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(h)
 
 
@@ -134,7 +162,7 @@ class Glow(Bijector):
         lu: LU form of the 1x1 convolution (plain in the official runs).
         edge: the official code's edge channel.
         dropout: inside the coupling networks.
-        memory: "store" or "remat", see `Repeat`.
+        memory: "store", "remat" or "invert", see `Repeat`.
         dtype: of the convolutions, as "bfloat16"; the flow's own state stays float32.
     """
 
@@ -152,6 +180,11 @@ class Glow(Bijector):
         """Builds the levels."""
         if self.coupling not in COUPLINGS:
             raise ValueError(f"coupling={self.coupling!r}, expected one of {sorted(COUPLINGS)}")
+        if self.dtype is not None and self.memory == "invert":
+            raise ValueError(
+                f"dtype={self.dtype!r} with memory='invert': a conditioner in half precision does "
+                "not repeat itself on the way back; leave dtype at None or use memory='remat'"
+            )
         split = [
             ConditionalAffine(SplitPrior(self.edge, self.dtype)) for _ in range(self.levels - 1)
         ]
