@@ -1,11 +1,14 @@
-"""Glow: is compile time flat in depth, and is the scanned step as fast as PyTorch eager?
+"""Glow: are compile time and memory flat in depth, and is the step as fast as PyTorch eager?
 
     python benchmarks/glow.py compile
+    python benchmarks/glow.py memory
     python benchmarks/glow.py step        needs `pip install .[benchmark]`
 
-Both print medians and ratios of runs that alternate, A B A B, in one process. `compile` counts
-CPU seconds of init, trace and compile together, without the persistent cache. `step` compares one
-train step (forward, backward, Adam) of the same network; PyTorch runs channels-last.
+All print medians and ratios of runs that alternate, A B A B, in one process. `compile` counts
+CPU seconds of init, trace and compile together, without the persistent cache. `memory` is of the
+gradient of one level, by `Repeat(memory=...)`: XLA's temporary bytes, its count of FLOPs, and
+seconds. `step` compares one train step (forward, backward, Adam) of the same network; PyTorch runs
+channels-last.
 """
 
 import os
@@ -19,10 +22,15 @@ set_defaults()
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+from jaxgen.bijectors.affine import ActNorm, InvertibleConv  # noqa: E402
+from jaxgen.bijectors.base import Chain, Repeat  # noqa: E402
+from jaxgen.bijectors.coupling import Coupling  # noqa: E402
+from jaxgen.bijectors.transforms import Scale  # noqa: E402
 from jaxgen.methods.likelihood import Likelihood  # noqa: E402
-from jaxgen.models.flows.glow import Glow  # noqa: E402
+from jaxgen.models.flows.glow import CouplingNet, Glow  # noqa: E402
 from jaxgen.train.optim import optimizer  # noqa: E402
 from jaxgen.train.program import build_program  # noqa: E402
 from jaxgen.train.sharding import make_mesh  # noqa: E402
@@ -64,6 +72,44 @@ def compare_compile(repeats=3):
     print(f"init + trace + compile, CPU s: K=4 {shallow:.1f}, K=64 {deep:.1f}")
     ratios = sorted(b / a for a, b in rows)
     print(f"ratio K=64 / K=4: {ratios[len(ratios) // 2]:.2f} (of {[round(r, 2) for r in ratios]})")
+
+
+def level_gradient(depth, memory):
+    """The compiled gradient of `depth` steps of flow on 8 events of 16x16x12, and its arguments."""
+    step = Chain((ActNorm(), InvertibleConv(), Coupling(Scale("sigmoid"), CouplingNet(128))))
+    x = jax.random.normal(jax.random.key(0), (8, 16, 16, 12))
+    variables = jax.jit(Repeat(step, depth).init)(jax.random.key(1), x)
+
+    def loss(variables, x):
+        y, logdet = Repeat(step, depth, memory).apply(variables, x)
+        return jnp.mean(jnp.sum(jnp.square(y), (1, 2, 3)) / 2 - logdet)
+
+    return jax.jit(jax.grad(loss)).lower(variables, x).compile(), (variables, x)
+
+
+def compare_memory(repeats=9):
+    for memory in ("store", "remat", "invert"):
+        sizes = {
+            depth: level_gradient(depth, memory)[0].memory_analysis().temp_size_in_bytes / 1e6
+            for depth in (8, 64)
+        }
+        print(
+            f"temporary MB, {memory}: K=8 {sizes[8]:.1f}, K=64 {sizes[64]:.1f}, "
+            f"ratio {sizes[64] / sizes[8]:.2f}"
+        )
+    # of one copy: XLA counts the body of a loop once
+    flops = {m: level_gradient(8, m)[0].cost_analysis()["flops"] for m in ("store", "invert")}
+    print(f"FLOPs, invert / store: {flops['invert'] / flops['store']:.2f}")
+    runs = {memory: level_gradient(32, memory) for memory in ("store", "remat", "invert")}
+    times = {memory: [] for memory in runs}
+    for _ in range(repeats):
+        for memory, (run, arguments) in runs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(run(*arguments))
+            times[memory].append(time.perf_counter() - start)
+    for memory in ("remat", "invert"):
+        pairs = [a / b for a, b in zip(times[memory], times["store"], strict=True)]
+        print(f"time at K=32, {memory} / store: {statistics.median(pairs):.2f}")
 
 
 def jax_step(memory):
@@ -188,4 +234,4 @@ def compare_step(repeats=15):
 
 
 if __name__ == "__main__":
-    {"compile": compare_compile, "step": compare_step}[sys.argv[1]]()
+    {"compile": compare_compile, "memory": compare_memory, "step": compare_step}[sys.argv[1]]()

@@ -1,4 +1,4 @@
-"""The command `jaxgen`: `train`, `sample`, `eval`, `doctor`, `models`."""
+"""The command `jaxgen`: `train`, `sample`, `eval`, `calibrate`, `doctor`, `models`."""
 
 from __future__ import annotations
 
@@ -62,6 +62,17 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
     evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
     evaluate.add_argument("--manual_dir", help="where the data are now")
+    evaluate.add_argument(
+        "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
+    )
+
+    calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
+    calibrate.set_defaults(command=_calibrate)
+    _add_run(calibrate)
+    calibrate.add_argument("--num", type=int, default=500, help="data sets, of the test split")
+    calibrate.add_argument("--draws", type=int, default=99, help="from each posterior")
+    calibrate.add_argument("--seed", type=int, default=0)
+    calibrate.add_argument("--out", help=".png of the plot; default: in the run")
 
     doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
     doctor.set_defaults(command=_doctor)
@@ -127,9 +138,48 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     options["max_examples"] = arguments.max_examples
     if arguments.manual_dir:
         options["manual_dir"] = arguments.manual_dir
+    if arguments.per_example:
+        _write_examples(run, pathlib.Path(arguments.per_example), options)
+        return
     estimates = run.evaluate(**options)
     rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
     print(json.dumps({"run": str(run.directory.path), "step": run.step} | rows, indent=1))
+
+
+def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
+    import numpy as np
+
+    from jaxgen.config import ConfigError
+
+    if out.suffix not in (".csv", ".npz"):
+        raise ConfigError(f"--per_example={out}, expected a name that ends in .csv or .npz")
+    if len(options["splits"]) != 1:
+        raise ConfigError("--per_example takes one split: add --splits=test")
+    columns = run.per_example(options.pop("splits")[0], **options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, **columns)
+    else:
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+        out.write_text("\n".join(lines) + "\n")
+    print(f"{len(columns['index'])} examples of step {run.step}: {out}")
+
+
+def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.config import ConfigError
+    from jaxgen.evaluate.calibration import calibration_picture
+    from jaxgen.train.pictures import save_png
+
+    run = _load(arguments)
+    default = run.directory.samples / f"calibration_step{run.step:08}.png"
+    out = pathlib.Path(arguments.out or default)
+    if out.suffix != ".png":
+        raise ConfigError(f"--out={out}, expected a name that ends in .png")
+    result = run.calibrate(arguments.num, arguments.draws, arguments.seed)
+    save_png(out, calibration_picture(result))
+    where = {"run": str(run.directory.path), "step": run.step, "plot": str(out)}
+    print(json.dumps(where | result.report(), indent=1))
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -178,6 +178,35 @@ def test_eval_equals_the_summary(jaxgen_command, run):
         np.testing.assert_allclose(found[name]["mean"], run.summary[name], rtol=1e-6)
 
 
+def test_eval_of_every_example(jaxgen_command, run, tmp_path):
+    """Their mean is that of the summary; the file names the example and its class."""
+    for name in ("x.csv", "x.npz"):
+        jaxgen_command("eval", run.workdir, "--max_examples=64", f"--per_example={tmp_path / name}")
+    found = np.load(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found["index"], np.arange(64) * 297 // 64)
+    assert set(found["label"]) == set(range(10))
+    np.testing.assert_allclose(found["bpd"].mean(), run.summary["test/bpd"], rtol=1e-6)
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    assert columns == list(found) and len(lines) == 65
+    table = np.loadtxt(lines[1:], delimiter=",")
+    np.testing.assert_allclose(table[:, columns.index("bpd")], found["bpd"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ("--per_example=x.txt",),
+            "--per_example=x.txt, expected a name that ends in .csv or .npz",
+        ),
+        (("--per_example=x.csv", "--splits=train,test"), "--per_example takes one split"),
+    ],
+)
+def test_mistakes_of_eval(jaxgen_command, run, argv, message):
+    assert message in jaxgen_command("eval", run.workdir, *argv, code=2).err
+
+
 def test_eval_at_a_step(jaxgen_command, run):
     rows_at = {row["step"]: row["bpd"] for row in rows(run.workdir, "eval_test")}
     found = json.loads(jaxgen_command("eval", run.workdir, "--step=10", "--max_examples=64").out)

@@ -15,6 +15,8 @@ from jaxgen.bijectors.transforms import Transform
 from jaxgen.ops.densities import sum_event
 
 X = Float[Array, "b d"]
+ORDERS = ("natural", "reverse", "random")
+DEGREES = ("sequential", "random")
 
 
 class MaskedDense(nn.Module):
@@ -37,31 +39,63 @@ class MADE(nn.Module):
 
     Starts at zero. A condition enters the first layer, unmasked.
 
-    Source: Germain et al. 2015, MADE, section 4; degrees of hidden units are sequential, as in
-    the official code of MAF (gpapamak/maf).
+    Source: Germain et al. 2015, MADE, section 4; degrees of hidden units are sequential by
+    default, as in the official code of MAF (gpapamak/maf).
 
     Attributes:
         hidden: widths of the hidden layers.
         activation: between them.
+        order: in which elements precede each other: "natural", "reverse" or "random".
+        degrees: of hidden units, that is how many elements they may see: "sequential", as many
+            units of each degree as fit, or "random", between the least degree of the layer
+            before and D - 1.
+        seed: of what is random. It is part of the network and not drawn at initialisation: the
+            masks are constants.
     """
 
     hidden: Sequence[int] = (64, 64)
     activation: Callable[[Array], Array] = nn.relu
+    order: str = "natural"
+    degrees: str = "sequential"
+    seed: int = 0
+
+    def masks(self, d: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Of the hidden layers [inputs, outputs] each, and [units, D] of the last layer.
+
+        Raises:
+            ValueError: for an unknown order or kind of degrees.
+        """
+        for name, choices in (("order", ORDERS), ("degrees", DEGREES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {choices}")
+        random = np.random.RandomState(self.seed)
+        place = np.arange(1, d + 1)
+        if self.order != "natural":
+            place = place[::-1] if self.order == "reverse" else random.permutation(place)
+        before, hidden = place, []
+        for width in self.hidden:
+            if self.degrees == "sequential":
+                following = np.arange(width) % max(d - 1, 1) + 1
+            else:
+                least = min(before.min(), max(d - 1, 1))
+                following = random.randint(least, max(d, 2), size=width)
+            hidden.append(before[:, None] <= following[None])
+            before = following
+        return hidden, before[:, None] < place[None]
 
     @nn.compact
     def __call__(self, x: X, cond: Any, features: int) -> Float[Array, "b d features"]:
         """[B, D] -> [B, D, features]."""
         d = x.shape[-1]
-        degrees, h = np.arange(1, d + 1), x
-        for i, width in enumerate(self.hidden):
-            following = np.arange(width) % max(d - 1, 1) + 1
-            h = MaskedDense(width, degrees[:, None] <= following[None])(h)
+        masks, last = self.masks(d)
+        h = x
+        for i, (width, mask) in enumerate(zip(self.hidden, masks, strict=True)):
+            h = MaskedDense(width, mask)(h)
             if i == 0 and cond is not None:
                 h = h + nn.Dense(width, use_bias=False, name="cond")(cond)
-            h, degrees = self.activation(h), following
-        before = degrees[:, None] < np.arange(1, d + 1)[None]
-        mask = np.repeat(before, features, axis=1)
-        out = MaskedDense(d * features, mask, nn.initializers.zeros)(h)
+            h = self.activation(h)
+        last = np.repeat(last, features, axis=1)
+        out = MaskedDense(d * features, last, nn.initializers.zeros)(h)
         return out.reshape(len(x), d, features)
 
 
@@ -81,16 +115,22 @@ class MaskedAutoregressive(Bijector):
     transform: Transform
     net: nn.Module
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse takes as many passes as there are elements."""
+        return False
+
     def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
         """All elements at once."""
         y, log_slope = self.transform.forward(x, self.net(x, cond, self.transform.features))
+        self.watch(log_slope)
         return y, sum_event(log_slope)
 
     def inverse(self, y: X, cond: Any = None) -> tuple[X, LogDet]:
         """Element by element: after pass i, the first i elements are right."""
 
-        def body(net: nn.Module, x: X, _: None) -> tuple[X, None]:
-            return self.transform.inverse(y, net(x, cond, self.transform.features))[0], None
+        def body(b: MaskedAutoregressive, x: X, _: None) -> tuple[X, None]:
+            return b.transform.inverse(y, b.net(x, cond, b.transform.features))[0], None
 
         scan = nn.scan(
             body,
@@ -98,6 +138,6 @@ class MaskedAutoregressive(Bijector):
             split_rngs={"params": False, "dropout": False},
             length=y.shape[-1],
         )
-        x, _ = scan(self.net, jnp.zeros_like(y), None)
+        x, _ = scan(self, jnp.zeros_like(y), None)
         theta = self.net(x, cond, self.transform.features)
         return x, sum_event(self.transform.inverse(y, theta)[1])

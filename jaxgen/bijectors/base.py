@@ -46,6 +46,12 @@ class Bijector(nn.Module):
         """The same as `forward`."""
         return self.forward(x, cond)
 
+    def watch(self, log_slope: Float[Array, "b *event"]) -> None:
+        """Notes each example's smallest log-scale, if the collection "health" is mutable."""
+        if self.is_mutable_collection("health") and not self.is_initializing():
+            smallest = jnp.min(log_slope.reshape(len(log_slope), -1), axis=1)
+            self.sow("health", "log_scale", smallest)
+
     @property
     def reversible(self) -> bool:
         """Whether `inverse` costs about what `forward` does and loses rounding errors only."""
@@ -176,7 +182,7 @@ class Repeat(Bijector):
             body = nn.remat(body, prevent_cse=False)
         scan = nn.scan(
             body,
-            variable_axes=dict.fromkeys(COLLECTIONS, 0),
+            variable_axes=dict.fromkeys((*COLLECTIONS, "health"), 0),
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,
             length=self.times,
@@ -196,7 +202,7 @@ class Repeat(Bijector):
             raise ValueError(f"Repeat: memory={self.memory!r}, expected one of {MEMORY}")
         if self.memory == "invert":
             self._check_reversible(x)
-            if not self.is_initializing():
+            if not (self.is_initializing() or self.is_mutable_collection("health")):
                 return self._reversible(x, cond)
         return self._scan("forward", x, cond, reverse=False)
 

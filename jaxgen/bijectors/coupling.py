@@ -59,6 +59,7 @@ class Coupling(Bijector):
         """Transforms the half that does not condition."""
         a, b, theta = self._split(x, cond)
         b, log_slope = self.transform.forward(b, theta)
+        self.watch(log_slope)
         return self._join(a, b), sum_event(log_slope)
 
     def inverse(self, y: X, cond: Any = None) -> tuple[X, LogDet]:
@@ -69,8 +70,8 @@ class Coupling(Bijector):
 
     @property
     def reversible(self) -> bool:
-        """Whether the transform is."""
-        return getattr(self.transform, "reversible", True)
+        """Whether the transform and the network are."""
+        return all(getattr(part, "reversible", True) for part in (self.transform, self.net))
 
     def unwind(
         self, site: Site, y: X, cond: Any, ct_y: X, ct_logdet: LogDet

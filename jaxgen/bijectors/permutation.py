@@ -26,6 +26,23 @@ class Reverse(Bijector):
         return self.forward(y, cond)
 
 
+class EvenOdd(Bijector):
+    """The elements of even index first, then those of odd index.
+
+    Makes halves of the last axis what the partition of NICE calls odd and even.
+    """
+
+    def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
+        """Sorts by parity."""
+        return jnp.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), zero_logdet(x)
+
+    def inverse(self, y: X, cond: Any = None) -> tuple[X, LogDet]:
+        """Interleaves."""
+        even, odd = jnp.split(y, [(y.shape[-1] + 1) // 2], axis=-1)
+        x = jnp.zeros_like(y).at[..., ::2].set(even).at[..., 1::2].set(odd)
+        return x, zero_logdet(y)
+
+
 class Permute(Bijector):
     """A random order of the last axis, drawn at initialisation and never trained."""
 

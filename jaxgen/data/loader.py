@@ -130,7 +130,7 @@ def eval_batches(
         DataError: on sizes that do not fit.
     """
     rows = _local_rows(batch_size, process_index, process_count)
-    chosen = _evenly(len(split), max_examples)
+    chosen = evenly(len(split), max_examples)
 
     def read(index: int) -> dict[str, np.ndarray]:
         here = chosen[index * batch_size : (index + 1) * batch_size]
@@ -155,8 +155,8 @@ def _local_rows(batch_size: int, process_index: int, process_count: int) -> slic
     return slice(process_index * local, (process_index + 1) * local)
 
 
-def _evenly(count: int, most: int | None) -> np.ndarray:
-    """At most `most` of 0 .. count - 1, int64, evenly spaced and increasing."""
+def evenly(count: int, most: int | None) -> np.ndarray:
+    """At most `most` of 0 .. count - 1, int64, evenly spaced and increasing; None takes all."""
     if most is not None and most < 1:
         raise DataError(f"expected max_examples >= 1 or None, got {most}")
     taken = count if most is None else min(count, most)

@@ -6,10 +6,10 @@ import difflib
 import pathlib
 from typing import Any
 
-from jaxgen.data import arrays, digits, folder, idx, images, tfds_source, toys
+from jaxgen.data import arrays, digits, drawn, folder, idx, images, tfds_source, toys
 from jaxgen.data.dataset import DataError, Dataset
 
-EMBEDDED = ("digits", *toys.TOYS)  # need neither files nor a network
+EMBEDDED = ("digits", *toys.TOYS, *drawn.NAMES)  # need neither files nor a network
 
 
 def load(
@@ -27,10 +27,10 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, a toy (`ring8 grid25 moons checkerboard spirals`), `mnist`,
-            `fashion_mnist`, `kmnist`, a tfds name ("cifar10", "imagenet_resized/64x64", with or
-            without "tfds:" in front), a folder of images ("folder:photos", or its path), or a
-            .npz or .npy file.
+        name: `digits`, a toy (`ring8 grid25 moons checkerboard spirals`), a target or simulator
+            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
+            "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
+            ("folder:photos", or its path), or a .npz or .npy file.
         manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
             or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
@@ -60,6 +60,8 @@ def load(
         dataset = digits.load(data_dir)
     elif name in toys.TOYS:
         dataset = toys.load(name, data_dir)
+    elif name in drawn.NAMES:
+        dataset = drawn.load(name, data_dir)
     elif name in idx.NAMES and manual_dir is not None and not download:
         dataset = idx.load(name, manual_dir)
     elif path is not None and path.suffix in (".npz", ".npy"):

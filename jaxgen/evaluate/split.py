@@ -70,6 +70,24 @@ def evaluate_split(step: Any, batches: Iterator[Any], put: Any) -> dict[str, Est
     return {k: _combine(np.asarray([row[k] for row in rows], np.float64)) for k in rows[0]}
 
 
+def split_values(step: Any, batches: Iterator[Any], put: Any) -> dict[str, np.ndarray]:
+    """The values of every example, [N] float32 each, with the noise that `evaluate_split` uses.
+
+    Args:
+        step: compiled `Method.evaluate` of (batch, rng).
+        batches: from `data.loader.eval_batches`, in one process.
+        put: moves a batch to the devices.
+    """
+    rng = jax.random.key(EVALUATION_SEED)
+    rows = []
+    for i, batch in enumerate(batches):
+        real = batch["weight"] > 0
+        data = {k: v for k, v in batch.items() if k != "weight"}
+        values = jax.device_get(step(put(data), jax.random.fold_in(rng, i)))
+        rows.append({k: v[real] for k, v in values.items()})
+    return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
+
+
 def _combine(sums: np.ndarray) -> Estimate:
     """[batches, 3] to the estimate over all of them."""
     count, total, squares = sums.T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import Affine
 from jaxgen.bijectors.base import Bijector, Chain
-from jaxgen.bijectors.preprocess import Logit, UniformDequantize
+from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
 from jaxgen.config import ConfigError
 from jaxgen.ops.densities import BASES, nats_to_bits_per_dim, tree_log_prob, tree_sample
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
@@ -38,6 +39,12 @@ class Likelihood:
         alpha: of the logit.
         base: density of the latents: "normal", "logistic" or "uniform".
         conditional: give the model the one-hot class.
+        health: look at the inverse and at the scales in every evaluation. Where the inverse
+            takes a pass per element, this is most of its time.
+        dequantizer: flow of the dequantisation noise given the image, see
+            `VariationalDequantize`; None takes uniform noise. A config names it beside the model:
+            `c.model = dict(model=dict(name=...), dequantizer=dict(name=...))`.
+        importance_samples: K draws of the dequantisation noise in `evaluate`.
     """
 
     model: Bijector
@@ -47,6 +54,9 @@ class Likelihood:
     alpha: float = 0.05
     base: str = "normal"
     conditional: bool = False
+    health: bool = True
+    dequantizer: Bijector | None = None
+    importance_samples: int = 1
 
     def __post_init__(self) -> None:
         """Checks the options against each other and against the data."""
@@ -63,6 +73,10 @@ class Likelihood:
             raise ValueError(f"n_bits={self.n_bits}, expected 1 to 8")
         if self.conditional and not self.spec.num_classes:
             raise ValueError(f"conditional=True, but {self.spec.name} has no labels")
+        if self.importance_samples < 1:
+            raise ValueError(f"importance_samples={self.importance_samples}, expected 1 or more")
+        if self.levels is None and (self.importance_samples > 1 or self.dequantizer is not None):
+            raise ValueError(f"{self.spec.name} is continuous: there is no dequantisation noise")
 
     @property
     def turns(self) -> Sequence[Turn]:
@@ -76,53 +90,85 @@ class Likelihood:
 
     @property
     def pre(self) -> Bijector:
-        """What the data pass before the model; it has no parameters."""
+        """What the data pass before the model; parameters are in its dequantiser alone."""
         if self.levels is None:
             return Chain(())
         steps = {"center": (Affine(shift=-0.5),), "logit": (Logit(self.alpha),), "none": ()}
-        return Chain((UniformDequantize(self.levels), *steps[self.preprocess]))
+        dequantize = UniformDequantize(self.levels)
+        if self.dequantizer is not None:
+            dequantize = VariationalDequantize(self.levels, self.dequantizer)
+        return Chain((dequantize, *steps[self.preprocess]))
+
+    @property
+    def network(self) -> Bijector:
+        """What has parameters: the model, or all that integer data pass."""
+        return self.model if self.dequantizer is None else Chain((self.pre, self.model))
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""
         noise, params = jax.random.split(rng)
         x, _ = self._pre(batch["x"], noise)
-        variables = dict(self.model.init({"params": params}, x, self._cond(batch)))
+        rngs = {"params": params, "dequantize": noise}
+        variables = dict(self.network.init(rngs, x, self._cond(batch)))
         return {"model": variables.pop("params", {})}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
-        """Mean bits/dim (nats/dim for continuous data), with dropout."""
+        """Mean bits/dim (nats/dim for continuous data), with dropout and statistics that move."""
         noise, dropout = jax.random.split(rng)
-        log_prob, z = self._log_prob(
-            state, batch["x"], self._cond(batch), noise, rngs={"dropout": dropout}
-        )
+        moving = [name for name in state.vars["model"] if name != "constants"]
+        x, before = self._pre(batch["x"], noise)
+        rngs = {"dropout": dropout, "dequantize": noise}
+        (z, logdet), moved = self._apply(state, x, self._cond(batch), rngs=rngs, mutable=moving)
+        log_prob = tree_log_prob(self.base, z) + logdet + before
         values = self._values(log_prob)
         metrics = {k: jnp.mean(v) for k, v in values.items()}
         square = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(z))
         metrics["latent_rms"] = jnp.sqrt(square / batch["x"].size)
         loss = -jnp.mean(log_prob) / self.spec.dims
-        return (metrics["bpd"] if "bpd" in metrics else loss), (state.vars, metrics)
+        variables = state.vars | {"model": {**state.vars["model"], **moved}}
+        return (metrics["bpd"] if "bpd" in metrics else loss), (variables, metrics)
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """`bpd` [B] of integer data, `nll` [B] in nats of continuous data; no dropout.
 
-        With one draw of the dequantisation noise: an upper bound in expectation.
+        `bpd` is an upper bound in expectation. With `importance_samples` K > 1 it is the mean
+        over K draws of the dequantisation noise, and `iw_bpd` is the bound of their average
+        density, which falls with K to the bits/dim of the integers. The draws are made one after
+        the other, in the memory of one.
+
+        With `health`, also `reconstruction_error` [B], the largest |x - inverse(forward(x))| of
+        an example in what the model is given, which the likelihood does not reveal; and
+        `smallest_log_scale` [B], of the example's elements over all couplings, of each level
+        where there are several.
+
+        Source: Burda et al. 2016, Importance weighted autoencoders, equation 8; Ho et al. 2019,
+        Flow++, section 4.1.
         """
-        log_prob, _ = self._log_prob(state, batch["x"], self._cond(batch), rng)
-        return self._values(log_prob)
+        cond = self._cond(batch)
+        log_prob, health = self._examine(state, batch["x"], cond, rng)
+        if self.importance_samples == 1:
+            return self._values(log_prob) | health
+        draw = functools.partial(self._log_prob, state, batch["x"], cond)
+        numbers = jnp.arange(self.importance_samples)
+        log_probs = jax.lax.map(lambda k: draw(jax.random.fold_in(rng, k)), numbers)
+        average = jax.nn.logsumexp(log_probs, axis=0) - jnp.log(self.importance_samples)
+        values = self._values(jnp.mean(log_probs, 0))
+        return values | {"iw_bpd": self._values(average)["bpd"]} | health
 
     def log_prob(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
         """[B], in nats: a lower bound in expectation for integer data, exact for continuous."""
-        return self._log_prob(state, x, self._given(label), rng)[0]
+        return self._log_prob(state, x, self._given(label), rng)
 
     def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
         """Data to latents: the noises of all levels, finest first."""
         x, _ = self._pre(x, rng)
-        return self._apply(state, x, self._given(label))[0]
+        return self._apply(state, x, self._given(label), rngs={"dequantize": rng})[0]
 
     def decode(self, state: State, z: Any, label: Any = None) -> Array:
         """Latents to data, in the units of the data."""
         x, _ = self._apply(state, z, self._given(label), method="inverse")
-        x, _ = self.pre.apply({}, x, method="inverse")
+        if self.dequantizer is None:
+            x, _ = self.pre.apply({}, x, method="inverse")
         if self.n_bits is not None:
             x = (x.astype(jnp.int32) * 256 // self.levels).astype(jnp.uint8)
         return x
@@ -152,7 +198,7 @@ class Likelihood:
     def _latent_shapes(self, state: State, num: int) -> Any:
         x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
         cond = jax.ShapeDtypeStruct((num, self.spec.num_classes), jnp.float32)
-        apply = functools.partial(self._apply, state)
+        apply = functools.partial(self._apply, state, rngs={"dequantize": jax.random.key(0)})
         return jax.eval_shape(apply, x, cond if self.conditional else None)[0]
 
     def _cond(self, batch: Batch) -> Array | None:
@@ -168,18 +214,38 @@ class Likelihood:
     def _pre(self, x: Array, rng: Array) -> tuple[Array, Array]:
         if self.n_bits is not None:
             x = jnp.asarray(x) // 2 ** (8 - self.n_bits)
+        if self.dequantizer is not None:
+            return x, jnp.float32(0.0)  # `network` does the rest
         return self.pre.apply({}, x, rngs={"dequantize": rng})
 
     def _apply(self, state: State, x: Any, cond: Any, **options: Any) -> tuple[Any, Array]:
         variables = {"params": state.params["model"], **state.vars["model"]}
-        return self.model.apply(variables, x, cond, **options)
+        return self.network.apply(variables, x, cond, **options)
 
-    def _log_prob(
-        self, state: State, x: Array, cond: Any, rng: Array, **options: Any
-    ) -> tuple[Array, Any]:
+    def _log_prob(self, state: State, x: Array, cond: Any, rng: Array) -> Array:
         x, before = self._pre(x, rng)
-        z, logdet = self._apply(state, x, cond, **options)
-        return tree_log_prob(self.base, z) + logdet + before, z
+        z, logdet = self._apply(state, x, cond, rngs={"dequantize": rng})
+        return tree_log_prob(self.base, z) + logdet + before
+
+    def _examine(
+        self, state: State, x: Array, cond: Any, rng: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """log p [B], and the health figures [B]."""
+        if not self.health:
+            return self._log_prob(state, x, cond, rng), {}
+        x, before = self._pre(x, rng)
+        rngs = {"dequantize": rng}
+        (z, logdet), noted = self._apply(state, x, cond, rngs=rngs, mutable=["health"])
+        back, _ = self._apply(state, z, cond, method="inverse")
+        wide = jnp.promote_types(back.dtype, jnp.float32)
+        error = jnp.abs(x.astype(wide) - back.astype(wide)).reshape(len(x), -1)
+        figures = {"reconstruction_error": jnp.max(error, axis=1)}
+        for path, value in jax.tree_util.tree_leaves_with_path(noted):
+            level = re.search(r"levels_(\d+)", jax.tree_util.keystr(path))
+            name = "smallest_log_scale" + (f"_{int(level[1]) + 1}" if level else "")
+            value = jnp.min(value.reshape(-1, len(x)), axis=0)
+            figures[name] = jnp.minimum(figures.get(name, value), value)
+        return tree_log_prob(self.base, z) + logdet + before, figures
 
     def _values(self, log_prob: Array) -> Metrics:
         if self.levels is None:

@@ -125,16 +125,64 @@ class Run:
         Raises:
             ConfigError: when the data are not those of the run.
         """
-        from jaxgen.data import load
+        return self._observer(options).evaluate(self.state)
+
+    def per_example(self, split: str = "test", **options: Any) -> dict[str, np.ndarray]:
+        """Every metric of every example, [N] each, with "index" and "label" (where there are any).
+
+        Args:
+            split: of the run's own data.
+            **options: as of `evaluate`.
+
+        Raises:
+            ConfigError: as `evaluate` does.
+        """
+        return self._observer(options | {"splits": (split,)}).per_example(self.state, split)
+
+    def _observer(self, options: dict[str, Any]) -> Any:
         from jaxgen.train.observe import Observer
 
-        places = {k: options.pop(k) for k in ("manual_dir", "data_dir") if k in options}
+        places = {k: v for k, v in options.items() if k in ("manual_dir", "data_dir")}
+        fields = {k: v for k, v in options.items() if k not in places}
+        dataset = self._data(**places)
+        section = self.config["evaluate"] | fields
+        return Observer(self.method, self.mesh, self.target, dataset, **section)
+
+    def calibrate(self, num: int = 500, draws: int = 99, seed: int = 0, **places: Any) -> Any:
+        """Ranks the parameters of test examples among draws of their posteriors.
+
+        Args:
+            num: test examples, evenly spaced.
+            draws: from each posterior.
+            seed: of the draws.
+            **places: `data_dir` where the data have moved.
+
+        Returns:
+            A `Calibration`.
+
+        Raises:
+            ConfigError: for a run that infers no parameters, or more examples than there are.
+        """
+        from jaxgen.evaluate.calibration import calibrate
+
+        test = self._data(**places).splits["test"]
+        if not 0 < num <= len(test):
+            raise ConfigError(f"--num={num}, expected 1 to {len(test)}, the test examples")
+        x = test.take(np.arange(num, dtype=np.int64) * len(test) // num)["x"]
+        return calibrate(self.method, self.state.averaged(), x, jax.random.key(seed), draws)
+
+    def _data(self, **places: Any) -> Any:
+        """The run's own data.
+
+        Raises:
+            ConfigError: when they are not those of the run.
+        """
+        from jaxgen.data import load
+
         dataset = build(load, "data", **self.config["data"] | places)
         known = read_json(self.directory.manifest)["data"]["fingerprint"]
         if dataset.fingerprint() != known:
             raise ConfigError(
                 f"the data are not those of the run: {dataset.fingerprint()}, expected {known}"
             )
-        section = self.config["evaluate"] | options
-        observer = Observer(self.method, self.mesh, self.target, dataset, **section)
-        return observer.evaluate(self.state)
+        return dataset

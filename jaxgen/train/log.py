@@ -108,14 +108,16 @@ def progress_line(
         left: seconds to the end, at this speed.
         unit: what examples are called.
     """
-    shown = [f"{name} {_short(value)}" for name, value in values.items()]
-    shown += [f"{name} {_short(value)}" for name, value in evaluated.items()]
+    shown = [f"{name} {short(value)}" for name, value in values.items()]
+    shown += [f"{name} {short(value)}" for name, value in evaluated.items()]
     head = f"step {step:>{len(str(steps))}}/{steps}"
     return "  ".join([head, *shown, f"{speed:,.0f} {unit}/s", f"ETA {duration(left)}"])
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3f}"
+def short(value: float, places: int = 3) -> str:
+    """The number with so many decimals, or four digits if it is very small or large."""
+    usual = 1e-2 <= abs(value) < 1e4 or value == 0
+    return f"{value:.{places}f}" if usual else f"{value:.4g}"
 
 
 class Compiling:

@@ -15,7 +15,7 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
 from jaxgen.rundir import RunDir
 from jaxgen.train.checkpoint import Checkpoints
-from jaxgen.train.log import Compiling, MetricLog, progress_line
+from jaxgen.train.log import Compiling, MetricLog, progress_line, short
 from jaxgen.train.observe import Observer
 from jaxgen.train.program import Program, Record
 from jaxgen.train.stop import Stopped, StopSignal
@@ -268,7 +268,7 @@ class _Loop:
         if self._log:
             self._log.write(step, "train", values | {f"{unit}_per_second": speed})
         shown = _shown(values, parts.program.method.turns)
-        evaluated = {k: v.mean for k, v in self._evaluated.items()}
+        evaluated = parts.observer.headline(self._evaluated)
         parts.say(progress_line(step, parts.options.steps, shown, evaluated, speed, left, unit))
 
     def _write_evaluation(self) -> None:
@@ -280,7 +280,7 @@ class _Loop:
         for split, values in by_split.items():
             if self._log:
                 self._log.write(step, f"eval_{split}", values)
-        shown = "  ".join(f"{k} {v.mean:.4f}" for k, v in self._evaluated.items())
+        shown = "  ".join(f"{k} {short(v.mean, 4)}" for k, v in self._evaluated.items())
         self._parts.say(f"step {step}: evaluated  {shown}")
 
     def _minutes_are_up(self) -> bool:

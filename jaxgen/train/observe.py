@@ -13,15 +13,16 @@ from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.loader import eval_batches
-from jaxgen.evaluate.split import Estimate, evaluate_split, value_sums
+from jaxgen.data.loader import eval_batches, evenly
+from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.rundir import RunDir
 from jaxgen.train import sharding
 from jaxgen.train.log import MetricLog
-from jaxgen.train.pictures import picture, save_png
+from jaxgen.train.pictures import picture, plane, save_png
 from jaxgen.train.program import whole_params
 from jaxgen.types import Method, State
 
+GRID = 200  # points along each axis of a density plot
 SAMPLE_SEED = 20_140_610  # of the latents of the grids: the same at every step and in every run
 
 
@@ -76,17 +77,28 @@ class Observer:
         self._mesh, self._dataset = mesh, dataset
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
+        self._levels = dataset.spec.levels
         whole, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
         where = jax.tree.map(lambda x: x.sharding, target)
 
         def evaluate(state: State, batch: Any, rng: Any) -> Any:
             return value_sums(method, whole_params(state.averaged(), mesh), batch, rng)
 
+        def values(state: State, batch: Any, rng: Any) -> Any:
+            return method.evaluate(whole_params(state.averaged(), mesh), batch, rng)
+
         def draw(state: State, rng: Any) -> Any:
             state = whole_params(state.averaged(), mesh)
             return method.sample(state, rng, num_samples, **dict(sample or {}))
 
+        def log_prob(state: State, x: Any) -> Any:
+            return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
+
+        self._log_prob = None
+        if dataset.spec.shape == (2,) and hasattr(method, "log_prob"):
+            self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
+        self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
         self._draw = jax.jit(draw, in_shardings=(where, whole), out_shardings=whole)
 
     @property
@@ -96,14 +108,28 @@ class Observer:
 
     def evaluate(self, state: State) -> dict[str, Estimate]:
         """`split/metric` -> estimate; every example counts exactly once."""
-        rows = sharding.batch_sharding(self._mesh)
-        put = functools.partial(sharding.put, sharding=rows)
         step = functools.partial(self._evaluate, state)
         estimates = {}
         for name in self._splits:
-            values = evaluate_split(step, self._batches(name), put)
+            values = evaluate_split(step, self._batches(name), self._put)
             estimates |= {f"{name}/{k}": v for k, v in values.items()}
         return estimates
+
+    def per_example(self, state: State, name: str) -> dict[str, np.ndarray]:
+        """Columns [N]: "index" in the split, "label" if there is one, and every metric.
+
+        Their means are what `evaluate` gives. For one process.
+        """
+        split = self._dataset.splits[name]
+        index = evenly(len(split), self._max)
+        step = functools.partial(self._values, state)
+        columns = {"index": index}
+        if self._dataset.spec.num_classes:
+            columns["label"] = split.take(index)["label"]
+        return columns | split_values(step, self._batches(name), self._put)
+
+    def _put(self, batch: Any) -> Any:
+        return sharding.put(batch, sharding=sharding.batch_sharding(self._mesh))
 
     def _batches(self, name: str) -> Iterator[Any]:
         return eval_batches(
@@ -120,16 +146,35 @@ class Observer:
         Raises:
             ConfigError: when config.evaluate.best names no metric.
         """
-        name = self._best or next((k for k in estimates if k.startswith("test/")), "")
-        if self._best and name not in estimates:
+        name = self._marked(estimates)
+        if name and name not in estimates:
             raise ConfigError(f"config.evaluate.best={name!r}, expected one of {list(estimates)}")
         value = estimates[name].mean if name else math.nan
         return value if math.isfinite(value) else None
 
+    def headline(self, estimates: Mapping[str, Estimate]) -> dict[str, float]:
+        """The metric that marks the best checkpoint, on every split: what one wants to see."""
+        metric = self._marked(estimates).rpartition("/")[2]
+        return {k: v.mean for k, v in estimates.items() if k.rpartition("/")[2] == metric}
+
+    def _marked(self, estimates: Mapping[str, Estimate]) -> str:
+        return self._best or next((k for k in estimates if k.startswith("test/")), "")
+
     def draw(self, state: State, step: int, run: RunDir, log: MetricLog | None) -> None:
         """Writes the grid of this step; all processes take part, one writes."""
         samples = np.asarray(self._draw(state, jax.random.key(SAMPLE_SEED)))
+        density = self._density(state) if self._log_prob else None
         if log:
-            image = picture(samples, self._dataset.spec.levels)
+            image = plane(samples, *density) if density else picture(samples, self._levels)
             save_png(run.samples / f"step_{step:08}.png", image)
             log.picture(step, image)
+
+    def _density(self, state: State) -> tuple[np.ndarray, tuple[float, ...]]:
+        """The density on a grid over the evaluation data, and the grid's extent."""
+        data = self._dataset.splits[self._splits[-1]]
+        x = data.take(np.arange(min(len(data), 4096)))["x"]
+        middle, half = (x.max(0) + x.min(0)) / 2, 0.55 * np.max(x.max(0) - x.min(0))
+        sides = [np.linspace(m - half, m + half, GRID, dtype=np.float32) for m in middle]
+        grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+        density = np.exp(np.asarray(self._log_prob(state, grid))).reshape(GRID, GRID)
+        return density, tuple(float(v) for side in sides for v in (side[0], side[-1]))

@@ -1,10 +1,11 @@
-"""Pictures of samples: grids of images, scatter plots of points."""
+"""Pictures of samples: grids of images, scatter plots of points beside their density."""
 
 from __future__ import annotations
 
 import io
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -50,17 +51,48 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return out
 
 
-def _scatter(points: np.ndarray) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
+def plane(samples: np.ndarray, density: np.ndarray, extent: tuple[float, ...]) -> np.ndarray:
+    """Samples of the plane beside the density that the model gives it, [H, W, 3] uint8.
 
-    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    Args:
+        samples: [N, 2].
+        density: [rows, columns], rows upwards.
+        extent: (left, right, bottom, top) of the density.
+    """
+    figure, (left, right) = _figure(2)
+    _scatter_into(left, samples)
+    left.set(xlim=extent[:2], ylim=extent[2:], title=f"{len(samples)} samples")
+    shown = right.imshow(density, extent=extent, origin="lower", cmap="viridis", vmin=0)
+    right.set_title("density")
+    figure.colorbar(shown, ax=right, shrink=0.8)
+    return _drawn(figure)
+
+
+def _scatter(points: np.ndarray) -> np.ndarray:
+    figure, (axes,) = _figure(1)
+    _scatter_into(axes, points)
+    axes.set_aspect("equal", adjustable="datalim")
+    return _drawn(figure)
+
+
+def _scatter_into(axes: Any, points: np.ndarray) -> None:
     second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
     axes.scatter(points[:, 0], second, s=4, linewidths=0, alpha=0.6)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
+
+
+def _figure(columns: int) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * columns, 5), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _drawn(figure: Any) -> np.ndarray:
+    from PIL import Image
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return np.asarray(Image.open(buffer).convert("RGB"))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from jaxgen.bijectors.autoregressive import MADE
-from jaxgen.bijectors.transforms import RationalQuadraticSpline, Scale, Shift
+from jaxgen.bijectors.transforms import CircularSpline, RationalQuadraticSpline, Scale, Shift
 
 KEY = jax.random.key(0)
 SPLINE = RationalQuadraticSpline(bins=8, bound=3.0)
+CIRCLE = CircularSpline(bins=6)
+TURN = 2 * np.pi
 
 
 def spline_by_hand(x, theta, bins=8, bound=3.0, least=1e-3):
@@ -48,10 +50,13 @@ def test_spline_equals_the_equations():
         np.testing.assert_allclose(log_slope, expected[:, 1], atol=1e-12)
 
 
-@pytest.mark.parametrize("transform", [Shift(), Scale(), SPLINE], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    "transform", [Shift(), Scale(), SPLINE, CIRCLE], ids=lambda t: type(t).__name__
+)
 def test_zero_parameters_are_the_identity(transform):
     x = jnp.linspace(-5.0, 5.0, 101)
-    y, log_slope = transform.forward(x, jnp.zeros((101, transform.features)))
+    x = x % TURN if transform is CIRCLE else x
+    y, log_slope = jax.jit(transform.forward)(x, jnp.zeros((101, transform.features)))
     np.testing.assert_allclose(y, x, atol=1e-6)
     np.testing.assert_allclose(log_slope, 0, atol=1e-6)
 
@@ -65,21 +70,93 @@ def test_spline_and_its_slope_are_continuous_at_the_bound():
         np.testing.assert_allclose(log_slope, 0, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("transform", "rows"),
+    [(SPLINE, 1000), (CIRCLE, 20), pytest.param(CIRCLE, 1000, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_spline_is_finite_for_a_million_numbers_and_their_gradients(direction):
-    special = jnp.array([0.0, -3.0, 3.0, 3.0000002, -30.0, 1e4, -1e30])
-    x = jnp.concatenate([special, 2 * jax.random.normal(KEY, (1_000_000 - len(special),))])
-    theta = 5 * jax.random.normal(KEY, (1000, SPLINE.features))
+def test_spline_is_finite_for_a_million_numbers_and_their_gradients(direction, transform, rows):
+    special = jnp.array([0.0, -3.0, 3.0, 3.0000002, -30.0, 1e4, -1e30, TURN, -1e-9])
+    x = jnp.concatenate([special, 2 * jax.random.normal(KEY, (rows * 1000 - len(special),))])
+    # the second half has bins and slopes at their least beside the greatest
+    scale = jnp.where(jnp.arange(1000) < 500, 5.0, 500.0)[:, None]
+    theta = scale * jax.random.normal(KEY, (1000, transform.features))
 
     def total(x, theta):
-        theta = jnp.repeat(theta, 1000, 0)
-        return sum(jnp.sum(out) for out in getattr(SPLINE, direction)(x, theta))
+        theta = jnp.repeat(theta, rows, 0)
+        return sum(jnp.sum(out) for out in getattr(transform, direction)(x, theta))
 
     value, grads = jax.jit(jax.value_and_grad(total, (0, 1)))(jnp.clip(x, -1e5, 1e5), theta)
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in grads)
-    y, log_slope = getattr(SPLINE, direction)(special, theta[: len(special)])
+    y, log_slope = getattr(transform, direction)(special, theta[: len(special)])
     assert np.isfinite(y).all() and np.isfinite(log_slope).all()
+
+
+def test_circular_spline_is_the_spline_of_its_knots():
+    """Pieces by the equations of Durkan et al. 2019, from the knots, in float64."""
+    with jax.enable_x64(True):
+        x = jnp.linspace(0.0, TURN, 101)[:-1]
+        theta = 2 * jax.random.normal(KEY, (100, CIRCLE.features))
+        y, log_slope = jax.jit(CIRCLE.forward)(x, theta)
+        xs, ys, slopes = (np.asarray(knot) for knot in CIRCLE.knots(theta))
+        assert (xs[:, 0] == 0).all() and (ys[:, 0] == 0).all()
+        np.testing.assert_allclose([xs[:, -1], ys[:, -1]], TURN, rtol=1e-15)
+        for i in range(100):
+            k = np.searchsorted(xs[i], x[i], side="right") - 1
+            width, height = xs[i, k + 1] - xs[i, k], ys[i, k + 1] - ys[i, k]
+            s, t, (d0, d1) = height / width, (x[i] - xs[i, k]) / width, slopes[i, k : k + 2]
+            below = s + (d1 + d0 - 2 * s) * t * (1 - t)
+            value = ys[i, k] + height * (s * t**2 + d0 * t * (1 - t)) / below + theta[i, -1]
+            slope = s**2 * (d1 * t**2 + 2 * s * t * (1 - t) + d0 * (1 - t) ** 2) / below**2
+            np.testing.assert_allclose(np.exp(1j * y[i]), np.exp(1j * value), atol=1e-12)
+            np.testing.assert_allclose(log_slope[i], np.log(slope), atol=1e-12)
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+def test_circular_spline_is_a_smooth_map_of_the_circle(rotate):
+    """Once around, no jump of value or slope at the seam, and back."""
+    circle = CircularSpline(bins=6, rotate=rotate)
+    with jax.enable_x64(True):
+        theta = 2 * jax.random.normal(KEY, (1, circle.features))
+        x = jnp.linspace(0.0, TURN, 2001)
+        forward = jax.jit(circle.forward)
+        y, log_slope = forward(x, jnp.repeat(theta, 2001, 0))
+        assert (np.asarray(y) >= 0).all() and (np.asarray(y) < TURN).all()
+        steps = np.diff(np.unwrap(y))
+        assert (steps > 0).all()
+        np.testing.assert_allclose(steps.sum(), TURN, atol=1e-9)
+        np.testing.assert_allclose(y[0], theta[0, -1] % TURN if rotate else 0, atol=1e-12)
+
+        seam = jnp.array([-1e-7, 1e-7, TURN - 1e-7, TURN + 1e-7])
+        y, log_slope = forward(seam, jnp.repeat(theta, 4, 0))
+        np.testing.assert_allclose(np.exp(1j * np.asarray(y)), np.exp(1j * y[0]), atol=1e-4)
+        np.testing.assert_allclose(log_slope, log_slope[0], atol=1e-4)
+        back, inverse = jax.jit(circle.inverse)(y, jnp.repeat(theta, 4, 0))
+        np.testing.assert_allclose(np.exp(1j * back), np.exp(1j * seam), atol=1e-10)
+        np.testing.assert_allclose(inverse + log_slope, 0, atol=1e-9)
+
+
+def test_circular_spline_has_its_slope_at_the_seam_itself():
+    theta = jax.random.normal(KEY, (3, CIRCLE.features))
+    x = jnp.array([0.0, TURN, -1e-9])  # the last rounds to the seam
+
+    def total(x):
+        return jnp.sum(CIRCLE.forward(x, theta)[0])
+
+    log_slope = jax.jit(CIRCLE.forward)(x, theta)[1]
+    np.testing.assert_allclose(jax.jit(jax.grad(total))(x), np.exp(log_slope), rtol=1e-5)
+
+
+def test_circular_spline_takes_any_turn():
+    theta = jax.random.normal(KEY, (50, CIRCLE.features))
+    x = jax.random.uniform(KEY, (50,)) * TURN
+    forward = jax.jit(CIRCLE.forward)
+    y, log_slope = forward(x, theta)
+    for turns in (-2, 1):
+        again, same = forward(x + turns * TURN, theta)
+        np.testing.assert_allclose(np.exp(1j * again), np.exp(1j * y), atol=1e-4)
+        np.testing.assert_allclose(same, log_slope, atol=1e-4)
 
 
 def test_scale_refuses_an_unknown_kind():

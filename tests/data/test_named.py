@@ -77,11 +77,14 @@ def test_every_embedded_name_is_routed(monkeypatch):
     asked = []
     monkeypatch.setattr(named.digits, "load", lambda data_dir: asked.append("digits"))
     monkeypatch.setattr(named.toys, "load", lambda name, data_dir: asked.append(name))
+    monkeypatch.setattr(named.drawn, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(named.images, "resized", lambda data, size, fit: data)
     for name in named.EMBEDDED:
         named.load(name)
     assert asked == list(named.EMBEDDED)
-    assert set(asked) == {"digits", "ring8", "grid25", "moons", "checkerboard", "spirals"}
+    assert set(asked) == {"digits", "ring8", "grid25", "moons", "checkerboard", "spirals"} | set(
+        named.drawn.NAMES
+    )
 
 
 def test_ambient_data_directory(monkeypatch, tmp_path):

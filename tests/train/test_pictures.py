@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from jaxgen.train.pictures import GAP, SMALLEST, grid, picture, save_png, to_uint8
+from jaxgen.train.pictures import GAP, SMALLEST, grid, picture, plane, save_png, to_uint8
 
 
 def images(n, h, w, c, seed=0):
@@ -89,6 +89,20 @@ def test_picture_of_points(dims):
     assert out.shape == (500, 500, 3) and out.dtype == np.uint8
     other = picture(points[:1], None)
     assert (out != other).any()
+
+
+def test_density_of_the_plane():
+    """Beside the points, and up is up: a peak at the top right is drawn there."""
+    density = np.zeros((20, 20))
+    flat = plane(np.zeros((3, 2)), density + 1, (-1, 1, -1, 1))
+    density[18, 18] = 1
+    out = plane(np.zeros((3, 2)), density, (-1, 1, -1, 1))
+    assert out.shape == (500, 1000, 3) and out.dtype == np.uint8
+    yellow = (out[..., 0] > 200) & (out[..., 2] < 100)
+    yellow[:, 930:] = False  # the colour bar
+    rows, columns = np.nonzero(yellow)
+    assert rows.max() < 150 and columns.min() > 750
+    assert (out[:, 500:930] != flat[:, 500:930]).any()
 
 
 def test_points_beyond_the_second_coordinate_are_not_drawn():

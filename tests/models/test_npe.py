@@ -1,0 +1,118 @@
+"""Neural posterior estimation: units do not matter, observations do, and it finds the posterior."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgen.data import drawn
+from jaxgen.evaluate.calibration import calibrate
+from jaxgen.methods.posterior import Posterior
+from jaxgen.models.flows.npe import PosteriorFlow
+from jaxgen.ops.simulators import SIMULATORS, linear_gaussian_posterior
+from jaxgen.types import DataSpec, State
+
+KEY = jax.random.key(0)
+SPEC = DataSpec("linear_gaussian", (6,), None)
+TINY = dict(depth=1, bins=4, width=8, form="coupling")
+
+
+def beginning(x, **options):
+    """A method and its state after initialisation on x."""
+    method = Posterior(PosteriorFlow(**options), SPEC, parameters=3)
+    return method, State(jnp.int32(0), *jax.jit(method.init)(KEY, {"x": x}), {}, {})
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], 512, seed=5)[0])
+
+
+@pytest.fixture(scope="module")
+def scrambled(rows):
+    """A tiny flow with an embedding, away from its initialisation."""
+    method, state = beginning(rows, embedding=(8, 4), **TINY)
+    leaves, tree = jax.tree.flatten(state.params)
+    keys = jax.random.split(KEY, len(leaves))
+    moved = [p + 0.2 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    return method, state.replace(params=tree.unflatten(moved))
+
+
+def away(path, p):
+    """Moves all parameters but those of actnorm, which are in the units of the data."""
+    *_, module, name = (key.key for key in path)
+    if module == "bijectors_0" and name in ("bias", "log_scale"):
+        return p
+    return p + 0.1 * jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape)
+
+
+def test_units_change_the_likelihood_by_their_jacobian_only(rows):
+    scale = jnp.array([1e3] * 3 + [1e-3] * 3)[None]
+    nll = []
+    for x in (rows, rows * scale):
+        method, state = beginning(x, **TINY)
+        state = state.replace(params=jax.tree_util.tree_map_with_path(away, state.params))
+        nll.append(jax.jit(method.evaluate)(state, {"x": x}, KEY)["nll"])
+    np.testing.assert_allclose(nll[1] - nll[0], 3 * np.log(1e3), atol=1e-3)
+
+
+def test_the_observation_and_its_embedding_count(scrambled, rows):
+    method, state = scrambled
+    a, b = (
+        jax.jit(method.sample, static_argnums=2)(state, KEY, 64, jnp.full(3, v)) for v in (0.0, 2.0)
+    )
+    assert np.abs(a - b).max() > 1e-2
+    grads = jax.jit(jax.grad(lambda p: method.loss(state.replace(params=p), {"x": rows}, KEY)[0]))(
+        state.params
+    )
+    for leaf in jax.tree.leaves(grads["model"]["embed"]):
+        assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0
+
+
+def test_statistics_are_those_of_the_first_batch_and_never_trained(scrambled, rows):
+    _, state = scrambled
+    constants = state.vars["model"]["constants"]["standardize"]
+    np.testing.assert_allclose(constants["mean"], rows[:, 3:].mean(0), atol=1e-5)
+    np.testing.assert_allclose(constants["std"], rows[:, 3:].std(0), rtol=1e-4)
+    assert "standardize" not in state.params["model"]
+
+
+def test_a_missing_observation_is_refused():
+    with pytest.raises(ValueError, match="a posterior needs cond"):
+        PosteriorFlow(**TINY).init(KEY, jnp.zeros((2, 3)))
+
+
+@pytest.mark.slow
+def test_linear_gaussian_posterior_is_found_and_calibrated():
+    """With the recipe of configs/npe.py: KL at most 0.05 nats, ranks uniform."""
+    train, test = (
+        jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], n, seed)[0])
+        for n, seed in ((50_000, 0), (10_000, 1))
+    )
+    method, state = beginning(train[:256])
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(5.0), optax.adam(optax.cosine_decay_schedule(1e-3, 3000))
+    )
+
+    def step(carry, key):
+        params, opt = carry
+        batch = {"x": train[jax.random.randint(key, (256,), 0, len(train))]}
+        grads = jax.grad(lambda p: method.loss(state.replace(params=p), batch, key)[0])(params)
+        updates, opt = optimizer.update(grads, opt)
+        return (optax.apply_updates(params, updates), opt), None
+
+    start = (state.params, optimizer.init(state.params))
+    keys = jax.random.split(KEY, 3000)
+    (params, _), _ = jax.jit(lambda c: jax.lax.scan(step, c, keys))(start)
+    state = state.replace(params=params)
+    draws = jax.jit(method.posterior, static_argnums=3)(state, KEY, test[:200], 200)
+    mean, variance = linear_gaussian_posterior(test[:200, 3:])
+    exact = -0.5 * (
+        jnp.square(draws[2] - mean[:, None]) / variance + np.log(2 * np.pi * variance)
+    ).sum(-1)
+    assert -0.005 < float(jnp.mean(draws[3] - exact)) <= 0.05
+    np.testing.assert_allclose(draws[2].std(1).mean(), np.sqrt(variance), rtol=0.05)
+    result = calibrate(method, state, test[:500], KEY, 99)
+    assert (result.p_values() > 0.01).all()
+    assert result.report()["coverage_error"] <= 0.05
