@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxgen.config import ConfigError, build, unknown
+from jaxgen.ops.optimizers import adamax_adam
 from jaxgen.train.step import Averages, Optimizer, Optimizers
 from jaxgen.types import Array, Method
 
 NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
-NAMES = (*NAMES, "sgd")
+OWN = {"adamax_adam": adamax_adam}  # what optax does not have
+NAMES = (*NAMES, "sgd", *OWN)
 SCHEDULES = ("constant", "cosine", "linear")
 
 
@@ -60,17 +62,17 @@ def optimizer(
     where: str = "optim",
     **options: Any,
 ) -> Optimizer:
-    """An optimiser of optax with a schedule and clipping.
+    """An optimiser with a schedule and clipping.
 
     Args:
-        name: of the function in optax.
+        name: of the function in optax, or in `jaxgen.ops.optimizers`.
         learning_rate: after the warm-up.
         warmup_steps: train steps over which the rate rises linearly from 0.
         schedule: "constant", or "cosine" or "linear" to 0 at `decay_steps`.
         decay_steps: train step at which the rate reaches 0.
         clip_norm: bound of the gradient's global norm; 0 does not clip.
         where: the config section, for messages.
-        **options: of the optax function.
+        **options: of that function.
 
     Raises:
         ConfigError: for an unknown name or option.
@@ -84,7 +86,7 @@ def optimizer(
             f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
             f"{warmup_steps}, got {decay_steps}"
         )
-    make = getattr(optax, name)
+    make = OWN.get(name) or getattr(optax, name)
     own = [k for k in inspect.signature(optimizer).parameters if k not in ("where", "options")]
     theirs = inspect.signature(make).parameters
     for key in options:

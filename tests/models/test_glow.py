@@ -1,16 +1,20 @@
 """Glow: sizes by formula, initialisation, temperature, exactness of the inverse, precision."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
 from jaxgen.bijectors.base import Chain
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Squeeze
+from jaxgen.config import ConfigError
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.models.flows import glow
 from jaxgen.models.flows.glow import (
@@ -46,9 +50,9 @@ def parameters(coupling, levels, depth, width, edge=True, channels=3, classes=0)
     return total + ((classes + 2) * 2 * c if classes else 0)  # weights, bias and scale
 
 
-def counted(side, classes=0, **options):
+def counted(side, labels=0, **options):
     x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
-    cond = jax.ShapeDtypeStruct((2, classes), jnp.float32) if classes else None
+    cond = jax.ShapeDtypeStruct((2, labels), jnp.float32) if labels else None
     shapes = jax.eval_shape(Glow(**options).init, KEY, x, cond)
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 
@@ -74,9 +78,9 @@ def test_parameter_counts_of_the_paper(name):
 
 def test_parameter_count_of_the_class_conditional_model():
     options = {"levels": 3, "depth": 32, "width": 512, "coupling": "additive"}
-    classifier = 48 * 10 + 2 * 10  # the official code's auxiliary loss, which is not the flow's
+    classifier = 48 * 10 + 2 * 10
     assert parameters(**options, classes=10) + classifier == 38_397_320
-    assert counted(32, classes=10, **options) + classifier == 38_397_320
+    assert counted(32, labels=10, classes=10, **options) == 38_397_320
 
 
 @pytest.mark.parametrize("coupling", ["affine", "additive"])
@@ -331,3 +335,60 @@ def test_a_side_that_the_levels_do_not_halve_is_named():
 def test_an_unknown_coupling_is_named():
     with pytest.raises(ValueError, match=r"coupling='afine', expected one of \['additive', 'aff"):
         jax.eval_shape(Glow(levels=1, depth=1, coupling="afine").init, KEY, jnp.zeros((1, 4, 4, 1)))
+
+
+@pytest.fixture(scope="module")
+def classified():
+    """A class-conditional Glow with its auxiliary classifier, scrambled, and its first loss."""
+    spec = DataSpec("bytes", (8, 8, 1), 256, num_classes=3)
+    model = Glow(levels=2, depth=1, width=4, classes=3)
+    method = Likelihood(model, spec, conditional=True, class_weight=0.25)
+    batch = {"x": jnp.arange(4 * 64).reshape(4, 8, 8, 1) % 256, "label": jnp.array([0, 1, 2, 1])}
+    params, variables = jax.jit(method.init)(KEY, batch)
+    noise = lambda p: p + 0.05 * jax.random.normal(KEY, p.shape)  # noqa: E731
+    state = State(jnp.int32(0), jax.tree.map(noise, params), variables, {}, {})
+    return method, state, batch
+
+
+def logits_of(method, state, batch, rng):
+    x, _ = method.pre.apply({}, batch["x"], rngs={"dequantize": rng})
+    cond = jax.nn.one_hot(batch["label"], 3)
+    variables = {"params": state.params["model"]}
+    noted = jax.jit(method.model.apply, static_argnames="mutable")(
+        variables, x, cond, mutable=("logits",)
+    )[1]
+    return np.asarray(jax.tree.leaves(noted)[0], np.float64)
+
+
+def test_the_classifier_is_part_of_the_loss_in_bits(classified):
+    method, state, batch = classified
+    loss, (_, metrics) = jax.jit(method.loss)(state, batch, KEY)
+    without, _ = jax.jit(dataclasses.replace(method, class_weight=0.0).loss)(state, batch, KEY)
+    np.testing.assert_allclose(metrics["bpd"], without, rtol=1e-6)
+    logits = logits_of(method, state, batch, jax.random.split(KEY, 3)[0])
+    log_p = logits - scipy.special.logsumexp(logits, axis=1, keepdims=True)
+    bits = -log_p[np.arange(4), batch["label"]].mean() / np.log(2)
+    assert bits > 0.1
+    np.testing.assert_allclose(loss, without + 0.25 * bits, rtol=1e-6)
+    np.testing.assert_allclose(metrics["accuracy"], (log_p.argmax(1) == batch["label"]).mean())
+
+
+def test_the_classifier_does_not_see_the_label(classified):
+    """It reads the latent before the prior, which is of the class."""
+    method, state, batch = classified
+    other = {**batch, "label": (batch["label"] + 1) % 3}
+    one, two = (logits_of(method, state, b, KEY) for b in (batch, other))
+    np.testing.assert_array_equal(one, two)
+    log_prob = jax.jit(method.log_prob)
+    log_probs = [log_prob(state, b["x"], KEY, b["label"]) for b in (batch, other)]
+    assert np.abs(log_probs[0] - log_probs[1]).min() > 1e-3
+
+
+def test_a_class_weight_without_classifier_is_refused(classified):
+    _, _, batch = classified
+    spec = DataSpec("bytes", (8, 8, 1), 256, num_classes=3)
+    method = Likelihood(Glow(levels=1, depth=1, width=4), spec, class_weight=0.01)
+    params, variables = jax.eval_shape(method.init, KEY, batch)
+    state = State(jnp.int32(0), params, variables, {}, {})
+    with pytest.raises(ConfigError, match="needs a model with one classifier: set config.model"):
+        jax.eval_shape(method.loss, state, batch, KEY)

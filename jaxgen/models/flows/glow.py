@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, per_channel
+from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, zero_logdet
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import Scale, Shift
@@ -145,7 +145,36 @@ class TopPrior(nn.Module):
         zeros = nn.initializers.zeros
         by_class = nn.Dense(features, kernel_init=zeros)(cond.astype(x.dtype))
         log_scale = self.param("class_log_scale", zeros, (features,))
-        return h + (by_class * per_channel(jnp.exp(3 * log_scale), 2))[:, None, None, :]
+        return h + scale_channels(by_class, jnp.exp(3 * log_scale))[:, None, None, :]
+
+
+class Classify(Bijector):
+    """The identity, which notes the logits of the class in the collection "logits".
+
+    The logits are a linear map, zero at first, of the channels' means over all positions. It
+    reads what the top prior has not seen yet: the prior knows the class.
+
+    Source: `model` in the official code.
+
+    Attributes:
+        classes: number of them.
+    """
+
+    classes: int
+
+    @nn.compact
+    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+        """[B, H, W, C], unchanged."""
+        zeros = nn.initializers.zeros
+        logits = nn.Dense(self.classes, kernel_init=zeros)(jnp.mean(x, (1, 2)))
+        log_scale = self.param("log_scale", zeros, (self.classes,))
+        if self.is_mutable_collection("logits") and not self.is_initializing():
+            self.sow("logits", "class", scale_channels(logits, jnp.exp(3 * log_scale)))
+        return x, zero_logdet(x)
+
+    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+        """[B, H, W, C], unchanged."""
+        return y, zero_logdet(y)
 
 
 class Glow(Bijector):
@@ -162,6 +191,8 @@ class Glow(Bijector):
         lu: LU form of the 1x1 convolution (plain in the official runs).
         edge: the official code's edge channel.
         dropout: inside the coupling networks.
+        classes: add an auxiliary classifier of so many classes, see `Classify` and the option
+            `class_weight` of the likelihood.
         memory: "store", "remat" or "invert", see `Repeat`.
         dtype: of the convolutions, as "bfloat16"; the flow's own state stays float32.
     """
@@ -173,6 +204,7 @@ class Glow(Bijector):
     lu: bool = False
     edge: bool = True
     dropout: float = 0.0
+    classes: int = 0
     memory: str = "store"
     dtype: str | None = None
 
@@ -188,8 +220,11 @@ class Glow(Bijector):
         split = [
             ConditionalAffine(SplitPrior(self.edge, self.dtype)) for _ in range(self.levels - 1)
         ]
+        levels = [(Squeeze(), self._steps()) for _ in range(self.levels)]
+        if self.classes:
+            levels[-1] = (*levels[-1], Classify(self.classes))
         self.flow = Multiscale(
-            levels=[Chain((Squeeze(), self._steps())) for _ in range(self.levels)],
+            levels=[Chain(parts) for parts in levels],
             priors=[*split, ConditionalAffine(TopPrior(self.edge))],
         )
 
