@@ -18,12 +18,6 @@ SPEC = DataSpec("linear_gaussian", (6,), None)
 TINY = dict(depth=1, bins=4, width=8, form="coupling")
 
 
-def beginning(x, **options):
-    """A method and its state after initialisation on x."""
-    method = Posterior(PosteriorFlow(**options), SPEC, parameters=3)
-    return method, State(jnp.int32(0), *jax.jit(method.init)(KEY, {"x": x}), {}, {})
-
-
 @pytest.fixture(scope="module")
 def rows():
     return jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], 512, seed=5)[0])
@@ -99,7 +93,8 @@ def test_linear_gaussian_posterior_is_found_and_calibrated():
         jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], n, seed)[0])
         for n, seed in ((50_000, 0), (10_000, 1))
     )
-    method, state = beginning(train[:256])
+    method = Posterior(PosteriorFlow(), SPEC, parameters=3)
+    state = State(jnp.int32(0), *jax.jit(method.init)(KEY, {"x": train[:256]}), {}, {})
     optimizer = optax.chain(
         optax.clip_by_global_norm(5.0), optax.adam(optax.cosine_decay_schedule(1e-3, 3000))
     )
