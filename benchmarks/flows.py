@@ -57,7 +57,7 @@ def jaxgen_block(room):
             return nn.Dense(features, kernel_init=nn.initializers.zeros)(x)
 
     step = Chain((Coupling(RationalQuadraticSpline(BINS, BOUND), Net()), Reverse()))
-    method = Likelihood(Repeat(step, LAYERS), DataSpec("ring", (2,), None))
+    method = Likelihood(Repeat(step, LAYERS, unroll=LAYERS), DataSpec("ring", (2,), None))
     batch = {"x": points()}
     optimizers = {"model": optimizer("adam", RATE)}
     built = build_program(method, optimizers, {}, make_mesh(), batch, seed=0, room=room)

@@ -10,7 +10,7 @@
         seconds, for tests
 
     python -m jaxgen.main --config=configs/glow.py:cifar10_classes
-        class-conditional with the auxiliary classifier: additive coupling, 5 bits, 38.4 M parameters
+        with classes and the auxiliary classifier: additive coupling, 5 bits, 38.4 M parameters
 
 Published: 3.35 bits/dim on CIFAR-10 (paper, Table 2), on 8 GPUs; the time is not published. As the
 official code, and unlike the paper, the recipe shifts training images by up to a tenth, corrects

@@ -41,6 +41,7 @@ def get_config(arg: str = "") -> ConfigDict:
         blocks=2,
         dropout=0.0,
         memory="store",
+        unroll=5,
     )
     c.method = dict(name="likelihood.Likelihood", conditional=False)
     c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
@@ -80,7 +81,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        c.model.update(depth=2, bins=4, width=16, blocks=1)
+        c.model.update(depth=2, bins=4, width=16, blocks=1, unroll=1)
         c.train.update(steps=20, batch_size=16, log_every_steps=5, save_every_steps=10)
         c.train.steps_per_dispatch = 4
         c.evaluate.update(every_steps=10, sample_every_steps=20, num_samples=64, max_examples=512)

@@ -164,14 +164,17 @@ class Repeat(Bijector):
         times: number of copies.
         memory: "store" keeps all activations for the backward pass; "remat" keeps one event a
             copy and computes the rest again; "invert" keeps the last event only and computes
-            the others from it by `inverse`, so that memory does not grow with `times`. The
-            gradient is then as exact as the inverse: watch the inverse error. "invert" has no
-            forward-mode derivatives.
+            the others from it by `inverse`, so that memory does not grow with `times` (see
+            `reversible.py`). Its gradient is as exact as the inverse: watch the reconstruction
+            error. It has no forward-mode derivatives.
+        unroll: copies that one round of the loop plays: small bijectors run faster unrolled,
+            and take longer to compile.
     """
 
     bijector: Bijector
     times: int
     memory: str = "store"
+    unroll: int = 1
 
     def _scan(self, method: str, x: Event, cond: Any, reverse: bool) -> tuple[Event, LogDet]:
         def body(b: Bijector, carry: tuple[Event, LogDet], cond: Any) -> Any:
@@ -187,6 +190,7 @@ class Repeat(Bijector):
             in_axes=nn.broadcast,
             length=self.times,
             reverse=reverse,
+            unroll=self.unroll,
         )
         (y, logdet), _ = scan(self.bijector, (x, zero_logdet(x)), cond)
         return y, logdet
@@ -234,4 +238,4 @@ class Repeat(Bijector):
         keys = None
         if self.has_rng("dropout"):
             keys = jax.random.split(self.make_rng("dropout"), self.times)
-        return reversible.scan(one, dict(stacked), keys, x, zero_logdet(x), cond)
+        return reversible.scan(one, self.unroll, dict(stacked), keys, x, zero_logdet(x), cond)

@@ -75,12 +75,15 @@ class Site:
         return self.root.apply(variables, *args, method=method, rngs=self.rngs)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def scan(one: Any, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any) -> tuple[Any, Any]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def scan(
+    one: Any, unroll: int, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any
+) -> tuple[Any, Any]:
     """Plays copies of a bijector, keeping only their last output for the backward pass.
 
     Args:
         one: the unbound bijector.
+        unroll: copies that one round of the loop plays.
         stacked: its variables, those of the copies along a first axis. Only "params" has a
             gradient.
         keys: [copies] keys of dropout, or None.
@@ -97,7 +100,7 @@ def scan(one: Any, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any) -> t
         y, ld = one.apply(variables, carry[0], cond, rngs=_rngs(key))
         return (y, carry[1] + ld), None
 
-    return jax.lax.scan(body, (x, logdet), (stacked, keys))[0]
+    return jax.lax.scan(body, (x, logdet), (stacked, keys), unroll=unroll)[0]
 
 
 def _rngs(key: Any) -> dict[str, Any]:
@@ -105,13 +108,13 @@ def _rngs(key: Any) -> dict[str, Any]:
 
 
 def _forward(
-    one: Any, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any
+    one: Any, unroll: int, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any
 ) -> tuple[tuple[Any, Any], Any]:
-    y, logdet = scan(one, stacked, keys, x, logdet, cond)
+    y, logdet = scan(one, unroll, stacked, keys, x, logdet, cond)
     return (y, logdet), (stacked, keys, y, cond)
 
 
-def _backward(one: Any, kept: Any, cotangents: tuple[Any, Any]) -> tuple[Any, ...]:
+def _backward(one: Any, unroll: int, kept: Any, cotangents: tuple[Any, Any]) -> tuple[Any, ...]:
     stacked, keys, y, cond = kept
     ct_y, ct_logdet = cotangents
 
@@ -123,7 +126,9 @@ def _backward(one: Any, kept: Any, cotangents: tuple[Any, Any]) -> tuple[Any, ..
         return (x, ct_x, jax.tree.map(jnp.add, ct_cond, ct)), ct_params
 
     start = (y, ct_y, jax.tree.map(jnp.zeros_like, cond))
-    (_, ct_x, ct_cond), ct_params = jax.lax.scan(body, start, (stacked, keys), reverse=True)
+    (_, ct_x, ct_cond), ct_params = jax.lax.scan(
+        body, start, (stacked, keys), reverse=True, unroll=unroll
+    )
     ct_stacked = {name: ct_params if name == "params" else None for name in stacked}
     return ct_stacked, None, ct_x, ct_logdet, ct_cond
 

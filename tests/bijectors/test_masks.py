@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxgen.bijectors.masks import ChannelMask, Checkerboard, MaskedCoupling
 from jaxgen.bijectors.transforms import RationalQuadraticSpline, Scale, Shift
-from jaxgen.models.flows.realnvp import RealNVP, TabularRealNVP
+from jaxgen.models.flows.realnvp import RealNVP, ShiftScale, TabularRealNVP
 
 KEY = jax.random.key(0)
 CASES = {
@@ -101,7 +101,7 @@ class Wild(nn.Module):
 
 
 def test_parameters_of_kept_elements_touch_neither_value_nor_gradient():
-    coupling = MaskedCoupling(Scale(), Wild(), Checkerboard())
+    coupling = MaskedCoupling(ShiftScale(), Wild(), Checkerboard())
     x = jnp.full((2, 4, 4, 1), 1e30)
 
     def total(size):
@@ -109,8 +109,7 @@ def test_parameters_of_kept_elements_touch_neither_value_nor_gradient():
         return jnp.mean(y / 1e30) + jnp.mean(logdet)
 
     value, grad = jax.jit(jax.value_and_grad(total))(1.0)
-    slope = 5 * np.tanh(1 / 5)
-    np.testing.assert_allclose(value, 0.5 + 0.5 * np.exp(slope) + 8 * slope, rtol=1e-5)
+    np.testing.assert_allclose(value, 0.5 + 0.5 * np.e + 8, rtol=1e-5)
     assert np.isfinite(grad) and grad != 0
 
 

@@ -62,7 +62,8 @@ class SplineFlow(Bijector):
         width: of the conditioner's hidden layers.
         blocks: of the conditioner, two layers each.
         dropout: in the conditioner of the coupling form.
-        memory: "store" or "remat", see `Repeat`.
+        memory: "store", "remat" or "invert" (coupling form), see `Repeat`.
+        unroll: layers that one round of the loop plays, see `Repeat`.
     """
 
     depth: int = 5
@@ -73,13 +74,14 @@ class SplineFlow(Bijector):
     blocks: int = 2
     dropout: float = 0.0
     memory: str = "store"
+    unroll: int = 1
 
     def setup(self) -> None:
         """Builds the layers."""
         if self.form not in FORMS:
             raise ValueError(f"form={self.form!r}, expected one of {FORMS}")
         step = Chain((InvertibleConv(lu=True), self._layer()))
-        self.flow = Chain((ActNorm(), Repeat(step, self.depth, self.memory)))
+        self.flow = Chain((ActNorm(), Repeat(step, self.depth, self.memory, self.unroll)))
 
     def _layer(self) -> Bijector:
         spline = RationalQuadraticSpline(self.bins, self.bound)
