@@ -79,6 +79,7 @@ def get_config(arg: str = "") -> ConfigDict:
         preprocess="logit",
         alpha=0.05,
         conditional=False,
+        health=True,
         importance_samples=1,
     )
     c.data = dict(

@@ -47,7 +47,11 @@ def get_config(arg: str = "") -> ConfigDict:
         memory="store",
     )
     c.method = dict(
-        name="likelihood.Likelihood", preprocess="none", base="logistic", conditional=False
+        name="likelihood.Likelihood",
+        preprocess="none",
+        base="logistic",
+        conditional=False,
+        health=True,
     )
     c.data = dict(
         name=arg.data,

@@ -43,7 +43,7 @@ def get_config(arg: str = "") -> ConfigDict:
         memory="store",
         unroll=5,
     )
-    c.method = dict(name="likelihood.Likelihood", conditional=False)
+    c.method = dict(name="likelihood.Likelihood", conditional=False, health=True)
     c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
     c.optim = dict(
         model=dict(

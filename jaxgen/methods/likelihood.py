@@ -61,7 +61,7 @@ class Likelihood:
     conditional: bool = False
     class_weight: float = 0.0
     shift: float = 0.0
-    health: bool = True
+    health: bool = False
     dequantizer: Bijector | None = None
     importance_samples: int = 1
 

@@ -42,8 +42,8 @@ class Lossy(Bijector):
         return y.at[1, 0, 0, 0].add(0.25), zero_logdet(y)
 
 
-def evaluate(model, **options):
-    method = Likelihood(model, SPEC, **options)
+def evaluate(model, health=True):
+    method = Likelihood(model, SPEC, health=health)
     params, variables = method.init(KEY, {"x": X})
     assert "health" not in variables["model"]
     state = State(jnp.int32(0), params, variables, {}, {})
