@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
     evaluate.add_argument("--manual_dir", help="where the data are now")
     evaluate.add_argument(
+        "--importance_samples", type=int, metavar="K", help="draws of the dequantisation noise"
+    )
+    evaluate.add_argument(
         "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
     )
 
@@ -136,8 +139,9 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     run = _load(arguments)
     options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
     options["max_examples"] = arguments.max_examples
-    if arguments.manual_dir:
-        options["manual_dir"] = arguments.manual_dir
+    for name in ("manual_dir", "importance_samples"):
+        if getattr(arguments, name) is not None:
+            options[name] = getattr(arguments, name)
     if arguments.per_example:
         _write_examples(run, pathlib.Path(arguments.per_example), options)
         return

@@ -154,7 +154,7 @@ def build_method(config: Mapping[str, Any], spec: Any) -> Any:
         spec: the DataSpec of the data.
     """
     section = dict(config["model"])
-    if "name" in section:
+    if "name" in section or not all(isinstance(v, Mapping) for v in section.values()):
         networks = {"model": build_named(section, "jaxgen.models", "model")}
     else:
         networks = {k: build_named(v, "jaxgen.models", f"model.{k}") for k, v in section.items()}

@@ -159,7 +159,9 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
             f"{', '.join(f'{key} ({type(f).__name__})' for key, f in features.items())}"
         )
     if len(usual or candidates) > 1:
-        raise DataError(f"{name}: several features could be the data: {', '.join(candidates)}")
+        raise DataError(
+            f"{name}: several features could be the data: {', '.join(sorted(candidates))}"
+        )
     (key,) = usual or candidates
     labels = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
     if "label" in labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -119,8 +120,9 @@ class Run:
         """`split/metric` -> Estimate, on the run's own data.
 
         Args:
-            **options: `manual_dir`, `data_dir` where the data have moved; the rest replaces
-                fields of the run's config section `evaluate`.
+            **options: `manual_dir`, `data_dir` where the data have moved; `importance_samples`
+                of the dequantisation noise, where the method has them; the rest replaces fields
+                of the run's config section `evaluate`.
 
         Raises:
             ConfigError: when the data are not those of the run.
@@ -144,9 +146,16 @@ class Run:
 
         places = {k: v for k, v in options.items() if k in ("manual_dir", "data_dir")}
         fields = {k: v for k, v in options.items() if k not in places}
-        dataset = self._data(**places)
+        method, draws = self.method, fields.pop("importance_samples", None)
+        if draws is not None:
+            if not hasattr(method, "importance_samples"):
+                raise ConfigError(f"{type(method).__name__} has no importance-weighted estimate")
+            try:
+                method = dataclasses.replace(method, importance_samples=draws)
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
         section = self.config["evaluate"] | fields
-        return Observer(self.method, self.mesh, self.target, dataset, **section)
+        return Observer(method, self.mesh, self.target, self._data(**places), **section)
 
     def calibrate(self, num: int = 500, draws: int = 99, seed: int = 0, **places: Any) -> Any:
         """Ranks the parameters of test examples among draws of their posteriors.

@@ -1,6 +1,7 @@
 """Batch normalisation: the batch's moments while training, running ones at any other time."""
 
 import checks
+import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,18 +32,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_logdet_is_that_of_the_jacobian(name):
-    checks.logdet(CASES[name])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_inverse(name):
-    checks.inverse(CASES[name])
+def test_float64(name):
+    contract.exact(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32(name):
-    checks.float32(CASES[name])
+    contract.single(CASES[name])
 
 
 def train(bijector, variables, x):
@@ -65,7 +61,7 @@ def test_training_uses_the_moments_of_what_changes(mask):
     start = jax.random.normal(KEY, (6, 3, 4, 2)) + 1
     x = 3 * jax.random.normal(jax.random.key(1), (6, 3, 4, 2)) + 3
     norm = BatchNorm(mask)
-    variables = norm.init(KEY, start)
+    variables = jax.jit(norm.init)(KEY, start)
     kept = np.zeros((3, 4, 2), bool) if mask is None else mask.kept((3, 4, 2))
     (y, logdet), moved = train(norm, variables, x)
     mean, var, count = moments(x, kept)
@@ -81,26 +77,26 @@ def test_training_uses_the_moments_of_what_changes(mask):
 
 def test_running_moments_start_as_those_of_the_first_batch():
     x = 5 + 3 * jax.random.normal(KEY, (64, 4))
-    variables = BatchNorm().init(KEY, x)
+    variables = jax.jit(BatchNorm().init)(KEY, x)
     y, _ = BatchNorm().apply(variables, x)
     np.testing.assert_allclose(jnp.mean(y, 0), 0, atol=1e-5)
     np.testing.assert_allclose(jnp.std(y, 0), 1, atol=1e-4)
 
 
 def test_outside_of_training_an_example_does_not_depend_on_the_others():
-    variables = BatchNorm().init(KEY, jax.random.normal(KEY, (16, 4)))
+    variables = jax.jit(BatchNorm().init)(KEY, jax.random.normal(KEY, (16, 4)))
     x = 2 * jax.random.normal(jax.random.key(1), (8, 4)) + 1
     apply = jax.jit(BatchNorm().apply)
     y, logdet = apply(variables, x)
     order = np.array([3, 1, 7, 0, 2, 6, 5, 4])
-    for some in (order, order[:3], order[:1]):
+    for some in (order, order[:1]):
         z, ld = apply(variables, x[some])
         np.testing.assert_allclose(z, y[some], atol=1e-6)
         np.testing.assert_allclose(ld, logdet[some], atol=1e-6)
 
 
 def test_inverse_uses_running_moments_while_training_too():
-    variables = BatchNorm().init(KEY, jax.random.normal(KEY, (16, 4)))
+    variables = jax.jit(BatchNorm().init)(KEY, jax.random.normal(KEY, (16, 4)))
     y = 7 + jax.random.normal(KEY, (5, 4))
     expected = BatchNorm().apply(variables, y, method="inverse")[0]
     (x, _), moved = BatchNorm().apply(variables, y, method="inverse", mutable=["batch_stats"])
@@ -113,7 +109,7 @@ def test_the_gradient_passes_through_the_moments():
     with jax.enable_x64(True):
         x = 2 * jax.random.normal(KEY, (6, 3)) + 1
         weight = jax.random.normal(jax.random.key(1), (6, 3))
-        variables = BatchNorm().init(KEY, x)
+        variables = jax.jit(BatchNorm().init)(KEY, x)
 
         def total(x):
             (y, logdet), _ = BatchNorm().apply(variables, x, mutable=["batch_stats"])
@@ -131,7 +127,7 @@ def test_the_gradient_passes_through_the_moments():
 def test_repeated_copies_have_statistics_of_their_own():
     repeat = Repeat(Chain((BatchNorm(), Diagonal())), 3)
     first, x = (jax.random.normal(jax.random.key(i), (8, 2)) * (i + 1) for i in range(2))
-    variables = checks.scramble(repeat.init(KEY, first), 0.5)
+    variables = checks.scramble(jax.jit(repeat.init)(KEY, first), 0.5)
     (y, logdet), moved = train(repeat, variables, x)
     one, total = Chain((BatchNorm(), Diagonal())), 0.0
     for i in range(3):
@@ -150,7 +146,8 @@ def method_and_state():
     method = Likelihood(Chain((BatchNorm(), Diagonal())), POINTS)
     x = 2 * jax.random.normal(KEY, (16, 3)) + 1
     sgd = {"model": optimizer("sgd", 0.1)}
-    state = init_state(KEY, {"x": x}, method=method, optimizers=sgd, emas={})
+    init = jax.jit(lambda x: init_state(KEY, {"x": x}, method=method, optimizers=sgd, emas={}))
+    state = init(x)
     return method, state, 3 * x, sgd
 
 
@@ -168,10 +165,10 @@ def test_a_train_step_moves_the_statistics_and_nothing_else_does():
     halves = [np.asarray(x)[i::2].mean(0) for i in range(2)]  # two microbatches, two moves
     twice = 0.9 * (0.9 * before + 0.1 * halves[0]) + 0.1 * halves[1]
     np.testing.assert_allclose(run(2), twice, rtol=1e-5)
-    found = method.log_prob(state, x, KEY)
-    alone = jnp.concatenate([method.log_prob(state, x[i : i + 1], KEY) for i in range(4)])
-    np.testing.assert_allclose(found[:4], alone, rtol=1e-5)
-    np.testing.assert_allclose(method.decode(state, method.encode(state, x, KEY)), x, atol=1e-5)
+    log_prob = jax.jit(method.log_prob)
+    np.testing.assert_allclose(log_prob(state, x, KEY)[:1], log_prob(state, x[:1], KEY), rtol=1e-5)
+    back = jax.jit(lambda state, x: method.decode(state, method.encode(state, x, KEY)))
+    np.testing.assert_allclose(back(state, x), x, atol=1e-5)
 
 
 def test_statistics_are_of_the_global_batch():

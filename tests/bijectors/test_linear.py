@@ -1,6 +1,7 @@
 """Free parameters, fixed orders and halves: closed forms beside the checks of every bijector."""
 
 import checks
+import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,47 +37,39 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_logdet_is_that_of_the_jacobian(name):
-    checks.logdet(CASES[name])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_inverse(name):
-    checks.inverse(CASES[name])
+def test_float64(name):
+    contract.exact(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32(name):
-    checks.float32(CASES[name])
+    contract.single(CASES[name])
 
 
-@pytest.mark.parametrize("name", ["diagonal", "householder", "elementwise spline", "flatten"])
-def test_a_million_numbers_and_their_gradients_are_finite(name):
-    bijector, variables, x, _ = checks.build(CASES[name])
-    size = x[0].size
-    x = 10 * jax.random.normal(KEY, (1_000_000 // size, *x.shape[1:]))
-    special = jnp.array([0.0, -0.0, 3.0, -3.0, 3.0000002, 1e4, -1e4, 1e30, -1e30, 1e-38])
-    x = x.at[: len(special)].set(special.reshape(-1, *[1] * (x.ndim - 1)))
+def test_a_million_numbers_and_their_gradients_are_finite():
+    flow = Chain((Householder(3), Elementwise(Scale()), Flatten(Diagonal()), EvenOdd()))
+    special = jnp.array([0.0, -0.0, 3.0, -3.0, 1e4, -1e4, 1e30, -1e30, 1e-38])
+    x = 10 * jax.random.normal(KEY, (250_000, 4))
+    x = x.at[: len(special)].set(special[:, None])
+    variables = checks.scramble(jax.jit(flow.init)(KEY, x[:2]), 0.3)
 
-    def total(variables, x, method):
-        y, logdet = bijector.apply(variables, x, method=method)
-        return jnp.mean(y) + jnp.mean(logdet), (y, logdet)
+    def total(variables, x):
+        sums = (flow.apply(variables, x, method=method) for method in ("forward", "inverse"))
+        return sum(jnp.mean(part) for pair in sums for part in pair)
 
-    grad = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True), static_argnums=2)
-    for method in ("forward", "inverse"):
-        found = jax.tree.leaves(grad(variables, x, method))
-        assert all(np.isfinite(leaf).all() for leaf in found)
+    found = jax.tree.leaves(jax.jit(jax.value_and_grad(total, (0, 1)))(variables, x))
+    assert all(np.isfinite(leaf).all() for leaf in found)
 
 
 def test_diagonal_is_a_multiplication_and_starts_as_the_identity():
     x = jax.random.normal(KEY, (4, 3))
-    variables = Diagonal().init(KEY, x)
+    variables = jax.jit(Diagonal().init)(KEY, x)
     np.testing.assert_array_equal(Diagonal().apply(variables, x)[0], x)
     log_scale, bias = jnp.array([0.5, -1.0, 2.0]), jnp.array([3.0, 0.0, -1.0])
     y, logdet = Diagonal().apply({"params": {"log_scale": log_scale, "bias": bias}}, x)
     np.testing.assert_allclose(y, x * np.exp([[0.5, -1, 2]]) + np.array([[3, 0, -1]]), rtol=1e-6)
     np.testing.assert_array_equal(logdet, np.full(4, 1.5, np.float32))
-    assert set(Diagonal(bias=False).init(KEY, x)["params"]) == {"log_scale"}
+    assert set(jax.eval_shape(Diagonal(bias=False).init, KEY, x)["params"]) == {"log_scale"}
 
 
 def test_householder_is_a_product_of_reflections():
@@ -95,13 +88,12 @@ def test_householder_of_a_zero_vector_reflects_nothing():
     def total(vectors):
         return jnp.sum(Householder(1).apply({"params": {"vectors": vectors}}, jnp.ones((2, 3)))[0])
 
-    value, grad = jax.value_and_grad(total)(jnp.zeros((1, 3)))
+    value, grad = jax.jit(jax.value_and_grad(total))(jnp.zeros((1, 3)))
     assert value == 6 and np.isfinite(grad).all()
 
 
 def test_many_reflections_stay_orthogonal_in_float32():
-    variables = jax.jit(Householder(256).init)(KEY, jnp.eye(64))
-    y = jax.jit(Householder(256).apply)(variables, jnp.eye(64))[0]
+    (y, _), _ = jax.jit(Householder(256).init_with_output)(KEY, jnp.eye(64))
     np.testing.assert_allclose(y @ y.T, np.eye(64), atol=3e-5)
 
 
@@ -109,7 +101,7 @@ def test_many_reflections_stay_orthogonal_in_float32():
 def test_a_linear_map_may_start_as_the_identity(lu):
     x = jax.random.normal(KEY, (4, 7))
     linear = InvertibleConv(lu, identity=True)
-    y, logdet = linear.apply(linear.init(KEY, x), x)
+    (y, logdet), _ = jax.jit(linear.init_with_output)(KEY, x)
     np.testing.assert_array_equal(y, x)
     assert not logdet.any()
 
@@ -181,7 +173,7 @@ def test_mirror_exchanges_the_colours_and_needs_an_even_width():
         Mirror().forward(jnp.zeros((1, 4, 3, 1)))
 
 
-@pytest.mark.parametrize("name", ["diagonal image", "householder", "flatten", "swapped coupling"])
+@pytest.mark.parametrize("name", ["diagonal image", "swapped coupling"])
 def test_vmap_over_a_further_axis(name):
     bijector, variables, x, cond = checks.build(CASES[name], batch=6)
     y, logdet = jax.jit(bijector.apply)(variables, x, cond)

@@ -1,6 +1,9 @@
 """Masks, and couplings that keep exactly what their mask names."""
 
+import functools
+
 import checks
+import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,18 +30,13 @@ FLOWS = {
 
 
 @pytest.mark.parametrize("name", [*CASES, *FLOWS])
-def test_logdet_is_that_of_the_jacobian(name):
-    checks.logdet((CASES | FLOWS)[name])
-
-
-@pytest.mark.parametrize("name", [*CASES, *FLOWS])
-def test_inverse(name):
-    checks.inverse((CASES | FLOWS)[name])
+def test_float64(name):
+    contract.exact((CASES | FLOWS)[name])
 
 
 @pytest.mark.parametrize("name", [*CASES, *FLOWS])
 def test_float32(name):
-    checks.float32((CASES | FLOWS)[name])
+    contract.single((CASES | FLOWS)[name])
 
 
 def test_checkerboard_by_hand():
@@ -61,12 +59,13 @@ def test_a_mask_and_its_swap_part_the_event(mask, shape):
     np.testing.assert_array_equal(mask().kept(shape), ~mask(swap=True).kept(shape))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["vector", "image", "channels"])
 def test_what_is_kept_stays_bit_for_bit_and_all_else_changes(name):
     bijector, variables, x, cond = checks.build(CASES[name], scale=0.3)
     kept = np.broadcast_to(bijector.mask.kept(x.shape[1:])[None], x.shape)
     for method in ("forward", "inverse"):
-        y, _ = bijector.apply(variables, x, cond, method=method)
+        apply = jax.jit(functools.partial(bijector.apply, method=method))
+        y, _ = apply(variables, x, cond)
         np.testing.assert_array_equal(y[kept], x[kept])
         assert (y != x)[~kept].all()
 
@@ -85,7 +84,7 @@ def test_what_changes_is_a_function_of_itself_and_of_what_is_kept():
     _, variables, x, _ = checks.build(CASES["vector"])
     bijector = CASES["vector"][0]
     cond = jnp.ones((1, 3))
-    jacobian = jax.jacrev(lambda x: bijector.apply(variables, x[None], cond)[0][0])(x[0])
+    jacobian = jax.jit(jax.jacrev(lambda x: bijector.apply(variables, x[None], cond)[0][0]))(x[0])
     assert (np.abs(jacobian)[1::2][:, ::2] > 0).all()
 
 
@@ -120,14 +119,12 @@ def test_a_million_numbers_and_their_gradients_are_finite():
     bijector = MaskedCoupling(Scale(), Dense(), Checkerboard())
     variables = checks.scramble(jax.jit(bijector.init)(KEY, x[:2]), 0.3)
 
-    def total(variables, x, method):
-        y, logdet = bijector.apply(variables, x, method=method)
-        return jnp.mean(y) + jnp.mean(logdet)
+    def total(variables, x):
+        sums = (bijector.apply(variables, x, method=method) for method in ("forward", "inverse"))
+        return sum(jnp.mean(part) for pair in sums for part in pair)
 
-    for method in ("forward", "inverse"):
-        grad = jax.jit(jax.value_and_grad(total, (0, 1)), static_argnums=2)
-        found = jax.tree.leaves(grad(variables, x, method))
-        assert all(np.isfinite(leaf).all() for leaf in found)
+    found = jax.tree.leaves(jax.jit(jax.value_and_grad(total, (0, 1)))(variables, x))
+    assert all(np.isfinite(leaf).all() for leaf in found)
 
 
 @pytest.mark.parametrize("mask", [Checkerboard(), ChannelMask()])

@@ -69,7 +69,7 @@ def test_only_the_scaling_changes_volume(variables):
 def test_the_first_coupling_moves_the_odd_elements_by_the_even_ones():
     one = NICE(couplings=1, hidden=1, width=8, spread=0.5)
     variables = jax.jit(one.init)(KEY, IMAGES)
-    x, (y, _) = IMAGES.reshape(5, 12), one.apply(variables, IMAGES)
+    x, (y, _) = IMAGES.reshape(5, 12), jax.jit(one.apply)(variables, IMAGES)
     y = y.reshape(5, 12)[:, ::-1]  # what comes last in the order of the code
     np.testing.assert_array_equal(y[:, :6], x[:, ::2])
     assert (np.abs(y[:, 6:] - x[:, 1::2]) > 1e-4).any(0).all()
@@ -88,13 +88,13 @@ def test_bits_are_those_of_a_logistic_and_a_scale(variables):
     method = Likelihood(TINY, DataSpec("scans", (4, 3, 1), 17), preprocess="none", base="logistic")
     state = State(jnp.int32(0), {"model": variables["params"]}, {"model": {}}, {}, {})
     x = jnp.asarray(np.random.RandomState(0).randint(17, size=(5, 4, 3, 1)), jnp.uint8)
-    latent = method.encode(state, x, KEY)
+    latent = jax.jit(method.encode)(state, x, KEY)
     z = np.asarray(latent, np.float64).reshape(5, 12)
     scale = np.asarray(variables["params"]["flow"]["bijector"]["bijectors_2"]["log_scale"])
     nats = -scipy.stats.logistic.logpdf(z).sum(1) - scale.sum() + 12 * math.log(17)
-    bpd = method.evaluate(state, {"x": x}, KEY)["bpd"]
+    bpd = jax.jit(method.evaluate)(state, {"x": x}, KEY)["bpd"]
     np.testing.assert_allclose(bpd, nats / (12 * math.log(2)), rtol=1e-5)
-    np.testing.assert_array_equal(method.decode(state, latent), x)
+    np.testing.assert_array_equal(jax.jit(method.decode)(state, latent), x)
 
 
 def test_a_density_of_the_plane_integrates_to_one():

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jaxgen.config import ConfigError
-from jaxgen.train.optim import NAMES, average, build_averages, build_optimizers, optimizer
+from jaxgen.train.optim import NAMES, OWN, average, build_averages, build_optimizers, optimizer
 from jaxgen.types import Turn
 
 
@@ -27,7 +27,7 @@ OPTIONS = {  # per optimiser: options that reach optax
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OWN])
 def test_a_scheduled_optimiser_is_optax_with_that_schedule(name):
     """The rate outside of the transformation does what a schedule inside of it does."""
     options = OPTIONS.get(name, {})
