@@ -298,7 +298,8 @@ def test_load_of_a_step(run):
         jaxgen.load(run.workdir / "samples")
 
 
-LONG = {"configs/flowpp.py", "configs/iaf.py"}  # compile longest
+# compile longest, and have tests of their own
+LONG = {f"configs/{name}.py" for name in "flowpp iaf maf manifold realnvp umnn".split()}
 CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
 EVERY = [(path, name) for path in CONFIGS for name in sorted(config_module(path).PRESETS)]
 

@@ -1,8 +1,12 @@
-"""What every bijector is held to. A case is (bijector, event shape, shape of cond or None)."""
+"""What every bijector is held to, in two compiled programs: one of float64, one of float32.
+
+A case is (bijector, event shape, shape of cond or None).
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
 KEY = jax.random.key(0)
@@ -49,50 +53,52 @@ def build(case, batch=3, scale=0.03):
     return bijector, scramble({"params": {}, **variables}, scale), x, cond
 
 
+def names(cases, slow=()):
+    """Parameters of a test over cases, of which some compile for long."""
+    return [pytest.param(c, marks=pytest.mark.slow) if c in slow else c for c in cases]
+
+
 def flat(tree):
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
-def logdet(case, atol=1e-8):
-    """The log-determinant equals `slogdet` of the Jacobian in float64."""
+def _run(case, batch, jacobian):
+    """Initialises, scrambles, and goes forward and back, in one compiled program."""
+    bijector, shape, cond_shape = case
+    x = jax.random.uniform(KEY, (batch, *shape)) * 0.9 + 0.05
+    cond = None if cond_shape is None else jax.random.normal(KEY, (batch, *cond_shape))
+
+    def one(variables, x, cond):
+        return flat(bijector.apply(variables, x[None], None if cond is None else cond[None])[0])
+
+    @jax.jit
+    def both(x, cond):
+        variables = scramble({"params": {}, **bijector.init(KEY, x, cond)})
+        y, logdet = bijector.apply(variables, x, cond)
+        back, total = bijector.apply(variables, y, cond, method="inverse")
+        if not jacobian:
+            return y, logdet, back, total
+        axes = (None, 0, None if cond is None else 0)
+        return y, logdet, back, total, jax.vmap(jax.jacrev(one, 1), axes)(variables, x, cond)
+
+    return x, *both(x, cond)
+
+
+def exact(case, logdet_atol=1e-8, inverse_atol=1e-10):
+    """In float64: `slogdet` of the Jacobian, the way back, and log-dets that cancel."""
     with jax.enable_x64(True):
-        bijector, variables, x, cond = build(case)
-
-        @jax.jit
-        def both(x, cond):
-            def one(x1, c1):
-                return flat(bijector.apply(variables, x1[None], c1 if c1 is None else c1[None])[0])
-
-            y, logdet = bijector.apply(variables, x, cond)
-            axes = (0, None if cond is None else 0)
-            return y, logdet, jax.vmap(jax.jacrev(one), axes)(x, cond)
-
-        _, logdet, jacobian = both(x, cond)
-        jacobian = jacobian.reshape(len(x), x[0].size, x[0].size)
-        expected = np.linalg.slogdet(np.asarray(jacobian))[1]
+        x, _, logdet, back, total, jacobian = _run(case, 3, True)
+        jacobian = np.asarray(jacobian).reshape(len(x), x[0].size, x[0].size)
         assert logdet.shape == (len(x),) and logdet.dtype == jnp.float64
-        np.testing.assert_allclose(logdet, expected, atol=atol, rtol=0)
+        expected = np.linalg.slogdet(jacobian)[1]
+        np.testing.assert_allclose(logdet, expected, atol=logdet_atol, rtol=0)
+        np.testing.assert_allclose(back, x, atol=inverse_atol, rtol=0)
+        np.testing.assert_allclose(logdet + total, 0, atol=10 * inverse_atol)
 
 
-def inverse(case, atol=1e-10):
-    """Forward then inverse is the identity in float64, and the two log-dets cancel."""
-    with jax.enable_x64(True):
-        bijector, variables, x, cond = build(case)
-        y, forward = jax.jit(bijector.apply)(variables, x, cond)
-        back, inverse = jax.jit(bijector.apply, static_argnames="method")(
-            variables, y, cond, method="inverse"
-        )
-        np.testing.assert_allclose(back, x, atol=atol, rtol=0)
-        np.testing.assert_allclose(forward + inverse, 0, atol=10 * atol)
-
-
-def float32(case, atol=5e-5):
-    """Float32 in gives float32 out, and an inverse to single precision."""
-    bijector, variables, x, cond = build(case)
-    y, logdet = jax.jit(bijector.apply)(variables, x, cond)
-    back, _ = jax.jit(bijector.apply, static_argnames="method")(
-        variables, y, cond, method="inverse"
-    )
+def single(case, atol=5e-5):
+    """In float32: results of that type, and the way back to single precision."""
+    x, y, logdet, back, _ = _run(case, 3, False)
     assert logdet.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(y)} == {jnp.dtype("float32")}
     np.testing.assert_allclose(back, x, atol=atol)

@@ -1,7 +1,6 @@
 """Batch normalisation: the batch's moments while training, running ones at any other time."""
 
 import checks
-import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,12 +32,12 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_float64(name):
-    contract.exact(CASES[name])
+    checks.exact(CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32(name):
-    contract.single(CASES[name])
+    checks.single(CASES[name])
 
 
 def train(bijector, variables, x):

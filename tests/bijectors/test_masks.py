@@ -3,7 +3,6 @@
 import functools
 
 import checks
-import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,14 +28,14 @@ FLOWS = {
 }
 
 
-@pytest.mark.parametrize("name", [*CASES, *FLOWS])
+@pytest.mark.parametrize("name", checks.names([*CASES, *FLOWS], slow=FLOWS))
 def test_float64(name):
-    contract.exact((CASES | FLOWS)[name])
+    checks.exact((CASES | FLOWS)[name])
 
 
-@pytest.mark.parametrize("name", [*CASES, *FLOWS])
+@pytest.mark.parametrize("name", checks.names([*CASES, *FLOWS], slow=FLOWS))
 def test_float32(name):
-    contract.single((CASES | FLOWS)[name])
+    checks.single((CASES | FLOWS)[name])
 
 
 def test_checkerboard_by_hand():

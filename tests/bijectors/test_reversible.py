@@ -1,5 +1,6 @@
 """Repeat(memory="invert"): the gradients of plain backpropagation, from the last event alone."""
 
+import checks
 import chex
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ CASES = {
     "no parameters in front": (Chain((Chain(()), Coupling(Scale(), Dense()))), (4,), None),
 }
 
+SLOW = {"lu and additive", "nested", "no parameters in front"}
+
 
 def problem(name, times=3, dtype=jnp.float32):
     """Scrambled variables after data-dependent initialisation, x, cond."""
@@ -61,7 +64,7 @@ def gradients(step, times, memory, variables, x, cond, unroll=1):
     return jax.jit(jax.value_and_grad(loss, wanted))(variables["params"], x, cond)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", checks.names(CASES, SLOW))
 def test_gradients_are_those_of_plain_backpropagation(name):
     with jax.enable_x64(True):
         step, *rest = problem(name, dtype=jnp.float64)
@@ -125,6 +128,7 @@ def test_memory_does_not_grow_with_depth():
     assert stored[1] > 3 * stored[0]
 
 
+@pytest.mark.slow
 def test_a_whole_glow_with_its_splits():
     x = jax.random.normal(KEY, (4, 8, 8, 2))
     variables = scramble(jax.jit(Glow(levels=2, depth=2, width=8).init)(KEY, x))

@@ -114,7 +114,7 @@ def test_dropout_is_of_training_alone():
     assert jnp.abs(noisy - calm).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["flow", "dequantizer"])
+@pytest.mark.parametrize("name", [pytest.param("flow", marks=pytest.mark.slow), "dequantizer"])
 def test_logdet_and_inverse(name):
     bijector = FlowPP(**SMALL) if name == "flow" else Dequantizer(**SMALL, features=4)
     with jax.enable_x64(True):
