@@ -107,7 +107,8 @@ class Method(Protocol):
     """Modules and an objective: a frozen dataclass of pure functions.
 
     Optional abilities are found by presence and are named exactly so:
-    `log_prob(state, x, rng)`, `encode(state, x, rng)`, `decode(state, z)`, `reconstruct`.
+    `log_prob(state, x, rng)`, `encode(state, x, rng)`, `decode(state, z)`, `reconstruct`,
+    `posterior(state, rng, x, num)`.
     """
 
     @property
