@@ -96,7 +96,16 @@ def get_config(arg: str = "") -> ConfigDict:
         size=config_dict.placeholder(tuple),
         fit="none",
     )
-    c.optim = dict(model=dict(name="adam", learning_rate=1e-3, warmup_steps=100, clip_norm=0.0))
+    c.optim = dict(
+        model=dict(
+            name="adam",
+            learning_rate=1e-3,
+            warmup_steps=100,
+            schedule="constant",
+            decay_steps=0,
+            clip_norm=0.0,
+        )
+    )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
     c.mesh = dict(data=-1, fsdp=1)
     c.train = dict(

@@ -5,6 +5,8 @@ Source: Durkan et al. 2019, "Neural Spline Flows" (NeurIPS), and the official co
 and the conditioner of a coupling is a residual network. Ours starts the linear map as a random
 rotation instead of a permutation, puts one actnorm in front, so that the spline's interval covers
 the data, and has no spline for the half that conditions.
+
+The flow of images is that of the paper's section 5.3 and the code's `images.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from jaxgen.bijectors.affine import ActNorm, InvertibleConv
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
 from jaxgen.bijectors.coupling import Coupling
+from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import RationalQuadraticSpline
+from jaxgen.nn.conv import Conv
+from jaxgen.ops.activations import relu
 
 FORMS = ("coupling", "autoregressive")
 
@@ -96,4 +101,101 @@ class SplineFlow(Bijector):
 
     def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
         """Noise to points."""
+        return self.flow.inverse(y, cond)
+
+
+class ConvResidualNet(nn.Module):
+    """The conditioner of images: residual blocks of two 3x3 convolutions between two 1x1.
+
+    Attributes:
+        width: channels of all hidden layers.
+        blocks: number of them.
+        dropout: before the second convolution of a block; active when a random stream "dropout"
+            is given.
+        norm: batch normalisation before each convolution of the blocks, by the batch's moments
+            where the collection "batch_stats" may move, else by the running ones.
+    """
+
+    width: int = 96
+    blocks: int = 3
+    dropout: float = 0.0
+    norm: bool = True
+
+    @property
+    def reversible(self) -> bool:
+        """Not with moments of the batch."""
+        return not self.norm
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+        """[B, H, W, C] -> [B, H, W, features]; a condition [B, E] enters after the first layer."""
+        h = Conv(self.width, (1, 1))(x)
+        if cond is not None:
+            h = h + nn.Dense(self.width, use_bias=False, name="cond")(cond)[:, None, None, :]
+        still = not self.has_rng("dropout")
+        small = nn.initializers.variance_scaling(1e-4, "fan_in", "uniform")
+        for _ in range(self.blocks):
+            r = Conv(self.width, (3, 3))(relu(self._norm(h)))
+            r = nn.Dropout(self.dropout, deterministic=still)(relu(self._norm(r)))
+            h = h + Conv(self.width, (3, 3), kernel_init=small)(r)
+        return Conv(features, (1, 1), kernel_init=nn.initializers.zeros)(h)
+
+    def _norm(self, x: Any) -> Any:
+        if not self.norm:
+            return x
+        running = not self.is_mutable_collection("batch_stats")
+        return nn.BatchNorm(running, momentum=0.9, epsilon=1e-3, use_fast_variance=False)(x)
+
+
+class ImageSplineFlow(Bijector):
+    """The flow of images: `levels` times (squeeze, `depth` steps of flow, 1x1 convolution).
+
+    A step is actnorm, an LU 1x1 convolution and a coupling of splines. Images [B, H, W, C] to
+    noises: one array, or with `multiscale` a tuple, finest level first; H and W divisible by
+    2**levels. The log-determinant is [B], in nats.
+
+    Attributes:
+        levels: number of them.
+        depth: steps of flow per level.
+        bins: of each spline.
+        bound: half the width of the splines' interval.
+        width: channels inside the conditioners.
+        blocks: residual blocks of a conditioner.
+        dropout: inside the conditioners.
+        norm: batch normalisation inside the conditioners.
+        multiscale: half of the channels leave after each level but the last.
+        memory: "store" or "remat", without `norm` also "invert", see `Repeat`.
+    """
+
+    levels: int = 3
+    depth: int = 7
+    bins: int = 4
+    bound: float = 3.0
+    width: int = 96
+    blocks: int = 3
+    dropout: float = 0.0
+    norm: bool = True
+    multiscale: bool = False
+    memory: str = "store"
+
+    def setup(self) -> None:
+        """Builds the levels."""
+        levels = [self._level() for _ in range(self.levels)]
+        if self.multiscale:
+            self.flow = Multiscale(levels, priors=[Chain(()) for _ in levels])
+        else:
+            self.flow = Chain(tuple(levels))
+
+    def _level(self) -> Bijector:
+        net = ConvResidualNet(self.width, self.blocks, self.dropout, self.norm)
+        spline = RationalQuadraticSpline(self.bins, self.bound)
+        step = Chain((ActNorm(), InvertibleConv(lu=True), Coupling(spline, net)))
+        return Chain((Squeeze(), Repeat(step, self.depth, self.memory), InvertibleConv(lu=True)))
+
+    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+        """Images to noises."""
+        return self.flow.forward(x, cond)
+
+    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+        """Noises to images."""
         return self.flow.inverse(y, cond)
