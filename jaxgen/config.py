@@ -65,6 +65,59 @@ def parse_arg(arg: str | None, **defaults: Any) -> Any:
     return ml_collections.ConfigDict(out)
 
 
+def common(data: str) -> Any:
+    """A ConfigDict with what most configs share: seed, data, ema, mesh, train, checkpoint, evaluate.
+
+    A config adds `model`, `method` and `optim`, and changes what it needs otherwise.
+
+    Args:
+        data: name of the data set.
+    """
+    from ml_collections import ConfigDict, config_dict
+
+    c = ConfigDict()
+    c.seed = 0
+    c.data = dict(
+        name=data,
+        manual_dir=config_dict.placeholder(str),
+        data_dir=config_dict.placeholder(str),
+        size=config_dict.placeholder(tuple),
+        fit="none",
+        binarize="none",
+    )
+    c.ema = dict()
+    c.mesh = dict(data=-1, fsdp=1)
+    c.train = dict(
+        steps=4000,
+        batch_size=64,
+        accum=1,
+        steps_per_dispatch=1,
+        log_every_steps=100,
+        save_every_steps=1000,
+        save_every_minutes=0.0,
+        on_nan="stop",
+        max_rollbacks=3,
+    )
+    c.checkpoint = dict(keep_last=2, keep_best=True)
+    c.evaluate = dict(
+        every_steps=500,
+        batch_size=256,
+        splits=("train", "test"),
+        max_examples=config_dict.placeholder(int),
+        best="test/bpd",
+        sample_every_steps=500,
+        num_samples=64,
+        sample=dict(temperature=1.0),
+    )
+    return c
+
+
+def shorten(c: Any) -> None:
+    """Makes a config train 20 steps on few examples, for tests."""
+    c.train.update(steps=20, batch_size=16, log_every_steps=5, save_every_steps=10)
+    c.evaluate.update(every_steps=10, sample_every_steps=20, num_samples=4, max_examples=64)
+
+
 def preset(name: str, presets: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
     """The preset called `name`.
 

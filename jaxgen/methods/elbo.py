@@ -1,0 +1,291 @@
+"""The evidence lower bound for any model with latent variables; its importance-weighted bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgen.config import ConfigError
+from jaxgen.nn.latents import Draw, Normal
+from jaxgen.ops.densities import nats_to_bits_per_dim
+from jaxgen.ops.observations import Observation, observation
+from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
+
+SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their extremes are shown
+
+
+@dataclasses.dataclass(frozen=True)
+class ELBO:
+    """Maximises E_q log p(x | z) - beta KL(q(z | x) || p(z)), in nats per example.
+
+    Source: Kingma & Welling 2014, Auto-encoding variational Bayes, equation 3; Higgins et al.
+    2017, beta-VAE, equation 4; Burgess et al. 2018, Understanding disentangling in beta-VAE,
+    equation 8 (`capacity`); Kingma et al. 2016, Improving variational inference with inverse
+    autoregressive flow, appendix C.8 (`free_nats`).
+
+    Attributes:
+        model: of `nn.latents`.
+        spec: of the data.
+        observation: of the decoder, one of `ops.observations.NAMES`.
+        mixtures: of "logistic_mixture".
+        beta: weight of the divergence.
+        warmup_steps: over which beta rises from 0, linearly.
+        free_nats: least divergence of a channel of a group, averaged over the batch, that the
+            loss counts.
+        capacity: C of the annealed bound beta |KL - C|, in nats; None takes beta KL.
+        capacity_steps: over which C rises from 0.
+        per_dim: divide the loss by the dimensions of an example.
+        conditional: give the model the one-hot class.
+        importance_samples: K of the bounds in `evaluate`.
+        chunk: draws held in memory at a time, at most.
+    """
+
+    model: nn.Module
+    spec: DataSpec
+    observation: str = "bernoulli"
+    mixtures: int = 10
+    beta: float = 1.0
+    warmup_steps: int = 0
+    free_nats: float = 0.0
+    capacity: float | None = None
+    capacity_steps: int = 0
+    per_dim: bool = False
+    conditional: bool = False
+    importance_samples: int = 1
+    chunk: int = 50
+
+    def __post_init__(self) -> None:
+        """Checks the options against the data."""
+        observation(self.observation, self.spec.levels, self.mixtures)
+        if self.conditional and not self.spec.num_classes:
+            raise ValueError(f"conditional=True, but {self.spec.name} has no labels")
+        if min(self.importance_samples, self.chunk) < 1:
+            raise ValueError("importance_samples and chunk: expected 1 or more")
+        if self.beta < 0 or self.free_nats < 0:
+            raise ValueError(f"beta={self.beta}, free_nats={self.free_nats}: expected 0 or more")
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """One: the model moves up its own bound."""
+        return (Turn("model", self.loss),)
+
+    @property
+    def decoder(self) -> Observation:
+        """What the decoder says about the data."""
+        return observation(self.observation, self.spec.levels, self.mixtures)
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
+        """Initialises the model on the first batch."""
+        params, latent = jax.random.split(rng)
+        x, rngs = self._scaled(batch["x"]), {"params": params, "latent": latent}
+        variables = dict(self.model.init(rngs, x, self._size(len(x)), self._cond(batch)))
+        return {"model": variables.pop("params", {})}, {"model": variables}
+
+    def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
+        """Mean negative bound, in nats per example (per dimension with `per_dim`)."""
+        latent, dropout = jax.random.split(rng)
+        x = self.corrupt(batch["x"], jax.random.fold_in(rng, 2))
+        draw, moved = self._train(state, self._scaled(x), self._cond(batch), latent, dropout)
+        nll = -jnp.mean(self.decoder.log_prob(batch["x"], draw.theta))
+        divergence, metrics = self.divergence(draw, state.step)
+        penalty, more = self.penalty(state, moved, draw)
+        kl = sum(jnp.mean(jnp.sum(group, -1)) for group in draw.kl) + jnp.float32(0)
+        metrics |= self._values(nll + kl) | {"reconstruction": nll, "kl": kl} | more
+        loss = nll + divergence + penalty
+        variables = state.vars | {"model": {**state.vars["model"], **moved}}
+        return loss / self.spec.dims if self.per_dim else loss, (variables, metrics)
+
+    def corrupt(self, x: Array, rng: Array) -> Array:
+        """What the encoder sees of x, both in the units of the data: x itself."""
+        return x
+
+    def divergence(self, draw: Draw, step: Array) -> tuple[Array, Metrics]:
+        """What the loss adds for the divergence, in nats per example, and metrics of the groups.
+
+        Args:
+            draw: of the posterior.
+            step: train steps done.
+        """
+        if not draw.kl:
+            return jnp.float32(0), {}
+        means = [jnp.mean(group, axis=0) for group in draw.kl]
+        nats = jnp.stack([jnp.sum(mean) for mean in means])
+        shown = {f"kl_{i + 1}": kl for i, kl in enumerate(nats)}
+        if len(means) == 1:
+            shown = {}
+        elif len(means) > SHOWN_GROUPS:
+            shown = {"kl_least": jnp.min(nats), "kl_most": jnp.max(nats)}
+        if self.free_nats:
+            nats = jnp.stack([jnp.sum(jnp.maximum(m, self.free_nats)) for m in means])
+        weight = self.beta * _ramp(step, self.warmup_steps)
+        total = jnp.sum(nats)
+        if self.capacity is not None:
+            total = jnp.abs(total - self.capacity * _ramp(step, self.capacity_steps))
+        return weight * total, shown
+
+    def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
+        """What else the loss adds, and its metrics: nothing here."""
+        return jnp.float32(0), {}
+
+    def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
+        """Per example, [B] each, in nats: `nelbo`, its parts `reconstruction` and `kl`.
+
+        Of several groups also `kl_1` and so on, from the top. `bpd` of integer data under a mass
+        is `nelbo` in bits/dim. With `importance_samples` K > 1 also `iw_nll`, the negative bound
+        of K draws, which falls with K to -log p(x), and `iw_bpd`.
+
+        Source: Burda et al. 2016, Importance weighted autoencoders, equation 8.
+        """
+        cond = self._cond(batch)
+        draw = self._posterior(state, batch["x"], cond, rng)
+        nll = -self.decoder.log_prob(batch["x"], draw.theta)
+        groups = [jnp.sum(group, axis=-1) for group in draw.kl]
+        kl = sum(groups) + jnp.zeros_like(nll)
+        values = self._values(nll + kl) | {"reconstruction": nll, "kl": kl}
+        if len(groups) > 1:
+            values |= {f"kl_{i + 1}": group for i, group in enumerate(groups)}
+        if self.importance_samples > 1:
+            key = jax.random.fold_in(rng, 1)
+            bound = self.importance_bound(state, batch["x"], cond, key, self.importance_samples)
+            values["iw_nll"] = -bound
+            if self.decoder.is_mass:
+                values["iw_bpd"] = nats_to_bits_per_dim(-bound, self.spec.dims)
+        return values
+
+    def log_prob(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
+        """[B], in nats: the bound of `importance_samples` draws, below log p(x) in expectation."""
+        cond = self._given(label)
+        return self.importance_bound(state, x, cond, rng, self.importance_samples)
+
+    def importance_bound(
+        self, state: State, x: Array, cond: Any, rng: Array, samples: int
+    ) -> Array:
+        """log 1/K sum_k p(x, z_k) / q(z_k | x), [B] in nats, at most `chunk` draws at a time."""
+        size = next(c for c in range(min(samples, self.chunk), 0, -1) if samples % c == 0)
+        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+
+        def body(k: Array, total: Array) -> Array:
+            weights = self._log_weights(state, x, h, cond, jax.random.fold_in(rng, k), size)
+            return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
+
+        start = jnp.full(len(x), -jnp.inf, jnp.result_type(float))
+        return jax.lax.fori_loop(0, samples // size, body, start) - jnp.log(samples)
+
+    def _log_weights(
+        self, state: State, x: Array, h: Any, cond: Any, rng: Array, samples: int
+    ) -> Array:
+        """log p(x, z) - log q(z | x) of so many draws, [samples, B]."""
+        tile = functools.partial(jnp.repeat, repeats=samples, axis=0)
+        h, x, cond = jax.tree.map(tile, (h, x, cond))
+        draw = self._top_down(state, h, len(x), cond, rng)
+        weights = self.decoder.log_prob(x, draw.theta) + draw.log_p - draw.log_q
+        return weights.reshape(-1, samples).T
+
+    def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
+        """Data to latents, one entry a group: the posterior's mean where there is one group."""
+        cond = self._given(label)
+        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+        if isinstance(h, Normal):
+            return (h.mean,)
+        return self._top_down(state, h, len(x), cond, rng).z
+
+    def decode(self, state: State, z: Any, label: Any = None) -> Array:
+        """Latents, one entry a group, to the expected data, in their units."""
+        num = len(jax.tree.leaves(z)[0])
+        draw = self._top_down(
+            state, None, num, self._given(label), jax.random.key(0), given=tuple(z)
+        )
+        return self.decoder.mean(draw.theta)
+
+    def reconstruct(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
+        """The expected data given latents drawn for x."""
+        draw = self._posterior(state, x, self._given(label), rng)
+        return self.decoder.mean(draw.theta)
+
+    def sample(
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        temperature: float = 1.0,
+        mean: bool = False,
+        label: Any = None,
+    ) -> Array:
+        """Draws latents from the prior, then data.
+
+        Args:
+            state: of the model.
+            rng: a key.
+            num: number of samples.
+            temperature: multiplies the standard deviations of the latents.
+            mean: show the expected data instead of a draw, as most papers' pictures do.
+            label: class of all samples, or [num]; a conditional model without it draws classes
+                at random.
+        """
+        latent, noise, classes = jax.random.split(rng, 3)
+        if self.conditional and label is None:
+            label = jax.random.randint(classes, (num,), 0, self.spec.num_classes)
+        if label is not None:
+            label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+        cond = self._given(label)
+        draw = self._top_down(state, None, num, cond, latent, temperature=temperature)
+        return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
+
+    def _posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
+        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+        return self._top_down(state, h, len(x), cond, rng)
+
+    def _train(
+        self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
+    ) -> tuple[Draw, Vars]:
+        """A draw of the posterior with dropout and statistics that move, and these."""
+        moving = [name for name in state.vars["model"] if name != "constants"]
+        rngs = {"latent": latent, "dropout": dropout}
+        return self._apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
+
+    def _top_down(
+        self, state: State, h: Any, num: int, cond: Any, rng: Array, **options: Any
+    ) -> Draw:
+        size, rngs = self._size(num), {"latent": rng}
+        return self._apply(state, h, size, cond, rngs=rngs, method="top_down", **options)
+
+    def _apply(self, state: State, *args: Any, **options: Any) -> Any:
+        variables = {"params": state.params["model"], **state.vars["model"]}
+        return self.model.apply(variables, *args, **options)
+
+    def _size(self, num: int) -> tuple[int, ...]:
+        """The shape of theta."""
+        *positions, channels = self.spec.shape
+        return (num, *positions, self.decoder.width(channels))
+
+    def _scaled(self, x: Array) -> Array:
+        """Integer data to [0, 1]; continuous data as they are."""
+        if self.spec.levels is None:
+            return x
+        return x.astype(jnp.float32) / (self.spec.levels - 1)
+
+    def _cond(self, batch: Batch) -> Array | None:
+        return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
+
+    def _given(self, label: Any) -> Array | None:
+        """The condition of a call that names its labels, or does not."""
+        if (label is not None) != self.conditional:
+            wanted = "label=, one per example" if self.conditional else "no label="
+            raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
+        return self._cond({"label": jnp.asarray(label)}) if self.conditional else None
+
+    def _values(self, nelbo: Array) -> Metrics:
+        if not self.decoder.is_mass:
+            return {"nelbo": nelbo}
+        return {"nelbo": nelbo, "bpd": nats_to_bits_per_dim(nelbo, self.spec.dims)}
+
+
+def _ramp(step: Array, steps: int) -> Array:
+    """From 0 to 1 in so many steps."""
+    return jnp.minimum(step.astype(jnp.float32) / steps, 1.0) if steps else jnp.float32(1)

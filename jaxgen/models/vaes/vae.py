@@ -1,0 +1,189 @@
+"""The variational autoencoder with normal latents: dense and convolutional networks.
+
+Source: Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (ICLR), appendix C. The
+convolutional networks are those of Locatello et al. 2019, "Challenging Common Assumptions in the
+Unsupervised Learning of Disentangled Representations" (ICML), table 1, with the official code's
+padding (google-research/disentanglement_lib). The encoder gives the logarithm of the standard
+deviation, as in the official code of Burda et al. 2016, where the paper has its square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.nn.latents import Draw, Normal, draw_group, standard_normal
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": nn.tanh, "relu": nn.relu, "gelu": nn.gelu}
+GLOROT = nn.initializers.glorot_uniform()
+
+
+class MLP(nn.Module):
+    """Dense layers, with the activation after each.
+
+    Attributes:
+        widths: of the layers.
+        activation: a name in `ACTIVATIONS`.
+    """
+
+    widths: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, D] -> [B, widths[-1]]."""
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation={self.activation!r}, expected one of {sorted(ACTIVATIONS)}"
+            )
+        for width in self.widths:
+            x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=GLOROT)(x))
+        return x
+
+
+class VAE(nn.Module):
+    """One group of latents, [B, latent], between dense networks; see `nn.latents`.
+
+    Attributes:
+        latent: dimensions of the latents.
+        hidden: widths of the encoder's layers; the decoder's are the same, reversed.
+        activation: of the hidden layers: "tanh", "relu" or "gelu".
+    """
+
+    latent: int = 50
+    hidden: Sequence[int] = (200, 200)
+    activation: str = "tanh"
+
+    def setup(self) -> None:
+        """Names the networks."""
+        self.encoder = self._encoder()
+        self.posterior = nn.Dense(2 * self.latent, kernel_init=GLOROT)
+        self.decoder = self._decoder()
+
+    def _encoder(self) -> nn.Module:
+        return DenseEncoder(self.hidden, self.activation)
+
+    def _decoder(self) -> nn.Module:
+        return DenseDecoder(tuple(reversed(self.hidden)), self.activation)
+
+    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+        """x [B, ...] to a draw whose theta has shape `size`."""
+        return self.top_down(self.bottom_up(x, cond), size, cond)
+
+    def bottom_up(self, x: Any, cond: Any = None) -> Normal:
+        """The posterior, [B, latent]."""
+        h = self.posterior(_join(self.encoder(x), cond))
+        return Normal(*jnp.split(h, 2, axis=-1))
+
+    def top_down(
+        self,
+        h: Normal | None,
+        size: tuple[int, ...],
+        cond: Any = None,
+        given: Any = None,
+        temperature: Any = 1.0,
+    ) -> Draw:
+        """See `nn.latents`."""
+        prior = standard_normal((size[0], self.latent))
+        known = given[0] if given else None
+        key = None if known is not None else self.make_rng("latent")
+        group = draw_group(key, prior, h, known, temperature)
+        theta = self.decoder(_join(group.z, cond), size)
+        kl = () if group.kl is None else (group.kl,)
+        return Draw(theta, (group.z,), kl, group.log_q, group.log_p)
+
+
+class DenseEncoder(nn.Module):
+    """Data, brought to [-1, 1] from [0, 1], through dense layers."""
+
+    hidden: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, ...] -> [B, hidden[-1]]."""
+        return MLP(self.hidden, self.activation)(2 * x.reshape(len(x), -1) - 1)
+
+
+class DenseDecoder(nn.Module):
+    """Latents through dense layers to theta."""
+
+    hidden: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, z: Any, size: tuple[int, ...]) -> Any:
+        """[B, latent] -> `size`."""
+        h = MLP(self.hidden, self.activation)(z)
+        return nn.Dense(math.prod(size[1:]), kernel_init=GLOROT)(h).reshape(size)
+
+
+class ConvVAE(VAE):
+    """One group of latents, [B, latent], between convolutional networks of images.
+
+    Attributes:
+        hidden: width of the dense layer between convolutions and latents; one number.
+        channels: of the encoder's convolutions, each of which halves the image; the decoder's
+            are the same, reversed.
+        kernels: their sizes; the decoder's are all 4.
+    """
+
+    latent: int = 10
+    hidden: Sequence[int] = (256,)
+    activation: str = "relu"
+    channels: Sequence[int] = (32, 32, 64, 64)
+    kernels: Sequence[int] = (4, 4, 2, 2)
+
+    def _encoder(self) -> nn.Module:
+        return ConvEncoder(self.channels, self.kernels, self.hidden, self.activation)
+
+    def _decoder(self) -> nn.Module:
+        return ConvDecoder(
+            tuple(reversed(self.channels)), tuple(reversed(self.hidden)), self.activation
+        )
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions of stride 2, then dense layers."""
+
+    channels: Sequence[int]
+    kernels: Sequence[int]
+    hidden: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] in [0, 1] -> [B, hidden[-1]]."""
+        h = 2 * x - 1
+        for width, kernel in zip(self.channels, self.kernels, strict=True):
+            h = ACTIVATIONS[self.activation](Conv(width, (kernel, kernel), strides=(2, 2))(h))
+        return MLP(self.hidden, self.activation)(h.reshape(len(h), -1))
+
+
+class ConvDecoder(nn.Module):
+    """Dense layers, then transposed convolutions of stride 2, cut to the size of the image."""
+
+    channels: Sequence[int]
+    hidden: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, z: Any, size: tuple[int, ...]) -> Any:
+        """[B, latent] -> `size`, [B, H, W, width]."""
+        _, height, width, features = size
+        shrink = 2 ** len(self.channels)
+        first = (-(-height // shrink), -(-width // shrink), self.channels[0])
+        h = MLP((*self.hidden, math.prod(first)), self.activation)(z).reshape(-1, *first)
+        for channels in self.channels[1:]:
+            h = ACTIVATIONS[self.activation](ConvTranspose(channels, (4, 4), 2)(h))
+        return ConvTranspose(features, (4, 4), 2)(h)[:, :height, :width]
+
+
+def _join(z: Any, cond: Any) -> Any:
+    """[B, K] and the condition [B, E], where there is one, side by side."""
+    return z if cond is None else jnp.concatenate([z, cond.astype(z.dtype)], axis=-1)

@@ -1,0 +1,143 @@
+"""What decoders say about the data: masses that sum to one, draws that follow them."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from jaxgen.ops.densities import nats_to_bits_per_dim
+from jaxgen.ops.observations import LogisticMixture, logistic_mass, observation
+
+KEY = jax.random.key(0)
+SUMMED = jax.jit(
+    lambda levels, mean, log_scale, count: logistic_mass(levels, mean, log_scale, count),
+    static_argnums=3,
+)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_logistic_mass_sums_to_one(bits):
+    """Log-scales from the least to e, means up to half a range beyond both edges."""
+    count = 2**bits
+    values = np.arange(count)[:, None, None]
+    means, log_scales = np.linspace(-1.5, 1.5, 13)[None, :, None], np.linspace(-7, 1, 9)
+    grid = np.broadcast_arrays(values, means, log_scales[None, None, :])
+    mass = np.exp(SUMMED(*[jnp.asarray(g, jnp.float32) for g in grid], count))
+    np.testing.assert_allclose(mass.sum(0), 1, atol=1e-5)
+
+
+def test_logistic_mass_is_the_difference_of_distribution_functions():
+    x, mean, scale, levels = np.arange(32), 0.2, 0.15, 32
+    edges = (2 * np.arange(33) - 1) / 31 - 1
+    cdf = scipy.stats.logistic.cdf(edges, mean, scale)
+    cdf[0], cdf[-1] = 0, 1
+    full = lambda v: jnp.full(32, v, jnp.float32)  # noqa: E731
+    got = np.exp(logistic_mass(jnp.asarray(x), full(mean), full(np.log(scale)), levels))
+    np.testing.assert_allclose(got, np.diff(cdf), rtol=2e-4, atol=1e-7)
+
+
+def test_logistic_mass_has_finite_gradients_everywhere():
+    values = jnp.asarray([0, 1, 127, 254, 255], jnp.float32)
+    means, log_scales = jnp.linspace(-3, 3, 25), jnp.linspace(-7, 3, 11)
+    grid = [g.ravel() for g in jnp.meshgrid(values, means, log_scales)]
+    log_mass = logistic_mass(*grid, 256)
+    grads = jax.grad(lambda m, s: logistic_mass(grid[0], m, s, 256).sum(), (0, 1))(*grid[1:])
+    assert all(bool(jnp.isfinite(v).all()) for v in (log_mass, *grads))
+    assert bool((log_mass <= 0).all())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_mixture_sums_to_one_over_all_pixels(channels):
+    """4 levels: every colour of a pixel, with the coefficients between channels."""
+    mixture = LogisticMixture(4, 3)
+    x = np.asarray(list(itertools.product(range(4), repeat=channels)))[:, None, None, :]
+    theta = 1.5 * jax.random.normal(KEY, (1, 1, 1, mixture.width(channels)))
+    log_mass = mixture.log_prob(jnp.asarray(x), jnp.tile(theta, (len(x), 1, 1, 1)))
+    np.testing.assert_allclose(np.exp(log_mass).sum(), 1, atol=1e-5)
+
+
+def test_a_colour_takes_ten_numbers_a_component():
+    assert LogisticMixture(256, 10).width(3) == 100
+    assert LogisticMixture(256, 10).width(1) == 30
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "logistic", "logistic_mixture", "categorical"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_draws_follow_the_mass(name, channels):
+    levels, draws = (2 if name == "bernoulli" else 3), 40_000
+    head = observation(name, levels, mixtures=2)
+    theta = jax.random.normal(KEY, (1, 1, 1, head.width(channels)))
+    x = np.asarray(list(itertools.product(range(levels), repeat=channels)))[:, None, None, :]
+    mass = np.exp(head.log_prob(jnp.asarray(x), jnp.tile(theta, (len(x), 1, 1, 1))))
+    drawn = head.sample(KEY, jnp.tile(theta, (draws, 1, 1, 1)))
+    assert drawn.dtype == jnp.uint8
+    code = (
+        np.asarray(drawn, np.int64).reshape(draws, channels) @ levels ** np.arange(channels)[::-1]
+    )
+    counts, mass = np.bincount(code, minlength=len(x)), mass.astype(np.float64)
+    assert scipy.stats.chisquare(counts, draws * mass / mass.sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical"])
+def test_the_mean_is_that_of_the_mass(name):
+    levels = 2 if name == "bernoulli" else 5
+    head = observation(name, levels)
+    theta = jax.random.normal(KEY, (1, head.width(1)))
+    mass = np.exp(head.log_prob(jnp.arange(levels)[:, None], jnp.tile(theta, (levels, 1))))
+    np.testing.assert_allclose(head.mean(theta)[0, 0], mass @ np.arange(levels), rtol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [256, 32])
+def test_who_knows_nothing_pays_every_bit(levels):
+    """Exactly 8 and 5 bits/dim."""
+    head = observation("categorical", levels)
+    x = jax.random.randint(KEY, (2, 4, 4, 3), 0, levels)
+    nats = -head.log_prob(x, jnp.zeros((2, 4, 4, head.width(3))))
+    np.testing.assert_allclose(nats_to_bits_per_dim(nats, 48), np.log2(levels), rtol=1e-6)
+
+
+def test_gaussians_equal_scipy():
+    x = np.asarray(jax.random.normal(KEY, (3, 4)))
+    theta = np.asarray(jax.random.normal(jax.random.key(1), (3, 8)))
+    fixed = scipy.stats.norm.logpdf(x, theta[:, :4], 1).sum(1)
+    got = observation("gaussian", None).log_prob(jnp.asarray(x), jnp.asarray(theta[:, :4]))
+    np.testing.assert_allclose(got, fixed, rtol=1e-5)
+    learned = scipy.stats.norm.logpdf(x, theta[:, :4], np.exp(theta[:, 4:])).sum(1)
+    got = observation("learned_gaussian", None).log_prob(jnp.asarray(x), jnp.asarray(theta))
+    np.testing.assert_allclose(got, learned, rtol=1e-5)
+    grey = observation("gaussian", 256).log_prob(jnp.full((1, 4), 255), jnp.ones((1, 4)))
+    np.testing.assert_allclose(grey, 4 * scipy.stats.norm.logpdf(0), rtol=1e-6)
+
+
+def test_temperature_zero_is_the_likeliest_or_the_mean():
+    theta = jax.random.normal(KEY, (5, 6))
+    bits = observation("bernoulli", 2).sample(KEY, theta, 0.0)
+    np.testing.assert_array_equal(bits, theta > 0)
+    head = observation("gaussian", None)
+    np.testing.assert_array_equal(head.sample(KEY, theta, 0.0), head.mean(theta))
+
+
+def test_half_precision_parameters_are_summed_in_float32():
+    head = observation("bernoulli", 2)
+    theta = jnp.full((1, 4096), 0.3, jnp.bfloat16)
+    got = head.log_prob(jnp.ones((1, 4096), jnp.uint8), theta)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(
+        got, 4096 * scipy.stats.logistic.logcdf(float(theta[0, 0])), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "name, levels, words",
+    [
+        ("bernouli", 2, "expected one of"),
+        ("bernoulli", 256, "binarise them with data.binarize"),
+        ("categorical", None, "these data are continuous"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, levels, words):
+    with pytest.raises(ValueError, match=words):
+        observation(name, levels)
