@@ -1,10 +1,13 @@
 """Elementwise transforms: the spline against the equations of its paper, and its tails."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.bijectors import transforms
 from jaxgen.bijectors.autoregressive import MADE
 from jaxgen.bijectors.transforms import CircularSpline, RationalQuadraticSpline, Scale, Shift
 
@@ -48,6 +51,23 @@ def test_spline_equals_the_equations():
         expected = np.array([spline_by_hand(*pair) for pair in pairs])
         np.testing.assert_allclose(y, expected[:, 0], atol=1e-12)
         np.testing.assert_allclose(log_slope, expected[:, 1], atol=1e-12)
+
+
+def test_spline_equals_another_library():
+    """Recorded from zuko 1.6.0, `MonotonicRQSTransform` of random numbers, in float64."""
+    recorded = np.load(pathlib.Path(__file__).parent / "zuko_splines.npz")
+    inside = np.abs(recorded["x"]) < 3
+    with jax.enable_x64(True):
+        x, y, log_slope, *knots = (
+            jnp.asarray(recorded[k][inside]) for k in ("x", "y", "log_slope", "xs", "ys", "slopes")
+        )
+        got, got_log_slope = jax.jit(transforms._spline)(x, *knots)
+        np.testing.assert_allclose(got, y, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(got_log_slope, log_slope, rtol=0, atol=1e-12)
+        back, back_log_slope = jax.jit(transforms._spline_inverse)(y, *knots)
+        np.testing.assert_allclose(back, x, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(back_log_slope, -log_slope, rtol=0, atol=1e-12)
+    assert inside.sum() > 30
 
 
 @pytest.mark.parametrize(
