@@ -1,4 +1,4 @@
-"""The command `jaxgen`: `train`, `sample`, `eval`, `calibrate`, `doctor`, `models`."""
+"""The command `jaxgen`: train, sample, eval, look at latents, calibrate, doctor, models."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
         "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
     )
 
+    _add_latents(commands)
+
     calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
     calibrate.set_defaults(command=_calibrate)
     _add_run(calibrate)
@@ -82,6 +84,40 @@ def parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="what can be named in a config")
     models.set_defaults(command=_models)
     return top
+
+
+def _add_latents(commands: Any) -> None:
+    """Verbs that draw pictures of latents, and score them."""
+    for name, function, text in (
+        ("reconstruct", _reconstruct, "test images above their reconstructions"),
+        ("sweep", _sweep, "a row of images for every dimension of the latents"),
+        ("interpolate", _interpolate, "images between the codes of test images"),
+        ("walk", _walk, "a GIF of a random walk of the latents"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(command=function)
+        _add_run(command)
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--manual_dir", help="where the data are now")
+        kind = "gif" if name == "walk" else "png"
+        command.add_argument("--out", help=f".{kind}; default: in the run")
+        if name == "sweep":
+            command.add_argument("--dims", type=int, default=10, help="rows, most active first")
+            command.add_argument("--steps", type=int, default=9)
+            command.add_argument("--span", type=float, default=3.0, help="in standard deviations")
+            command.add_argument("--manifold", action="store_true", help="a grid of two latents")
+        elif name == "interpolate":
+            command.add_argument("--path", default="linear", help="linear or spherical")
+            command.add_argument("--steps", type=int, default=10)
+        else:
+            command.add_argument("--num", type=int, default=32 if name == "reconstruct" else 16)
+            if name == "walk":
+                command.add_argument("--frames", type=int, default=60)
+    scores = commands.add_parser("disentangle", help="score latents against known factors")
+    scores.set_defaults(command=_disentangle)
+    _add_run(scores)
+    scores.add_argument("--num", type=int, default=5000, help="test images")
+    scores.add_argument("--seed", type=int, default=0)
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
@@ -184,6 +220,85 @@ def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     save_png(out, calibration_picture(result))
     where = {"run": str(run.directory.path), "step": run.step, "plot": str(out)}
     print(json.dumps(where | result.report(), indent=1))
+
+
+def _picture_path(arguments: argparse.Namespace, run: Any, name: str, suffix: str = ".png") -> Any:
+    from jaxgen.config import ConfigError
+
+    default = run.directory.samples / f"{name}_step{run.step:08}{suffix}"
+    out = pathlib.Path(arguments.out or default)
+    if out.suffix != suffix:
+        raise ConfigError(f"--out={out}, expected a name that ends in {suffix}")
+    return out
+
+
+def _places(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"manual_dir": arguments.manual_dir} if arguments.manual_dir else {}
+
+
+def _reconstruct(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_png
+
+    run = _load(arguments)
+    out = _picture_path(arguments, run, "reconstructions")
+    image = latents.reconstructions(run, arguments.num, arguments.seed, **_places(arguments))
+    save_png(out, image)
+    print(f"reconstructions of step {run.step}: {out}")
+
+
+def _sweep(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_png
+
+    run = _load(arguments)
+    name = "manifold" if arguments.manifold else "sweep"
+    out = _picture_path(arguments, run, name)
+    if arguments.manifold:
+        save_png(out, latents.manifold(run))
+        print(f"manifold of step {run.step}: {out}")
+        return
+    image, rows = latents.sweep(
+        run,
+        arguments.dims,
+        arguments.steps,
+        arguments.span,
+        arguments.seed,
+        **_places(arguments),
+    )
+    save_png(out, image)
+    print(f"sweep of step {run.step}, dimensions {', '.join(map(str, rows))}: {out}")
+
+
+def _interpolate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_png
+
+    run = _load(arguments)
+    out = _picture_path(arguments, run, f"interpolation_{arguments.path}")
+    image = latents.interpolation(
+        run, 8, arguments.steps, arguments.path, arguments.seed, **_places(arguments)
+    )
+    save_png(out, image)
+    print(f"interpolation of step {run.step}: {out}")
+
+
+def _walk(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_gif
+
+    run = _load(arguments)
+    out = _picture_path(arguments, run, "walk", ".gif")
+    save_gif(out, latents.walk(run, arguments.num, arguments.frames, arguments.seed))
+    print(f"walk of step {run.step}: {out}")
+
+
+def _disentangle(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.factors import report
+
+    run = _load(arguments)
+    where = {"run": str(run.directory.path), "step": run.step}
+    print(json.dumps(where | report(run, arguments.num, arguments.seed), indent=1))
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def parse_arg(arg: str | None, **defaults: Any) -> Any:
 
 
 def common(data: str) -> Any:
-    """A ConfigDict with what most configs share: seed, data, ema, mesh, train, checkpoint, evaluate.
+    """A ConfigDict of what most configs share: seed, data, ema, mesh, train, checkpoint, evaluate.
 
     A config adds `model`, `method` and `optim`, and changes what it needs otherwise.
 

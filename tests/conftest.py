@@ -16,7 +16,7 @@ import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
 from absl import flags, logging  # noqa: E402
-from command import Starter  # noqa: E402
+from command import ROOT, Starter  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -56,3 +56,24 @@ def write_images():
             PIL.Image.fromarray(image).save(folder / f"{i:03}.png")
 
     return write
+
+
+@pytest.fixture
+def jaxgen_command(data_root, monkeypatch, capsys):
+    """jaxgen_command(*argv): what `jaxgen *argv` prints, in this process."""
+    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
+    monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
+    monkeypatch.chdir(ROOT)
+
+    def call(*argv, code=None):
+        from jaxgen import cli
+
+        if code is None:
+            cli.main([str(a) for a in argv])
+        else:
+            with pytest.raises(SystemExit) as end:
+                cli.main([str(a) for a in argv])
+            assert end.value.code == code
+        return capsys.readouterr()
+
+    return call

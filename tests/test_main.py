@@ -13,7 +13,6 @@ import pytest
 from command import ROOT, TINY, rows, saved
 
 import jaxgen
-from jaxgen import cli
 from jaxgen.config import ConfigError, check_sections
 from jaxgen.data import load
 from jaxgen.data.named import EMBEDDED
@@ -131,25 +130,6 @@ def get_config(path, arg):
     config = config_module(path).get_config(arg)
     assert isinstance(config, ml_collections.ConfigDict)
     return config
-
-
-@pytest.fixture
-def jaxgen_command(data_root, monkeypatch, capsys):
-    """jaxgen_command(*argv): what `jaxgen *argv` prints, in this process."""
-    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
-    monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
-    monkeypatch.chdir(ROOT)
-
-    def call(*argv, code=None):
-        if code is None:
-            cli.main([str(a) for a in argv])
-        else:
-            with pytest.raises(SystemExit) as end:
-                cli.main([str(a) for a in argv])
-            assert end.value.code == code
-        return capsys.readouterr()
-
-    return call
 
 
 def test_sample_png(jaxgen_command, run):

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -46,7 +45,7 @@ class ELBO:
         chunk: draws held in memory at a time, at most.
     """
 
-    model: nn.Module
+    model: Any
     spec: DataSpec
     observation: str = "bernoulli"
     mixtures: int = 10
@@ -90,8 +89,8 @@ class ELBO:
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean negative bound, in nats per example (per dimension with `per_dim`)."""
         latent, dropout = jax.random.split(rng)
-        x = self.corrupt(batch["x"], jax.random.fold_in(rng, 2))
-        draw, moved = self._train(state, self._scaled(x), self._cond(batch), latent, dropout)
+        x = self._scaled(self.corrupt(batch["x"], jax.random.fold_in(rng, 2)))
+        draw, moved = self._train(state, x, self._cond(batch), latent, dropout)
         nll = -jnp.mean(self.decoder.log_prob(batch["x"], draw.theta))
         divergence, metrics = self.divergence(draw, state.step)
         penalty, more = self.penalty(state, moved, draw)
@@ -130,7 +129,13 @@ class ELBO:
         return weight * total, shown
 
     def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
-        """What else the loss adds, and its metrics: nothing here."""
+        """What else the loss adds, in nats per example, and its metrics: nothing here.
+
+        Args:
+            state: before the step.
+            moved: collections that the model moved; entries may be changed in place.
+            draw: of the posterior.
+        """
         return jnp.float32(0), {}
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:

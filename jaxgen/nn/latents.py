@@ -41,6 +41,7 @@ class Draw(NamedTuple):
             log q - log p. Empty in draws from the prior.
         log_q: [B], log-density of the latents under the posterior.
         log_p: [B], under the prior.
+        posterior: of a model with one group of normal latents, for methods that look at it.
     """
 
     theta: Array
@@ -48,6 +49,7 @@ class Draw(NamedTuple):
     kl: tuple[Array, ...]
     log_q: Array
     log_p: Array
+    posterior: Any = None
 
 
 class Normal(NamedTuple):

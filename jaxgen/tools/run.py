@@ -105,6 +105,10 @@ class Run:
         """Data of latents."""
         return self._call("decode", z, **options)
 
+    def reconstruct(self, x: Any, seed: int = 0, **options: Any) -> np.ndarray:
+        """The expected data given latents of x, in the units of the data."""
+        return self._call("reconstruct", np.asarray(x), jax.random.key(seed), **options)
+
     def log_prob(self, x: Any, seed: int = 0, **options: Any) -> np.ndarray:
         """[B], in nats."""
         return self._call("log_prob", np.asarray(x), jax.random.key(seed), **options)
@@ -155,7 +159,7 @@ class Run:
             except ValueError as error:
                 raise ConfigError(str(error)) from error
         section = self.config["evaluate"] | fields
-        return Observer(method, self.mesh, self.target, self._data(**places), **section)
+        return Observer(method, self.mesh, self.target, self.dataset(**places), **section)
 
     def calibrate(self, num: int = 500, draws: int = 99, seed: int = 0, **places: Any) -> Any:
         """Ranks the parameters of test examples among draws of their posteriors.
@@ -174,14 +178,17 @@ class Run:
         """
         from jaxgen.evaluate.calibration import calibrate
 
-        test = self._data(**places).splits["test"]
+        test = self.dataset(**places).splits["test"]
         if not 0 < num <= len(test):
             raise ConfigError(f"--num={num}, expected 1 to {len(test)}, the test examples")
         x = test.take(np.arange(num, dtype=np.int64) * len(test) // num)["x"]
         return calibrate(self.method, self.state.averaged(), x, jax.random.key(seed), draws)
 
-    def _data(self, **places: Any) -> Any:
+    def dataset(self, **places: Any) -> Any:
         """The run's own data.
+
+        Args:
+            **places: `manual_dir`, `data_dir` where the data have moved.
 
         Raises:
             ConfigError: when they are not those of the run.

@@ -106,3 +106,21 @@ def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     temporary = path.with_name(f".{path.name}")
     Image.fromarray(image).save(temporary, format="png")
     temporary.replace(path)
+
+
+def save_gif(path: pathlib.Path, frames: list[np.ndarray], milliseconds: int = 60) -> None:
+    """Writes pictures [H, W, 3] uint8 as an endless GIF, atomically."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(
+        temporary,
+        format="gif",
+        save_all=True,
+        append_images=others,
+        duration=milliseconds,
+        loop=0,
+    )
+    temporary.replace(path)

@@ -95,7 +95,7 @@ class VAE(nn.Module):
         group = draw_group(key, prior, h, known, temperature)
         theta = self.decoder(_join(group.z, cond), size)
         kl = () if group.kl is None else (group.kl,)
-        return Draw(theta, (group.z,), kl, group.log_q, group.log_p)
+        return Draw(theta, (group.z,), kl, group.log_q, group.log_p, h)
 
 
 class DenseEncoder(nn.Module):

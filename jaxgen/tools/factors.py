@@ -1,0 +1,42 @@
+"""How well a run's latents tell the known factors of its data apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.data import factors
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.disentanglement import scores
+from jaxgen.tools.run import Run
+
+BATCH = 500  # images encoded at a time
+
+
+def report(run: Run, num: int = 5000, seed: int = 0) -> dict[str, Any]:
+    """Scores of the codes of test images; of one group of latents their posterior means.
+
+    Args:
+        run: on data with known factors.
+        num: test images, evenly spaced.
+        seed: of the scores' samplers.
+
+    Raises:
+        ConfigError: for data whose factors nobody knows.
+    """
+    name = run.spec.name
+    if name not in factors.NAMES:
+        known = ", ".join(factors.NAMES)
+        raise ConfigError(f"the factors of {name} are not known; those of {known} are")
+    table = factors.truth(name, "test")
+    split = run.dataset().splits["test"]
+    index = evenly(len(split), num)
+    codes = []
+    for start in range(0, len(index), BATCH):
+        z = run.encode(split.take(index[start : start + BATCH])["x"], seed)
+        flat = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(z)]
+        codes.append(np.concatenate(flat, axis=1))
+    return {"images": len(index)} | scores(np.concatenate(codes), table.values[index], seed)

@@ -1,0 +1,165 @@
+"""Pictures of what the latents of a run mean: for any method with `encode` and `decode`.
+
+All take a loaded run and give uint8 images; latents may be any pytree of [B, ...].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.data.loader import evenly
+from jaxgen.tools.run import Run
+from jaxgen.train.pictures import grid, to_uint8
+
+LOOKED_AT = 1000  # test examples whose codes tell where the latents are
+PATHS = ("linear", "spherical")
+
+
+def examples(run: Run, num: int, **places: Any) -> np.ndarray:
+    """`num` test examples, evenly spaced, in the units of the data.
+
+    Args:
+        run: whose data.
+        num: how many, at most.
+        **places: `manual_dir`, `data_dir` where the data have moved.
+    """
+    split = run.dataset(**places).splits["test"]
+    return split.take(evenly(len(split), num))["x"]
+
+
+def reconstructions(run: Run, num: int = 32, seed: int = 0, **places: Any) -> np.ndarray:
+    """Test examples, each above its reconstruction: eight columns."""
+    _images(run)
+    x = examples(run, num, **places)
+    pairs = np.stack([_shown(run, x), _shown(run, run.reconstruct(x, seed))], axis=1)
+    columns = min(8, len(x))
+    rows = [np.concatenate([block[:, 0], block[:, 1]]) for block in _blocks(pairs, columns)]
+    return grid(np.concatenate(rows), columns)
+
+
+def sweep(
+    run: Run, dims: int = 10, steps: int = 9, span: float = 3.0, seed: int = 0, **places: Any
+) -> tuple[np.ndarray, list[int]]:
+    """A row for each dimension of the latents, the most active first; the others at their mean.
+
+    A row goes from mean - span sigma to mean + span sigma, both of the codes of test examples.
+
+    Returns:
+        The picture, and the dimensions of its rows.
+    """
+    _images(run)
+    codes, unflatten = _codes(run, seed, **places)
+    mean, sigma = codes.mean(0), codes.std(0)
+    order = np.argsort(-sigma, kind="stable")[:dims]
+    z = np.tile(mean, (len(order), steps, 1))
+    for row, dim in enumerate(order):
+        z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
+    x = run.decode(unflatten(z.reshape(-1, len(mean))))
+    return grid(_shown(run, x), steps), [int(d) for d in order]
+
+
+def manifold(run: Run, side: int = 20) -> np.ndarray:
+    """The data of a grid of two latents, at the quantiles of the standard normal.
+
+    Source: Kingma & Welling 2014, Auto-encoding variational Bayes, figure 4.
+
+    Raises:
+        ConfigError: for a run with another number of latents.
+    """
+    import scipy.stats
+
+    _images(run)
+    codes, unflatten = _codes(run, 0, few=2)
+    if codes.shape[1] != 2:
+        raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
+    axis = scipy.stats.norm.ppf((np.arange(side) + 0.5) / side)
+    z = np.stack(np.meshgrid(axis, axis[::-1]), -1).reshape(-1, 2)
+    return grid(_shown(run, run.decode(unflatten(z))), side)
+
+
+def interpolation(
+    run: Run, pairs: int = 8, steps: int = 10, path: str = "linear", seed: int = 0, **places: Any
+) -> np.ndarray:
+    """A row for each pair of test examples: the data between their codes.
+
+    Args:
+        run: with images.
+        pairs: rows.
+        steps: columns, both ends among them.
+        path: "linear", or "spherical" along the great circle, which keeps the norm of
+            high-dimensional normal latents (White 2016, Sampling generative networks).
+        seed: of the codes.
+        **places: of the data.
+    """
+    if path not in PATHS:
+        raise ConfigError(f"--path={path}, expected one of {', '.join(PATHS)}")
+    _images(run)
+    codes, unflatten = _codes(run, seed, few=2 * pairs, **places)
+    first, second = codes[::2], codes[1::2]
+    between = slerp if path == "spherical" else _lerp
+    z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
+    return grid(_shown(run, run.decode(unflatten(z.reshape(-1, codes.shape[1])))), steps)
+
+
+def walk(run: Run, num: int = 16, frames: int = 60, seed: int = 0) -> list[np.ndarray]:
+    """Pictures of a closed random walk of standard normal latents, `num` side by side."""
+    _images(run)
+    codes, unflatten = _codes(run, seed, few=2)
+    random = np.random.RandomState(seed)
+    east, north = random.randn(2, num, codes.shape[1])
+    out = []
+    for angle in np.arange(frames) * 2 * math.pi / frames:
+        z = math.cos(angle) * east + math.sin(angle) * north
+        out.append(grid(_shown(run, run.decode(unflatten(z)))))
+    return out
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """Between rows of a and b, [N, D] each, along the great circle; parallel ones linearly."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = np.clip((a * b).sum(1) / np.maximum(lengths, 1e-12), -1, 1)
+    angle = np.arccos(cosine)[:, None]
+    near = np.sin(angle) < 1e-3
+    sine = np.where(near, 1.0, np.sin(angle))
+    arc = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
+    return np.where(near, _lerp(a, b, t), arc)
+
+
+def _lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    return (1 - t) * a + t * b
+
+
+def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np.ndarray, Any]:
+    """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
+    import jax
+
+    leaves, tree = jax.tree.flatten(run.encode(examples(run, few, **places), seed))
+    shapes = [leaf.shape[1:] for leaf in leaves]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+
+    def unflatten(codes: np.ndarray) -> Any:
+        parts = np.split(np.asarray(codes, np.float32), ends, axis=1)
+        return tree.unflatten(
+            [p.reshape(-1, *shape) for p, shape in zip(parts, shapes, strict=True)]
+        )
+
+    flat = [np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves]
+    return np.concatenate(flat, axis=1), unflatten
+
+
+def _images(run: Run) -> None:
+    if len(run.spec.shape) != 3:
+        raise ConfigError(f"{run.spec.name} has no images: there is nothing to show")
+
+
+def _shown(run: Run, x: np.ndarray) -> np.ndarray:
+    return to_uint8(np.asarray(x), run.spec.levels)
+
+
+def _blocks(x: np.ndarray, size: int) -> list[np.ndarray]:
+    whole = len(x) // size * size
+    return [x[i : i + size] for i in range(0, whole, size)]

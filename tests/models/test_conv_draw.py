@@ -1,0 +1,76 @@
+"""Convolutional DRAW: what its steps see, and what given latents fix."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.methods.elbo import ELBO
+from jaxgen.models.vaes.conv_draw import ConvDRAW
+from jaxgen.types import DataSpec, State
+
+KEY = jax.random.key(0)
+SPEC = DataSpec("bits", (7, 6, 1), 2)
+SIZE = (3, 7, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A method, and a state away from initialisation."""
+    method = ELBO(ConvDRAW(steps=3, latent=2, width=4, kernel=3), SPEC)
+    batch = {"x": jax.random.bernoulli(KEY, 0.4, SIZE).astype(jnp.uint8)}
+    params, variables = jax.jit(method.init)(KEY, batch)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(KEY, len(leaves))
+    moved = [p + 0.1 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    return method, State(jnp.int32(0), tree.unflatten(moved), variables, {}, {}), batch["x"]
+
+
+@pytest.fixture(scope="module")
+def top_down(trained):
+    """top_down(h, given): compiled once for each structure of its arguments."""
+    method, state, _ = trained
+    return jax.jit(lambda h, given, rng: method._top_down(state, h, 3, None, rng, given=given))
+
+
+def test_posterior_draw_given_again_writes_the_same(trained, top_down):
+    _, _, x = trained
+    draw = top_down(x.astype(jnp.float32), (None,) * 3, KEY)
+    again = top_down(None, draw.z, jax.random.key(5))
+    np.testing.assert_allclose(again.theta, draw.theta, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again.log_p, draw.log_p, rtol=1e-5)
+    assert [z.shape for z in draw.z] == [(3, 4, 3, 2)] * 3
+    assert [kl.shape for kl in draw.kl] == [(3, 2)] * 3 and again.kl == ()
+
+
+def test_divergence_is_between_the_densities(trained, top_down):
+    """On average over draws, log q - log p is the analytic sum."""
+    method, state, x = trained
+    tiled = jnp.tile(x[:1], (4096, 1, 1, 1))
+    draw = jax.jit(lambda x: method._posterior(state, x, None, KEY))(tiled)
+    difference = np.asarray(draw.log_q - draw.log_p - sum(kl.sum(-1) for kl in draw.kl))
+    assert abs(difference.mean()) < 4 * difference.std() / 64
+    assert sum(float(kl.mean()) for kl in draw.kl) > 0.01
+
+
+def test_first_latents_alone_leave_the_rest_to_the_prior(trained, top_down):
+    _, _, x = trained
+    z = top_down(x.astype(jnp.float32), (None,) * 3, KEY).z
+    one, two = (top_down(None, (z[0], None, None), jax.random.key(k)) for k in (1, 2))
+    np.testing.assert_array_equal(one.z[0], z[0])
+    assert float(jnp.abs(one.z[1] - two.z[1]).min()) > 0
+    assert float(jnp.abs(one.theta - two.theta).max()) > 0
+
+
+def test_a_shorter_list_is_filled_up(trained):
+    method, state, x = trained
+    z = method.encode(state, x, KEY)
+    shorter = method.decode(state, z[:1])
+    assert shorter.shape == (3, 7, 6, 1)
+
+
+def test_samples(trained):
+    method, state, _ = trained
+    cold = method.sample(state, KEY, 2, temperature=0.0, mean=True)
+    np.testing.assert_array_equal(cold[0], cold[1])
+    assert set(np.unique(method.sample(state, KEY, 4))) <= {0, 1}

@@ -1,0 +1,122 @@
+"""Pictures of latents, on a tiny run."""
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import jaxgen
+from jaxgen.config import ConfigError
+from jaxgen.tools import latents
+
+CELL = 34  # an image of a grid with its gap
+
+
+@pytest.fixture(scope="module")
+def run(starter, tmp_path_factory):
+    """A finished tiny run of a VAE with 2 latents, on digits."""
+    workdir = tmp_path_factory.mktemp("run") / "vae-digits"
+    job = starter.run(
+        "--config=configs/vae.py:digits,tiny",
+        "--config.model.latent=2",
+        "--config.optim.model.learning_rate=0.03",
+        f"--workdir={workdir}",
+    )
+    return job.workdir
+
+
+@pytest.fixture(scope="module")
+def loaded(run, data_root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXGEN_DATA_DIR", str(data_root))
+        yield jaxgen.load(run)
+
+
+def cells(image, columns):
+    """[rows, columns, 32, 32] of a grid of grey images."""
+    rows = (image.shape[0] - 2) // CELL
+    inner = image[2:, 2:, 0].reshape(rows, CELL, columns, CELL)
+    return inner[:, :32, :, :32].swapaxes(1, 2).astype(int)
+
+
+def test_sweep_moves_one_latent_a_row(loaded):
+    image, dims = latents.sweep(loaded, dims=2, steps=5)
+    codes = loaded.encode(latents.examples(loaded, 297))[0]
+    assert dims == list(np.argsort(-codes.std(0)))
+    found = cells(image, 5)
+    assert found.shape == (2, 5, 32, 32)
+    np.testing.assert_array_equal(found[0, 2], found[1, 2])  # both rows cross at the mean
+    far = np.concatenate([codes.mean(0)[None]] * 2)
+    far[1, dims[0]] += 3 * codes.std(0)[dims[0]]
+    expected = np.rint(loaded.decode((far,)) * 255).astype(int)
+    np.testing.assert_array_equal(found[0, 4, ::4, ::4], expected[1, ..., 0])
+
+
+def test_reconstructions_stand_below_their_images(loaded):
+    image = latents.reconstructions(loaded, 16)
+    found = cells(image, 8)
+    x = latents.examples(loaded, 16)[..., 0]
+    assert found.shape[0] == 4
+    np.testing.assert_array_equal(found[0, 3, ::4, ::4], 255 * x[3])
+    np.testing.assert_array_equal(found[2, 3, ::4, ::4], 255 * x[11])
+    assert not np.array_equal(found[1, 3], found[0, 3])
+
+
+@pytest.mark.parametrize("path", latents.PATHS)
+def test_interpolation_begins_and_ends_at_the_codes(loaded, path):
+    found = cells(latents.interpolation(loaded, pairs=3, steps=4, path=path), 4)
+    codes = loaded.encode(latents.examples(loaded, 6))[0]
+    ends = np.rint(loaded.decode((codes,)) * 255).astype(int)[..., 0]
+    np.testing.assert_array_equal(found[:, 0, ::4, ::4], ends[::2])
+    np.testing.assert_allclose(found[:, 3, ::4, ::4], ends[1::2], atol=1)
+
+
+def test_great_circle_keeps_the_norm():
+    a, b = np.random.RandomState(0).randn(2, 5, 30)
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
+    middle = latents.slerp(a, b, 0.3)
+    np.testing.assert_allclose(np.linalg.norm(middle, axis=1), 1, rtol=1e-12)
+    angle = np.arccos((a * b).sum(1))
+    np.testing.assert_allclose(np.arccos((a * middle).sum(1)), 0.3 * angle, rtol=1e-9)
+    np.testing.assert_allclose(latents.slerp(a, a, 0.3), a, rtol=1e-12)
+
+
+def test_commands(jaxgen_command, run, tmp_path):
+    for verb, name in (
+        ("reconstruct", "reconstructions_step00000020.png"),
+        ("interpolate", "interpolation_linear_step00000020.png"),
+        ("sweep", "sweep_step00000020.png"),
+    ):
+        out = jaxgen_command(verb, run).out
+        assert out.endswith(f": {run / 'samples' / name}\n")
+        with PIL.Image.open(run / "samples" / name) as image:
+            assert image.mode == "RGB"
+    manifold = tmp_path / "m.png"
+    jaxgen_command("sweep", run, "--manifold", f"--out={manifold}")
+    with PIL.Image.open(manifold) as image:
+        assert image.size == (20 * CELL + 2, 20 * CELL + 2)
+    gif = tmp_path / "w.gif"
+    jaxgen_command("walk", run, "--num=4", "--frames=5", f"--out={gif}")
+    with PIL.Image.open(gif) as image:
+        assert image.n_frames == 5 and image.info["loop"] == 0
+
+
+def test_mistakes(jaxgen_command, run, loaded):
+    assert (
+        "expected a name that ends in .gif"
+        in jaxgen_command("walk", run, "--out=w.png", code=2).err
+    )
+    assert (
+        "expected one of linear, spherical"
+        in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
+    )
+    assert "factors of digits are not known" in jaxgen_command("disentangle", run, code=2).err
+    with pytest.raises(ConfigError, match="has no nothing"):
+        loaded._call("nothing")
+
+
+def test_factors_are_scored(jaxgen_command, starter, tmp_path):
+    job = starter.run("--config=configs/beta_vae.py:tiny", f"--workdir={tmp_path / 'run'}")
+    found = json.loads(jaxgen_command("disentangle", job.workdir, "--num=300").out)
+    assert found["images"] == 300 and 0 <= found["mig"] <= 1
