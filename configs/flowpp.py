@@ -16,7 +16,7 @@ the noise (the official evaluation takes 4,096); `bpd` is the bound of one.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def digits(c: ConfigDict) -> None:
@@ -51,8 +51,7 @@ PRESETS = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/flowpp.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         model=dict(
             name="flows.flowpp.FlowPP",
@@ -82,13 +81,6 @@ def get_config(arg: str = "") -> ConfigDict:
         health=True,
         importance_samples=1,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-        size=config_dict.placeholder(tuple),
-        fit="none",
-    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -100,29 +92,6 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=1.0),
-    )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         c.model.model.update(width=8, blocks=1, heads=2, components=2)

@@ -21,7 +21,7 @@ in README.md.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def digits(c: ConfigDict) -> None:
@@ -65,8 +65,7 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/glow.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.glow.Glow",
         levels=3,
@@ -89,13 +88,6 @@ def get_config(arg: str = "") -> ConfigDict:
         shift=0.0,
         health=True,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-        size=config_dict.placeholder(tuple),
-        fit="none",
-    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -107,29 +99,7 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=0.7),  # of the paper's pictures
-    )
+    c.evaluate.sample.temperature = 0.7  # of the paper's pictures
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         c.model.update(depth=2, width=16)

@@ -14,9 +14,9 @@ The published numbers (3.11 bits/dim on CIFAR-10, table 2) are of an autoencoder
 inside, not of the flow.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def points(c: ConfigDict) -> None:
@@ -40,11 +40,9 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/iaf.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="moons", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(name="flows.iaf.IAF", depth=8, hidden=(64, 64), memory="store")
     c.method = dict(name="likelihood.Likelihood", conditional=False)
-    c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
     c.optim = dict(
         model=dict(
             name="adam",
@@ -56,28 +54,14 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=512,
-        accum=1,
-        steps_per_dispatch=20,
-        log_every_steps=200,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.train.update(batch_size=512, steps_per_dispatch=20, log_every_steps=200)
+    c.evaluate.update(
         every_steps=1000,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/nll",
         sample_every_steps=1000,
         num_samples=4000,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

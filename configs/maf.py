@@ -24,7 +24,7 @@ the parameters of the moment.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def points(c: ConfigDict) -> None:
@@ -90,8 +90,7 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/maf.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="ring8", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.maf.MAF",
         depth=10,
@@ -110,11 +109,6 @@ def get_config(arg: str = "") -> ConfigDict:
         alpha=0.05,
         conditional=False,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -125,29 +119,14 @@ def get_config(arg: str = "") -> ConfigDict:
             clip_norm=5.0,
         )
     )
-    c.ema = dict()
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=512,
-        accum=1,
-        steps_per_dispatch=20,
-        log_every_steps=200,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.train.update(batch_size=512, steps_per_dispatch=20, log_every_steps=200)
+    c.evaluate.update(
         every_steps=1000,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/nll",
         sample_every_steps=1000,
         num_samples=4000,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

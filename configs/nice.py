@@ -12,9 +12,9 @@ and 1,500 epochs. The recipe is the paper's Adam (whose beta_2 = 0.01 is 0.99 in
 the official code has RMSProp with momentum, and keeps the best validation epoch.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def digits(c: ConfigDict) -> None:
@@ -35,8 +35,7 @@ PRESETS = {"digits": digits, "mnist": mnist}
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/nice.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.nice.NICE",
         couplings=4,
@@ -53,11 +52,6 @@ def get_config(arg: str = "") -> ConfigDict:
         conditional=False,
         health=True,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -71,29 +65,7 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=10,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=1.0),
-    )
+    c.train.update(steps_per_dispatch=10)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         c.model.update(couplings=2, hidden=1, width=16)

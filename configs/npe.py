@@ -14,7 +14,7 @@ simulator of one's own: --config.data.name=FILE.npy with rows of parameters, the
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def linear_gaussian(c: ConfigDict) -> None:
@@ -37,8 +37,7 @@ PRESETS = {"linear_gaussian": linear_gaussian, "two_moons": two_moons}
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/npe.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="linear_gaussian", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.npe.PosteriorFlow",
         embedding=(),
@@ -55,7 +54,6 @@ def get_config(arg: str = "") -> ConfigDict:
         low=config_dict.placeholder(tuple),
         high=config_dict.placeholder(tuple),
     )
-    c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
     c.optim = dict(
         model=dict(
             name="adam",
@@ -67,24 +65,17 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
+    c.train.update(
         steps=3000,
         batch_size=256,
-        accum=1,
         steps_per_dispatch=20,
         log_every_steps=500,
         save_every_steps=1500,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
     )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.evaluate.update(
         every_steps=1500,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/nll",
         sample_every_steps=1500,
         num_samples=4000,

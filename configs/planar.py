@@ -12,9 +12,9 @@ target is missing and `test/nll` says so. Radial steps by --config.model.kind=ra
 The paper trains for 500,000 steps of RMSProp at a rate of 1e-5, which we have not waited for.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def energy(c: ConfigDict) -> None:
@@ -27,11 +27,9 @@ PRESETS = {"u1": energy, "u2": energy, "u3": energy, "u4": energy}
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/planar.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="u4", paper=False, tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(name="flows.planar.PlanarFlow", depth=32, kind="planar", memory="store")
     c.method = dict(name="reverse_kl.ReverseKL", base="normal", anneal_steps=10_000)
-    c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
     c.optim = dict(
         model=dict(
             name="adam",
@@ -42,29 +40,20 @@ def get_config(arg: str = "") -> ConfigDict:
             clip_norm=5.0,
         )
     )
-    c.ema = dict()
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=20_000,
+    c.train.update(
+        steps=20000,
         batch_size=256,
-        accum=1,
         steps_per_dispatch=100,
         log_every_steps=2000,
         save_every_steps=5000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
     )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.evaluate.update(
         every_steps=5000,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/kl",
         sample_every_steps=5000,
         num_samples=4000,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.paper:

@@ -23,7 +23,7 @@ the parameters of the moment.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def image(scales: int, width: int, blocks: int) -> dict:
@@ -74,8 +74,7 @@ PRESETS = {"digits": digits, "ring8": points, "moons": points, "mnist": mnist, "
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/realnvp.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.method = dict(
         name="likelihood.Likelihood",
         n_bits=config_dict.placeholder(int),
@@ -83,11 +82,6 @@ def get_config(arg: str = "") -> ConfigDict:
         alpha=0.05,
         conditional=False,
         health=True,
-    )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
     )
     c.optim = dict(
         model=dict(
@@ -98,30 +92,6 @@ def get_config(arg: str = "") -> ConfigDict:
             decay_steps=0,
             clip_norm=100.0,
         )
-    )
-    c.ema = dict()
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

@@ -20,7 +20,7 @@ normalisation in its conditioners belong to the parameters of the moment.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def toy(c: ConfigDict) -> None:
@@ -47,9 +47,6 @@ def cifar10(c: ConfigDict) -> None:
         multiscale=False,
         memory="store",
     )
-    c.data.manual_dir = config_dict.placeholder(str)
-    c.method.preprocess = "center"
-    c.method.n_bits = config_dict.placeholder(int)
     c.optim.model.update(learning_rate=5e-4, warmup_steps=0, decay_steps=200_000, clip_norm=0.0)
     c.ema = dict()
     c.train.update(steps=200_000, steps_per_dispatch=1, save_every_minutes=20.0)
@@ -76,8 +73,7 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/spline.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="ring8", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.spline.SplineFlow",
         depth=5,
@@ -90,8 +86,13 @@ def get_config(arg: str = "") -> ConfigDict:
         memory="store",
         unroll=5,
     )
-    c.method = dict(name="likelihood.Likelihood", conditional=False, health=True)
-    c.data = dict(name=arg.data, data_dir=config_dict.placeholder(str))
+    c.method = dict(
+        name="likelihood.Likelihood",
+        n_bits=config_dict.placeholder(int),
+        preprocess="center",
+        conditional=False,
+        health=True,
+    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -103,28 +104,14 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=512,
-        accum=1,
-        steps_per_dispatch=20,
-        log_every_steps=200,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.train.update(batch_size=512, steps_per_dispatch=20, log_every_steps=200)
+    c.evaluate.update(
         every_steps=1000,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/nll",
         sample_every_steps=1000,
         num_samples=4000,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

@@ -18,7 +18,7 @@ training.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def points(c: ConfigDict) -> None:
@@ -54,8 +54,7 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/umnn.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="ring8", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="flows.umnn.UMNN",
         depth=5,
@@ -72,11 +71,6 @@ def get_config(arg: str = "") -> ConfigDict:
         alpha=1e-6,
         conditional=False,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-    )
     c.optim = dict(
         model=dict(
             name="adam",
@@ -88,28 +82,14 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=300000,
-        batch_size=500,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=200,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
+    c.train.update(steps=300000, batch_size=500, log_every_steps=200)
+    c.evaluate.update(
         every_steps=5000,
         batch_size=2000,
         splits=("test",),
-        max_examples=config_dict.placeholder(int),
         best="test/nll",
         sample_every_steps=5000,
         num_samples=1000,
-        sample=dict(temperature=1.0),
     )
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
