@@ -61,6 +61,31 @@ def test_kill_9(starter, whole, tmp_path):
     check_same(check_kills(starter, tmp_path, RUN, 8, MOMENTS), whole)
 
 
+NVAE = pytest.param("--config=configs/nvae.py:digits,tiny", id="nvae", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("config", ["--config=configs/vae.py:digits,tiny", NVAE])
+def test_kill_9_of_latents_and_bits_drawn_anew(starter, tmp_path, config):
+    """Noise, moving statistics and the bits of each visit go on where they were."""
+    run = (
+        config,
+        "--config.data.binarize=dynamic",
+        "--config.method.observation=bernoulli",
+        "--config.train.steps=24",
+        "--config.train.log_every_steps=1",
+        "--config.train.save_every_steps=5",
+        "--config.train.steps_per_dispatch=1",
+    )
+    whole = starter.run(*run, f"--workdir={tmp_path / 'whole'}")
+    command = (*run, f"--workdir={tmp_path / 'killed'}")
+    job = starter.start(*command).until(has_row(tmp_path / "killed", 13))
+    job.kill().wait(-signal.SIGKILL)
+    resumed = starter.run(*command)
+    assert "resumed at step" in resumed.out
+    check_same(resumed, whole)
+    assert resumed.digest == whole.digest
+
+
 @pytest.mark.slow
 def test_kill_9_in_200_steps(starter, tmp_path):
     run = (TINY, "--config.train.steps=200", "--config.train.log_every_steps=1")

@@ -9,8 +9,10 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.config import ConfigError
+from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.models.flows.glow import Glow
+from jaxgen.models.vaes.vae import ConvVAE
 from jaxgen.train.optim import optimizer
 from jaxgen.train.program import build_program
 from jaxgen.train.sharding import (
@@ -113,6 +115,17 @@ METHODS = {
         BATCH,
         {"model": {"learning_rate": 0.3}},
     ),
+    "vae": (
+        ELBO(
+            ConvVAE(3, (16,), channels=(8, 8), kernels=(4, 2)),
+            DIGITS,
+            observation="logistic_mixture",
+            mixtures=2,
+            per_dim=True,
+        ),
+        BATCH,
+        {"model": {"learning_rate": 0.3}},
+    ),
 }
 MESHES = {"8x1": (8, 1), "4x2": (4, 2), "2x4": (2, 4)}
 STEPS = 3
@@ -164,6 +177,8 @@ def test_the_steps_move_parameters_far_more_than_the_tolerance(truth):
 
 def test_the_initialisation_depends_on_the_whole_batch(truth):
     name, (start, _), _ = truth
+    if name != "glow":
+        pytest.skip("does not depend on data")
     method, batch, _ = METHODS[name]
     local = {k: v[:2] for k, v in batch.items()}  # what one of eight devices holds
     params, _ = jax.jit(method.init)(jax.random.key(0), local)
