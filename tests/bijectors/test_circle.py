@@ -111,11 +111,16 @@ def test_maps_go_round_once_and_meet_at_the_seam(name):
 
 @pytest.mark.parametrize(
     ("name", "direction"),
-    [("moebius", "forward"), ("projection", "forward"), ("projection", "inverse")],
+    [
+        ("moebius", "forward"),
+        ("projection", "forward"),
+        pytest.param("projection", "inverse", marks=pytest.mark.slow),
+        pytest.param("moebius", "inverse", marks=pytest.mark.slow),
+    ],
 )
 def test_values_and_gradients_are_finite_for_any_angle(name, direction):
     transform = TRANSFORMS[name]
-    count = 1_000_000 if direction == "forward" else 100_000  # of which each searches its root
+    count = 1_000_000
     special = jnp.array([0.0, TURN, math.pi, 6.283185, -1e-7, 1e-30, 1e4, -1e4])
     x = TURN * jax.random.uniform(KEY, (count,))
     x = x.at[: len(special)].set(special)

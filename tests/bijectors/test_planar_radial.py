@@ -99,11 +99,11 @@ def test_planar_does_not_overflow(along):
     assert np.isfinite(y).all() and np.isfinite(logdet).all()
 
 
-@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("direction", ["forward", pytest.param("inverse", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FINITE)
 def test_values_and_gradients_are_finite_for_any_input(name, direction):
     bijector, features = type(FINITE[name][0])(Given()), FINITE[name][1]
-    count = 1_000_000 if direction == "forward" else 100_000  # of which each searches its root
+    count = 1_000_000
     scale = 10.0 ** jax.random.uniform(KEY, (count, 1), minval=-6.0, maxval=6.0)
     x = scale * jax.random.normal(KEY, (count, 2))
     theta = 5 * jax.random.normal(jax.random.key(1), (count, features))
