@@ -92,10 +92,15 @@ def test_spline_and_its_slope_are_continuous_at_the_bound():
 
 @pytest.mark.parametrize(
     ("transform", "rows"),
-    [(SPLINE, 1000), (CIRCLE, 20), pytest.param(CIRCLE, 1000, marks=pytest.mark.slow)],
+    [
+        (SPLINE, 20),
+        (CIRCLE, 20),
+        pytest.param(SPLINE, 1000, marks=pytest.mark.slow),
+        pytest.param(CIRCLE, 1000, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_spline_is_finite_for_a_million_numbers_and_their_gradients(direction, transform, rows):
+def test_spline_is_finite_for_many_numbers_and_their_gradients(direction, transform, rows):
     special = jnp.array([0.0, -3.0, 3.0, 3.0000002, -30.0, 1e4, -1e30, TURN, -1e-9])
     x = jnp.concatenate([special, 2 * jax.random.normal(KEY, (rows * 1000 - len(special),))])
     # the second half has bins and slopes at their least beside the greatest
