@@ -41,6 +41,23 @@ class Split(abc.ABC):
             "label": int32 [B], where the data set has labels.
         """
 
+    def draw(
+        self, indices: np.ndarray, rows: slice, seed: int, index: int
+    ) -> dict[str, np.ndarray]:
+        """Rows of a train batch: `take`, but for splits whose examples are random themselves.
+
+        Args:
+            indices: int64 [B] of the global batch, see `take`.
+            rows: of the global batch, those to return.
+            seed: of the order of examples, 0 <= seed < 2**32.
+            index: number of the global batch.
+
+        Returns:
+            What `take` returns, a function of the arguments: the same rows for any division of
+            the global batch.
+        """
+        return self.take(indices[rows])
+
     @abc.abstractmethod
     def sha256(self) -> str:
         """Hash of the content: see `ArraySplit` and `sampled_sha256`."""
@@ -118,6 +135,7 @@ class Dataset:
         source: where it came from, for the report.
         classes: names of the labels, () where they have none.
         notes: remarks of the source that the report repeats as warnings.
+        binarized: how grey levels became two, "" if they did not; see `binarize.binarized`.
     """
 
     spec: DataSpec
@@ -125,10 +143,15 @@ class Dataset:
     source: str
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    binarized: str = ""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split."""
-        return {
+        """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
+
+        "binarized" is there where it applies.
+        """
+        binarized = {"binarized": self.binarized} if self.binarized else {}
+        return binarized | {
             "name": self.spec.name,
             "shape": list(self.spec.shape),
             "levels": self.spec.levels,
@@ -148,6 +171,7 @@ class Dataset:
         lines = [
             f"data {spec.name}: {counts} examples",
             f"  size: {size} ({unit}), {values}",
+            *([f"  binarised: {self.binarized}"] if self.binarized else []),
             *self._range(),
             f"  classes: {self._classes()}",
             f"  source: {self.source}, {self.splits['train'].place}",

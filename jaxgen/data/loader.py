@@ -79,7 +79,7 @@ def train_batches(
         threads: that read ahead; 0 reads in the calling thread.
 
     Returns:
-        A generator of (number of the global batch, this process's rows of it), see `Split.take`.
+        A generator of (number of the global batch, this process's rows of it), see `Split.draw`.
         `close()` stops its threads.
 
     Raises:
@@ -95,7 +95,7 @@ def train_batches(
 
     def read(index: int) -> tuple[int, dict[str, np.ndarray]]:
         index = int(index)
-        return index, split.take(order[index][rows])
+        return index, split.draw(order[index], rows, seed, index)
 
     return _stream(start, LAST, read, threads, left_out)
 

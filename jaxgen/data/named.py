@@ -6,10 +6,23 @@ import difflib
 import pathlib
 from typing import Any
 
-from jaxgen.data import arrays, digits, drawn, folder, idx, images, tfds_source, toys
+from jaxgen.data import (
+    arrays,
+    digits,
+    drawn,
+    factors,
+    folder,
+    idx,
+    images,
+    tfds_source,
+    toys,
+)
+from jaxgen.data import (
+    binarize as binarization,
+)
 from jaxgen.data.dataset import DataError, Dataset
 
-EMBEDDED = ("digits", *toys.TOYS, *drawn.NAMES)  # need neither files nor a network
+EMBEDDED = ("digits", *factors.NAMES, *toys.TOYS, *drawn.NAMES)  # need neither files nor a network
 
 
 def load(
@@ -19,6 +32,7 @@ def load(
     data_dir: str | None = None,
     size: Any = None,
     fit: str = "none",
+    binarize: str = "none",
     test_fraction: float = 0.1,
     seed: int = 0,
     in_memory_mb: float = 512,
@@ -27,18 +41,21 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, a toy (`ring8 grid25 moons checkerboard spirals`), a target or simulator
-            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
-            "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
-            ("folder:photos", or its path), or a .npz or .npy file.
+        name: `digits`, images with known factors (`dsprites_like faces_like`), a toy (`ring8
+            grid25 moons checkerboard spirals`), a target or simulator (`drawn.NAMES`), `mnist`,
+            `fashion_mnist`, `kmnist`, a tfds name ("cifar10", "imagenet_resized/64x64", with or
+            without "tfds:" in front), a folder of images ("folder:photos", or its path), or a
+            .npz or .npy file.
         manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
             or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
             for embedded sets and ~/tensorflow_datasets for those of tfds.
         size: (height, width) to bring images to; also 64 and "64,64". None keeps their size.
         fit: how: "crop", "pad", "stretch", or "none" to refuse others; see `images.Geometry`.
+        binarize: grey levels to 0 and 1: "none", "dynamic", "fixed" or "threshold"; see
+            `binarize.binarized`.
         test_fraction: held out for the test where there is no test split.
-        seed: of that division; not the seed of the run.
+        seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
         download: lets tfds fetch and prepare what is not on disk; needs `jaxgen[tf]`.
 
@@ -52,12 +69,17 @@ def load(
         raise DataError(f"expected data.fit as one of {', '.join(images.FITS)}; got {fit!r}")
     if not 0 < test_fraction < 1:
         raise DataError(f"expected 0 < data.test_fraction < 1, got {test_fraction}")
+    if binarize not in binarization.MODES:
+        modes = ", ".join(binarization.MODES)
+        raise DataError(f"expected data.binarize as one of {modes}; got {binarize!r}")
     shape = images.parse_size(size)
     if shape is None and fit != "none":
         raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
     path = _path(name)
     if name == "digits":
         dataset = digits.load(data_dir)
+    elif name in factors.NAMES:
+        dataset = factors.load(name)
     elif name in toys.TOYS:
         dataset = toys.load(name, data_dir)
     elif name in drawn.NAMES:
@@ -80,7 +102,7 @@ def load(
             seed=seed,
             in_memory_mb=in_memory_mb,
         )
-    return images.resized(dataset, shape, fit)
+    return binarization.binarized(images.resized(dataset, shape, fit), binarize, seed)
 
 
 def _path(name: str) -> pathlib.Path | None:

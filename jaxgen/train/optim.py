@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -58,7 +59,10 @@ def optimizer(
     warmup_steps: int = 0,
     schedule: str = "constant",
     decay_steps: int = 0,
+    final_rate: float = 0.0,
     clip_norm: float = 0.0,
+    l2: float = 0.0,
+    skip_norm: float = 0.0,
     where: str = "optim",
     **options: Any,
 ) -> Optimizer:
@@ -68,9 +72,14 @@ def optimizer(
         name: of the function in optax, or in `jaxgen.ops.optimizers`.
         learning_rate: after the warm-up.
         warmup_steps: train steps over which the rate rises linearly from 0.
-        schedule: "constant", or "cosine" or "linear" to 0 at `decay_steps`.
-        decay_steps: train step at which the rate reaches 0.
+        schedule: "constant", or "cosine" or "linear" to `final_rate` at `decay_steps`.
+        decay_steps: train step at which the rate reaches it.
+        final_rate: the rate from there on.
         clip_norm: bound of the gradient's global norm; 0 does not clip.
+        l2: adds so many times each parameter to its gradient, after clipping: PyTorch's
+            `weight_decay`, unlike that of "adamw", which no gradient sees.
+        skip_norm: a gradient of this global norm or more, before it is clipped, or that is not
+            finite moves nothing; 0 skips none.
         where: the config section, for messages.
         **options: of that function.
 
@@ -86,6 +95,8 @@ def optimizer(
             f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
             f"{warmup_steps}, got {decay_steps}"
         )
+    if final_rate and schedule == "constant":
+        raise ConfigError(f"config.{where}: final_rate={final_rate} needs a schedule")
     make = OWN.get(name) or getattr(optax, name)
     own = [k for k in inspect.signature(optimizer).parameters if k not in ("where", "options")]
     theirs = inspect.signature(make).parameters
@@ -95,21 +106,49 @@ def optimizer(
     # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
     # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
     transform = make(learning_rate=1.0, **options)
+    if l2:
+        transform = optax.chain(optax.add_decayed_weights(l2), transform)
     if clip_norm:
         transform = optax.chain(optax.clip_by_global_norm(clip_norm), transform)
+    if skip_norm:
+        transform = _skip(transform, skip_norm)
     rate = functools.partial(
-        _rate, peak=learning_rate, warmup=warmup_steps, schedule=schedule, end=decay_steps
+        _rate,
+        peak=learning_rate,
+        warmup=warmup_steps,
+        schedule=schedule,
+        end=decay_steps,
+        final=final_rate,
     )
     return Optimizer(transform, rate)
 
 
-def _rate(step: Array, *, peak: float, warmup: int, schedule: str, end: int) -> Array:
+def _skip(transform: optax.GradientTransformation, most: float) -> optax.GradientTransformation:
+    """Leaves out the moves whose gradient's norm is not below `most`.
+
+    Parameters stay where they are, weight decay included, and so does the optimiser's memory.
+    Such a step is still reported as not finite where it is: see `train.on_nan`.
+
+    Source: Child 2021, Very Deep VAEs; openai/vdvae, `training_step`.
+    """
+
+    def update(grads: Any, state: Any, params: Any = None) -> Any:
+        keep = optax.tree.norm(grads) < most  # False for a norm that is not a number
+        updates, moved = transform.update(grads, state, params)
+        updates = jax.tree.map(lambda u: jnp.where(keep, u, jnp.zeros_like(u)), updates)
+        return updates, jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, state)
+
+    return optax.GradientTransformation(transform.init, update)
+
+
+def _rate(step: Array, *, peak: float, warmup: int, schedule: str, end: int, final: float) -> Array:
     step = step.astype(jnp.float32)
-    rate = peak * jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(peak)
+    warm = jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(1)
     if schedule == "constant":
-        return rate
+        return peak * warm
     left = jnp.clip((end - step) / (end - warmup), 0.0, 1.0)
-    return rate * (left if schedule == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left))
+    left = left if schedule == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left)
+    return warm * (final + (peak - final) * left)
 
 
 def average(half_life_steps: float, ramp_up: float = 0.0) -> Callable[[Array], Array]:

@@ -97,6 +97,28 @@ def test_clip_norm_is_of_all_leaves_together():
     np.testing.assert_allclose(updates["a"], [-0.3], rtol=1e-6)
 
 
+@pytest.mark.parametrize("bad", [30.0, math.inf, math.nan])
+def test_a_gradient_of_too_large_a_norm_moves_nothing(bad):
+    """The other moves are those of a run that never saw it; the norm is that before clipping."""
+    options = dict(weight_decay=0.1, clip_norm=1.0)
+    skipping = optimizer("adamw", 1.0, skip_norm=5.1, **options).transform
+    plain = optimizer("adamw", 1.0, **options).transform
+    p = {"a": jnp.array([3.0]), "b": jnp.array([-4.0, 1.0])}
+    small = jax.tree.map(lambda x: x / 1.01, p)
+    large = {"a": jnp.array([3.0]), "b": jnp.array([bad, 1.0])}
+    step, reference = jax.jit(skipping.update), jax.jit(plain.update)
+    mine, theirs = skipping.init(p), plain.init(p)
+    for grads in (small, large, small, large, small):
+        updates, moved = step(grads, mine, p)
+        if grads is large:
+            assert not any(np.any(u) for u in jax.tree.leaves(updates))
+            jax.tree.map(np.testing.assert_array_equal, moved, mine)
+            continue
+        expected, theirs = reference(grads, theirs, p)
+        jax.tree.map(np.testing.assert_array_equal, (updates, moved), (expected, theirs))
+        mine = moved
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -175,3 +197,32 @@ def test_averages_of_the_players_that_are_named():
 def test_mistakes_in_averages_are_named(section, message):
     with pytest.raises(ConfigError, match=message):
         build_averages(section, game("generator"))
+
+
+def test_adamax_with_l2_is_the_one_of_pytorch():
+    """Weight decay enters both moments; eps is inside the maximum."""
+    target, rate, l2, eps = np.array([3.0, -1.0, 0.5]), 1e-2, 0.3, 1e-3
+    ours = optimizer("adamax", rate, l2=l2, eps=eps)
+    p = jnp.array([0.1, 0.2, -0.3])
+    x, m, n = np.asarray(p, np.float64), np.zeros(3), np.zeros(3)
+    memory = ours.transform.init(p)
+    for t in range(1, 6):
+        updates, memory = ours.transform.update(p - target, memory, p)
+        p = p + ours.learning_rate(jnp.int32(t)) * updates
+        g = x - target + l2 * x
+        m, n = 0.9 * m + 0.1 * g, np.maximum(0.999 * n, np.abs(g) + eps)
+        x = x - rate / (1 - 0.9**t) * m / n
+        np.testing.assert_allclose(p, x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_schedule_ends_at_its_final_rate(schedule):
+    decay = optimizer("sgd", 0.3, 10, schedule, 100, final_rate=0.1).learning_rate
+    assert rate(decay, 9) == pytest.approx(0.3)
+    assert rate(decay, 55) == pytest.approx(0.2, rel=1e-5)
+    assert rate(decay, 100) == rate(decay, 1000) == pytest.approx(0.1)
+
+
+def test_a_final_rate_needs_a_schedule():
+    with pytest.raises(ConfigError, match="final_rate=0.1 needs a schedule"):
+        optimizer("sgd", 0.3, final_rate=0.1)
