@@ -97,7 +97,13 @@ class Steep(Bijector):
 
 
 # the sigmoid of 1.7 times a normal variable is nearly uniform
-@pytest.mark.parametrize("dequantizer", [None, Affine(scale=1.7)], ids=["uniform", "learned"])
+@pytest.mark.parametrize(
+    "dequantizer",
+    [
+        pytest.param(None, id="uniform"),
+        pytest.param(Affine(scale=1.7), id="learned", marks=pytest.mark.slow),
+    ],
+)
 def test_importance_weights_reach_the_probability_of_the_integers(dequantizer):
     """Of a normal density over bins, which the distribution function gives exactly."""
     spec = DataSpec("four", (4,), 4)

@@ -55,6 +55,7 @@ def test_samples_encode_to_their_own_noise(moved):
     np.testing.assert_allclose(jax.jit(method.encode)(state, x, KEY), z, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_first_batch_is_standardised_and_samples_take_one_pass():
     model = IAF(depth=1, hidden=(16,))
     x = 3 * jax.random.normal(KEY, (512, 6)) - 1

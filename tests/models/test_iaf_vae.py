@@ -90,6 +90,7 @@ def test_the_posterior_is_normalised_under_its_own_draws(block):
     np.testing.assert_allclose(ratio.mean(), 1, atol=4 * error)
 
 
+@pytest.mark.slow
 def test_the_divergence_of_one_draw_is_unbiased(block):
     """Against a density built from the draws alone: KL by a histogram of two dimensions."""
     group = block(KEY)

@@ -208,6 +208,7 @@ def test_samples_encode_to_their_own_noise(points):
     np.testing.assert_allclose(jax.jit(method.encode)(state, x, KEY), z, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_gradients_of_inverted_activations_are_those_of_stored_ones():
     x = jax.random.normal(KEY, (8, 4))
     flow = TabularRealNVP(depth=4, hidden=(8,), norm=False)

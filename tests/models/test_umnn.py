@@ -33,6 +33,7 @@ def test_density_integrates_to_one(moved):
     np.testing.assert_allclose(total, 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_samples_encode_to_their_own_noise(moved):
     method, state = moved
     z = jax.random.normal(KEY, (64, 2))

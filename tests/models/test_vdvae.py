@@ -158,6 +158,7 @@ def learning():
     return found
 
 
+@pytest.mark.slow
 def test_recomputed_activations_give_the_same_gradient(learning):
     batch, (method, gradient) = BATCH, learning["store"]
     params = scrambled(jax.jit(method.init)(KEY, batch)[0], 0.1)
@@ -167,6 +168,7 @@ def test_recomputed_activations_give_the_same_gradient(learning):
     assert min(largest) > 0
 
 
+@pytest.mark.slow
 def test_it_learns(learning):
     """That a pixel is always bright, in 20 steps."""
     batch, (method, gradient) = BATCH, learning["store"]
