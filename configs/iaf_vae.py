@@ -22,9 +22,9 @@ no target for this recipe, whose posteriors are convolutional.
 --config.model.flow_layers=0 takes normal posteriors, to compare with.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def digits(c: ConfigDict) -> None:
@@ -57,8 +57,7 @@ PRESETS = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/iaf_vae.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="vaes.iaf_vae.IAFVAE",
         levels=1,
@@ -76,14 +75,6 @@ def get_config(arg: str = "") -> ConfigDict:
         importance_samples=1,
         chunk=50,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-        size=config_dict.placeholder(tuple),
-        fit="none",
-        binarize="none",
-    )
     c.optim = dict(
         model=dict(
             name="adamax",
@@ -98,29 +89,8 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=2000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=1.0, mean=False),
-    )
+    c.train.update(steps=2000)
+    c.evaluate.update(sample=dict(temperature=1.0, mean=False))
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         c.model.update(blocks=1, width=8, latent=2, flow_layers=1)

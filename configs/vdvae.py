@@ -31,7 +31,7 @@ short: --config.model.memory=remat, --config.train.accum=N.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import parse_arg, preset
+from jaxgen.config import common, parse_arg, preset
 
 
 def digits(c: ConfigDict) -> None:
@@ -107,8 +107,7 @@ PRESETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/vdvae.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = ConfigDict()
-    c.seed = 0
+    c = common(arg.data)
     c.model = dict(
         name="vaes.vdvae.VDVAE",
         encoder=((32, 12), (16, 7), (8, 7), (4, 4), (1, 3)),
@@ -129,14 +128,6 @@ def get_config(arg: str = "") -> ConfigDict:
         importance_samples=1,
         chunk=50,
     )
-    c.data = dict(
-        name=arg.data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-        size=config_dict.placeholder(tuple),
-        fit="none",
-        binarize="none",
-    )
     c.optim = dict(
         model=dict(
             name="adamw",
@@ -152,29 +143,7 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     c.ema = dict(model=dict(half_life_steps=200.0, ramp_up=0.05))
-    c.mesh = dict(data=-1, fsdp=1)
-    c.train = dict(
-        steps=4000,
-        batch_size=64,
-        accum=1,
-        steps_per_dispatch=1,
-        log_every_steps=100,
-        save_every_steps=1000,
-        save_every_minutes=0.0,
-        on_nan="stop",
-        max_rollbacks=3,
-    )
-    c.checkpoint = dict(keep_last=2, keep_best=True)
-    c.evaluate = dict(
-        every_steps=500,
-        batch_size=256,
-        splits=("train", "test"),
-        max_examples=config_dict.placeholder(int),
-        best="test/bpd",
-        sample_every_steps=500,
-        num_samples=64,
-        sample=dict(temperature=1.0, mean=False),
-    )
+    c.evaluate.update(sample=dict(temperature=1.0, mean=False))
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         encoder, decoder = (tuple((r, 1) for r, _ in c.model[k]) for k in ("encoder", "decoder"))
