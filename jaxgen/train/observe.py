@@ -95,7 +95,7 @@ class Observer:
             return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
 
         self._log_prob = None
-        if dataset.spec.shape == (2,) and hasattr(method, "log_prob"):
+        if dataset.spec.shape == (2,) and getattr(method, "log_prob", None):
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
