@@ -73,7 +73,7 @@ class DeepVAE(nn.Module):
         """The posterior of the lowest layer; those above need its draw."""
         if cond is not None:
             raise ValueError("DeepVAE takes no class: set method.conditional=False")
-        return (self.up[0](2 * x.reshape(len(x), -1) - 1),)
+        return (self.up[0](x.reshape(len(x), -1)),)
 
     def top_down(
         self,

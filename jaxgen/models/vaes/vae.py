@@ -99,7 +99,7 @@ class VAE(nn.Module):
 
 
 class DenseEncoder(nn.Module):
-    """Data, brought to [-1, 1] from [0, 1], through dense layers."""
+    """Data in [0, 1] through dense layers, not centred: a black background is silent."""
 
     hidden: Sequence[int]
     activation: str
@@ -107,7 +107,7 @@ class DenseEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Any) -> Any:
         """[B, ...] -> [B, hidden[-1]]."""
-        return MLP(self.hidden, self.activation)(2 * x.reshape(len(x), -1) - 1)
+        return MLP(self.hidden, self.activation)(x.reshape(len(x), -1))
 
 
 class DenseDecoder(nn.Module):
