@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
     evaluate.add_argument("--manual_dir", help="where the data are now")
     evaluate.add_argument(
-        "--importance_samples", type=int, metavar="K", help="draws of the latents, or the dequantisation noise"
+        "--importance_samples", type=int, metavar="K", help="draws of latents, or dequantisation"
     )
     evaluate.add_argument(
         "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"

@@ -97,6 +97,7 @@ def test_a_lost_process_ends_the_other(pair, tmp_path, victim, signum):
     assert saved(tmp_path)[-1] >= 10
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_saves_and_stops_both(pair, tmp_path):
     jobs = pair(*ENDLESS, "--config.train.steps_per_dispatch=3", f"--workdir={tmp_path}")
     jobs[0].until(has_row(tmp_path, 15))
@@ -133,6 +134,7 @@ def get_config():
 @pytest.mark.parametrize(
     "when", [pytest.param("at the start", marks=pytest.mark.slow), "while training"]
 )
+@pytest.mark.slow
 def test_an_error_of_one_ends_the_other(pair, write_images, tmp_path, when):
     here, there, workdir = (tmp_path / name for name in ("here", "there", "run"))
     write_images(here / "photos")

@@ -117,7 +117,8 @@ def test_signals(starter, whole, tmp_path):
     check_same(resumed, whole)
 
 
-@pytest.mark.parametrize("devices", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [4, 8])
 def test_on_another_number_of_devices(starter, whole, tmp_path, devices):
     job = starter.start(*RUN, f"--workdir={tmp_path}").until(has_row(tmp_path, 17))
     job.kill(signal.SIGTERM).wait(143)
@@ -153,6 +154,7 @@ def test_a_finished_run_stays_as_it_is(starter, whole, tmp_path):
     assert len(manifest["resumed"]) == 1
 
 
+@pytest.mark.slow
 def test_a_longer_run_goes_on(starter, whole, tmp_path):
     starter.run(*RUN, "--config.train.steps=19", f"--workdir={tmp_path}")
     assert starter.run(*RUN, f"--workdir={tmp_path}").digest == whole.digest

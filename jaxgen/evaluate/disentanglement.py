@@ -118,7 +118,7 @@ def beta_vae_score(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> flo
         distances.append(np.abs(codes[first] - codes[np.asarray(second)]).mean(0))
         labels.append(k)
     x, y, cut = np.array(distances), np.array(labels), TRIALS["train"]
-    x = x / np.maximum(x[:cut].std(0), 1e-12)
+    x = (x - x[:cut].mean(0)) / np.maximum(x[:cut].std(0), 1e-12)
     classifier = LogisticRegression(max_iter=1000, random_state=seed).fit(x[:cut], y[:cut])
     return float(classifier.score(x[cut:], y[cut:]))
 

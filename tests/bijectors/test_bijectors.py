@@ -75,7 +75,8 @@ CASES = {
     "glow class": (Glow(levels=2, depth=1, width=8), (4, 4, 3), (5,)),
 }
 
-SLOW = {"glow", "glow additive lu", "glow class", "glow coupling no edge", "repeat lu remat"}
+SLOW = {"glow", "glow additive lu", "glow class", "glow coupling no edge"}
+SLOW |= {"repeat lu remat", "spline autoregressive"}
 QUICK32 = {"conv", "affine coupling", "spline coupling", "logit", "multiscale", "repeat"}
 
 
@@ -120,6 +121,7 @@ def test_repeat_copies_start_different_and_see_normalised_data():
     assert np.abs(mix["weight"][0] - mix["weight"][1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_remat_and_store_have_equal_gradients():
     x = jax.random.normal(KEY, (4, 2, 2, 4))
     variables = scramble(jax.jit(Repeat(step(), 3).init)(KEY, x))

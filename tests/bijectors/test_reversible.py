@@ -77,6 +77,7 @@ def test_gradients_are_those_of_plain_backpropagation(name):
                 chex.assert_trees_all_close(actual, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradients_in_float32():
     step, *rest = problem("glow step", times=32)
     expected = gradients(step, 32, "store", *rest)

@@ -105,6 +105,7 @@ def test_discriminator_learns_and_only_its_own_turn_moves_it():
     assert float(accuracy) > 0.8 and float(value) < 0.5
 
 
+@pytest.mark.slow
 def test_a_model_of_many_groups_is_refused():
     method = Disentangle(ConvDRAW(2, 2, 4, 3), SPEC)
     params, variables = method.init(KEY, {"x": X})

@@ -240,6 +240,7 @@ def test_free_nats_count_the_average_over_the_batch():
     np.testing.assert_allclose(grad, [[0.0, 0.5], [0.0, 0.5]])
 
 
+@pytest.mark.slow
 def test_classes_enter_encoder_and_decoder():
     spec, batch = pixels()
     method = ELBO(ConvVAE(3, (8,), channels=(4,), kernels=(4,)), spec, conditional=True)

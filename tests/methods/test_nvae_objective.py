@@ -118,6 +118,7 @@ def trained():
     )
 
 
+@pytest.mark.slow
 def test_penalties_are_of_every_kernel_and_every_scale(trained):
     """All that numpy finds in the parameters; kernels with a learned norm have that norm."""
     flat = dict(jax.tree_util.tree_leaves_with_path(trained.first.params["model"]))
@@ -143,6 +144,7 @@ def test_penalties_are_of_every_kernel_and_every_scale(trained):
     np.testing.assert_allclose(metrics["scales"], scales, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_bound_and_moves_statistics_and_vectors(trained):
     nelbo = [metrics["nelbo"] for metrics in trained.history]
     assert np.mean(nelbo[-5:]) < np.mean(nelbo[:5]) - 1
@@ -154,12 +156,14 @@ def test_training_lowers_the_bound_and_moves_statistics_and_vectors(trained):
     assert all(moved["spectral"][name] == (n != "1") for name, n in columns.items())
 
 
+@pytest.mark.slow
 def test_evaluation_is_unmoved_and_without_penalties(trained):
     values = jax.jit(trained.method.evaluate)(trained.last, trained.batch, KEY)
     assert {"nelbo", "bpd", "kl_1", "kl_2"} <= set(values)
     np.testing.assert_allclose(values["nelbo"], values["reconstruction"] + values["kl"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_readjusted_statistics_are_those_of_samples_and_can_be_undone(trained):
     """At temperature 0 all samples are one: running moments come to be those of the batch."""
     method, state = trained.method, trained.last

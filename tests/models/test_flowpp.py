@@ -84,6 +84,7 @@ def test_layers_start_by_the_data():
     assert jnp.std(apply(variables, 2 * x)) > 0.15
 
 
+@pytest.mark.slow
 def test_the_context_and_the_positions_are_heard():
     x = jax.random.normal(KEY, (2, 2, 2, 4))
     layer = GatedConv()
@@ -114,7 +115,8 @@ def test_dropout_is_of_training_alone():
     assert jnp.abs(noisy - calm).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", [pytest.param("flow", marks=pytest.mark.slow), "dequantizer"])
+@pytest.mark.parametrize("name", ["flow", "dequantizer"])
+@pytest.mark.slow
 def test_logdet_and_inverse(name):
     bijector = FlowPP(**SMALL) if name == "flow" else Dequantizer(**SMALL, features=4)
     with jax.enable_x64(True):

@@ -81,6 +81,7 @@ def block():
     return draw
 
 
+@pytest.mark.slow
 def test_the_posterior_is_normalised_under_its_own_draws(block):
     """E_q[p / q] = 1: the log-density is that of what is drawn. Wrong signs miss by far."""
     group = block(KEY)

@@ -79,7 +79,7 @@ def x64():
         yield
 
 
-@pytest.mark.parametrize("multiscale", [False, True])
+@pytest.mark.parametrize("multiscale", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_images_come_back_and_the_logdet_is_the_jacobian(multiscale, x64):
     model = ImageSplineFlow(2, depth=2, width=8, blocks=1, multiscale=multiscale)
     x = jax.random.normal(KEY, (3, 4, 4, 1))
@@ -105,6 +105,7 @@ def test_images_come_back_and_the_logdet_is_the_jacobian(multiscale, x64):
     np.testing.assert_allclose(np.linalg.slogdet(jacobians)[1], logdet, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_images_with_classes():
     model = ImageSplineFlow(1, depth=1, width=8, blocks=1)
     x, classes = jnp.zeros((3, 4, 4, 1)), jnp.eye(3)

@@ -38,6 +38,7 @@ def test_values_and_gradients_are_those_of_broadcasting(shape):
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_both_modes_to_second_order():
     with jax.enable_x64(True):
         x, scale, bias = operands((2, 3, 2))

@@ -64,7 +64,15 @@ def test_a_colour_takes_ten_numbers_a_component():
     assert LogisticMixture(256, 10).width(1) == 30
 
 
-@pytest.mark.parametrize("name", ["bernoulli", "logistic", "logistic_mixture", "categorical"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bernoulli",
+        pytest.param("logistic", marks=pytest.mark.slow),
+        "logistic_mixture",
+        "categorical",
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_draws_follow_the_mass(name, channels):
     levels, draws = (2 if name == "bernoulli" else 3), 40_000
