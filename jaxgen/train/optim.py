@@ -63,6 +63,7 @@ def optimizer(
     clip_norm: float = 0.0,
     l2: float = 0.0,
     skip_norm: float = 0.0,
+    bound: float = 0.0,
     where: str = "optim",
     **options: Any,
 ) -> Optimizer:
@@ -80,6 +81,8 @@ def optimizer(
             `weight_decay`, unlike that of "adamw", which no gradient sees.
         skip_norm: a gradient of this global norm or more, before it is clipped, or that is not
             finite moves nothing; 0 skips none.
+        bound: brings every parameter to [-bound, bound] after each move (Arjovsky et al. 2017,
+            Wasserstein GAN, algorithm 1); 0 leaves them.
         where: the config section, for messages.
         **options: of that function.
 
@@ -120,7 +123,11 @@ def optimizer(
         end=decay_steps,
         final=final_rate,
     )
-    return Optimizer(transform, rate)
+    return Optimizer(transform, rate, functools.partial(_clip, bound=bound) if bound else None)
+
+
+def _clip(params: Any, bound: float) -> Any:
+    return jax.tree.map(lambda p: jnp.clip(p, -bound, bound), params)
 
 
 def _skip(transform: optax.GradientTransformation, most: float) -> optax.GradientTransformation:

@@ -24,10 +24,16 @@ class Optimizer(NamedTuple):
 
     The rate multiplies the update outside, so that it reads `state.step` and not a count of
     moves: lazy turns and several moves a step see the same schedule.
+
+    Attributes:
+        transform: from gradients to updates.
+        learning_rate: that they are multiplied by.
+        project: what the parameters of a move are brought to, None leaves them.
     """
 
     transform: optax.GradientTransformation
     learning_rate: Callable[[Array], Array]
+    project: Callable[[PyTree], PyTree] | None = None
 
 
 Optimizers = Mapping[str, Optimizer]
@@ -197,6 +203,8 @@ def _move(
     updates, opt = optimizer.transform.update(grads, state.opt[turn.player], params)
     rate = optimizer.learning_rate(state.step)
     moved = jax.tree.map(lambda p, u: p + (rate * u).astype(p.dtype), params, updates)
+    if optimizer.project:
+        moved = optimizer.project(moved)
     bad = _health(loss, grads, moved)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)} | metrics
     metrics = {k: jnp.stack([v.astype(jnp.float32), jnp.float32(1)]) for k, v in metrics.items()}

@@ -119,6 +119,15 @@ def test_a_gradient_of_too_large_a_norm_moves_nothing(bad):
         mine = moved
 
 
+def test_bound_clips_what_every_move_ends_at():
+    """Weight clipping as of the first WGAN: a move may pass the bound, its end may not."""
+    ours = optimizer("sgd", 1.0, bound=0.5)
+    moved = ours.project({"a": jnp.array([0.4, -3.0, 0.6])})
+    np.testing.assert_allclose(moved["a"], [0.4, -0.5, 0.5])
+    assert optimizer("sgd", 1.0).project is None
+    assert optimizer("sgd", 1.0, bound=0.0).project is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -11,7 +11,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxgen.config import ConfigError
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
+from jaxgen.methods.nvae import NVAE as Balanced
 from jaxgen.models.flows.glow import Glow
+from jaxgen.models.vaes.nvae import NVAE
 from jaxgen.models.vaes.vae import ConvVAE
 from jaxgen.train.optim import optimizer
 from jaxgen.train.program import build_program
@@ -126,7 +128,20 @@ METHODS = {
         BATCH,
         {"model": {"learning_rate": 0.3}},
     ),
+    "nvae": (
+        Balanced(
+            NVAE(4, (2,), latent=2, block_cells=1, group_cells=1, pad=0),
+            DIGITS,
+            observation="logistic_mixture",
+            mixtures=2,
+            warmup_steps=10,
+            per_dim=True,
+        ),
+        BATCH,
+        {"model": {"learning_rate": 0.1}},
+    ),
 }
+SLOW = {"nvae"}  # to compile
 MESHES = {"8x1": (8, 1), "4x2": (4, 2), "2x4": (2, 4)}
 ALIKE = {"2x4"}  # to the one before
 STEPS = 3
@@ -145,7 +160,10 @@ def trained(name: str, mesh: Mesh):
     return before, jax.device_get((state.params, state.vars)), state
 
 
-@pytest.fixture(scope="module", params=METHODS)
+PARAMS = [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in METHODS]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def truth(request):
     """On one device: (name, at the start, after the steps)."""
     return request.param, *trained(request.param, single())[:2]

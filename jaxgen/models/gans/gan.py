@@ -1,0 +1,74 @@
+"""Dense generator and discriminator, of points and of small images.
+
+Source: Goodfellow et al. 2014, "Generative Adversarial Nets" (NeurIPS). The paper's maxout and
+sigmoid units gave way to rectifiers; `maxout` brings the former back to the discriminator, as in
+PacGAN (Lin et al. 2018), whose toy experiments use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+INIT = nn.initializers.he_normal()
+
+
+def leaky(x: Any, slope: float) -> Any:
+    """Leaky rectifier; slope 0 is the plain one."""
+    return jnp.where(x > 0, x, slope * x) if slope else nn.relu(x)
+
+
+class Generator(nn.Module):
+    """z [B, latent] to images in [-1, 1] or to points.
+
+    Attributes:
+        latent: width of z.
+        hidden: widths of the hidden layers.
+    """
+
+    latent: int = 2
+    hidden: Sequence[int] = (128, 128)
+
+    @nn.compact
+    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+        """[B, latent] -> `size`; the class, if there is one, stands beside z."""
+        h = beside(z, cond)
+        for width in self.hidden:
+            h = nn.relu(nn.Dense(width, kernel_init=INIT)(h))
+        x = nn.Dense(math.prod(size[1:]))(h).reshape(size)
+        return jnp.tanh(x) if len(size) == 4 else x
+
+
+class Discriminator(nn.Module):
+    """Images or points to logits.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        slope: of the leaky rectifiers below zero.
+        maxout: pieces of maxout units instead of rectifiers; 0 for none.
+    """
+
+    hidden: Sequence[int] = (128, 128)
+    slope: float = 0.0
+    maxout: int = 0
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, ...] -> [B]; the class, if there is one, stands beside x."""
+        h = beside(x.reshape(len(x), -1), cond)
+        for width in self.hidden:
+            if self.maxout:
+                h = nn.Dense(width * self.maxout, kernel_init=INIT)(h)
+                h = jnp.max(h.reshape(len(h), width, self.maxout), axis=-1)
+            else:
+                h = leaky(nn.Dense(width, kernel_init=INIT)(h), self.slope)
+        return nn.Dense(1)(h)[:, 0]
+
+
+def beside(x: Any, cond: Any) -> Any:
+    """[B, D] and the condition [B, K], where there is one, side by side."""
+    return x if cond is None else jnp.concatenate([x, cond], axis=-1)

@@ -1,0 +1,83 @@
+"""Losses of games against NumPy, and against what theory says of their optima."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.ops.games import GAMES, smoothed
+
+REAL, FAKE = jnp.asarray(4 * np.random.RandomState(0).randn(2, 50), jnp.float32)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
+
+
+def log_loss(p):
+    return -np.log(p)
+
+
+EXPECTED = {  # name -> (discriminator, generator), from the papers' formulas
+    "minimax": lambda r, f: (
+        log_loss(sigmoid(r)) + log_loss(1 - sigmoid(f)),
+        np.log(1 - sigmoid(f)),
+    ),
+    "non_saturating": lambda r, f: (
+        log_loss(sigmoid(r)) + log_loss(1 - sigmoid(f)),
+        log_loss(sigmoid(f)),
+    ),
+    "least_squares": lambda r, f: ((r - 1) ** 2 / 2 + f**2 / 2, (f - 1) ** 2 / 2),
+    "wasserstein": lambda r, f: (f - r, -f),
+    "hinge": lambda r, f: (np.maximum(0, 1 - r) + np.maximum(0, 1 + f), -f),
+    "relativistic": lambda r, f: (log_loss(sigmoid(r - f)), log_loss(sigmoid(f - r))),
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_losses(name):
+    game, (discriminator, generator) = GAMES[name], EXPECTED[name](REAL, FAKE)
+    np.testing.assert_allclose(game.discriminator(REAL, FAKE), discriminator, rtol=2e-6, atol=2e-6)
+    real = REAL if game.paired else None
+    np.testing.assert_allclose(game.generator(real, FAKE), generator, rtol=2e-6, atol=2e-6)
+
+
+def test_saturation():
+    """Where D(G(z)) = 0.001 the minimax gradient is 999 times smaller."""
+    logit = jnp.log(jnp.array([1e-3 / (1 - 1e-3)]))
+    slopes = [
+        jax.grad(lambda f, name=name: GAMES[name].generator(None, f)[0])(logit)[0]
+        for name in ("non_saturating", "minimax")
+    ]
+    np.testing.assert_allclose(slopes[0] / slopes[1], 999, rtol=1e-4)
+
+
+@pytest.mark.parametrize("target", [0.7, 0.9, 1.0])
+def test_smoothing_scales_the_best_discriminator(target):
+    """The minimum over a table of logits is target p / (p + q) in probability."""
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
+
+    def loss(logits):
+        one, zero = jnp.zeros(3), jnp.zeros(3)
+        real = smoothed(logits, zero, jnp.full(3, target)) - jnp.log(2)
+        fake = smoothed(one, logits, jnp.ones(3)) - jnp.log(2)
+        return jnp.sum(p * real + q * fake)
+
+    gradient, logits = jax.jit(jax.grad(loss)), jnp.zeros(3)
+    for _ in range(400):
+        logits = logits - 2 * gradient(logits)
+    np.testing.assert_allclose(sigmoid(logits), target * p / (p + q), atol=1e-4)
+
+
+def test_value_of_the_best_discriminator_is_the_jensen_shannon_divergence():
+    """Goodfellow et al., theorem 1: -log 4 + 2 JSD, between N(0, 1) and N(1, 1) on a grid."""
+    x = np.linspace(-8, 9, 20_001)
+    p, q = (np.exp(-((x - m) ** 2) / 2) / np.sqrt(2 * np.pi) for m in (0, 1))
+    logits = np.log(p) - np.log(q)
+    weight = x[1] - x[0]
+    real = GAMES["minimax"].discriminator(jnp.asarray(logits, jnp.float32), jnp.zeros(len(x)))
+    fake = GAMES["minimax"].discriminator(jnp.zeros(len(x)), jnp.asarray(logits, jnp.float32))
+    loss = weight * np.sum(p * (real - np.log(2)) + q * (fake - np.log(2)))
+    m = (p + q) / 2
+    jsd = 0.5 * weight * np.sum(p * np.log(p / m) + q * np.log(q / m))
+    np.testing.assert_allclose(-loss, -np.log(4) + 2 * jsd, atol=1e-5)
