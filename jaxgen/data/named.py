@@ -14,6 +14,7 @@ from jaxgen.data import (
     folder,
     idx,
     images,
+    stacked,
     tfds_source,
     toys,
 )
@@ -22,7 +23,8 @@ from jaxgen.data import (
 )
 from jaxgen.data.dataset import DataError, Dataset
 
-EMBEDDED = ("digits", *factors.NAMES, *toys.TOYS, *drawn.NAMES)  # need neither files nor a network
+# these need neither files nor a network
+EMBEDDED = ("digits", stacked.NAME, *factors.NAMES, *toys.TOYS, *drawn.NAMES)
 
 
 def load(
@@ -41,8 +43,8 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, images with known factors (`dsprites_like faces_like`), a toy (`ring8
-            grid25 moons checkerboard spirals`), a target or simulator (`drawn.NAMES`), `mnist`,
+        name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
+            a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator (`drawn.NAMES`), `mnist`,
             `fashion_mnist`, `kmnist`, a tfds name ("cifar10", "imagenet_resized/64x64", with or
             without "tfds:" in front), a folder of images ("folder:photos", or its path), or a
             .npz or .npy file.
@@ -78,6 +80,8 @@ def load(
     path = _path(name)
     if name == "digits":
         dataset = digits.load(data_dir)
+    elif name == stacked.NAME:
+        dataset = stacked.load(data_dir)
     elif name in factors.NAMES:
         dataset = factors.load(name)
     elif name in toys.TOYS:

@@ -1,8 +1,8 @@
-"""Seeded 2-D toys with their exact densities: ring8, grid25, moons, checkerboard, spirals.
+"""Seeded 2-D toys with their exact densities: rings, grid25, moons, checkerboard, spirals.
 
 All are as in FFJORD's `lib/toy_data.py` (Grathwohl et al. 2019, arXiv:1810.01367) but for
-`grid25`, which is that of WGAN-GP's `gan_toy.py` (Gulrajani et al. 2017, arXiv:1704.00028), and
-but for two things: angles of the moons are drawn, not spaced evenly, and the arm of a spiral is
+`grid25` and the narrow modes of `ring8_narrow`, on which mode coverage is counted, which are
+those of WGAN-GP's `gan_toy.py` (Gulrajani et al. 2017, arXiv:1704.00028), and but for two things: angles of the moons are drawn, not spaced evenly, and the arm of a spiral is
 drawn, not half of the batch, so that examples are independent draws from a density, which is
 then known: in closed form or, for moons and spirals, as an integral along the curve.
 """
@@ -57,7 +57,7 @@ def log_density(name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def modes(name: str) -> tuple[np.ndarray, float]:
-    """Means [K, 2] and standard deviation of the Gaussians of `ring8` or `grid25`.
+    """Means [K, 2] and standard deviation of the Gaussians of `ring8*` or `grid25`.
 
     Raises:
         DataError: on another name.
@@ -109,6 +109,11 @@ def _ring8() -> tuple[np.ndarray, float]:
     """Eight modes on a circle: (N(0, 0.5^2) + 4 (cos, sin)) / 1.414, FFJORD's order of modes."""
     angles = np.array([0, 4, 2, 6, 1, 7, 3, 5]) * math.pi / 4
     return 4 * np.stack([np.cos(angles), np.sin(angles)], -1) / 1.414, 0.5 / 1.414
+
+
+def _ring8_narrow() -> tuple[np.ndarray, float]:
+    """The same eight directions: (N(0, 0.02^2) + 2 (cos, sin)) / 1.414."""
+    return _ring8()[0] / 2, 0.02 / 1.414
 
 
 def _grid25() -> tuple[np.ndarray, float]:
@@ -269,15 +274,18 @@ def _builder(name: str) -> type:
     return Points2D
 
 
-# Entropies: ln 32 is exact; the modes of grid25 overlap by less than rounding, so it is that of
-# one mode plus ln 25; the others by the trapezoid rule over the plane, on two grids that agree.
-MIXTURES = {"ring8": _ring8(), "grid25": _grid25()}
+def _apart(means: np.ndarray, std: float) -> Toy:
+    """Gaussians that overlap by less than rounding: the entropy is that of one, plus ln K."""
+    return _gaussians(means, std, math.log(len(means)) + math.log(2 * math.pi * math.e * std**2))
+
+
+# Entropies: ln 32 is exact; the others by the trapezoid rule over the plane, on two grids that
+# agree.
+MIXTURES = {"ring8": _ring8(), "ring8_narrow": _ring8_narrow(), "grid25": _grid25()}
 TOYS = {
     "ring8": _gaussians(*MIXTURES["ring8"], entropy=2.83188040613769),
-    "grid25": _gaussians(
-        *MIXTURES["grid25"],
-        entropy=math.log(25) + math.log(2 * math.pi * math.e * (0.05 / 2.828) ** 2),
-    ),
+    "ring8_narrow": _apart(*MIXTURES["ring8_narrow"]),
+    "grid25": _apart(*MIXTURES["grid25"]),
     "moons": Toy(_sample_moons, _moons_density, 2, entropy=2.393879196),
     "checkerboard": Toy(_sample_checkerboard, _checkerboard_density, 8, entropy=math.log(32)),
     "spirals": Toy(_sample_spirals, _spirals_density, 2, entropy=2.6454503),

@@ -24,7 +24,7 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are digits, d"),
+        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are digits, s"),
         ("mnst", "did you mean .*mnist"),
         ("cifar1", "did you mean cifar10"),
         ("tfds:cifra10", "did you mean cifar10"),
@@ -76,6 +76,7 @@ def test_a_known_name_wins_over_a_folder_of_that_name(tmp_path, write, prepared_
 def test_every_embedded_name_is_routed(monkeypatch):
     asked = []
     monkeypatch.setattr(named.digits, "load", lambda data_dir: asked.append("digits"))
+    monkeypatch.setattr(named.stacked, "load", lambda data_dir: asked.append(named.stacked.NAME))
     monkeypatch.setattr(named.factors, "load", asked.append)
     monkeypatch.setattr(named.toys, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(named.drawn, "load", lambda name, data_dir: asked.append(name))
@@ -83,8 +84,9 @@ def test_every_embedded_name_is_routed(monkeypatch):
     for name in named.EMBEDDED:
         named.load(name)
     assert asked == list(named.EMBEDDED)
-    few = {"digits", "ring8", "grid25", "moons", "checkerboard", "spirals"}
-    assert set(asked) == few | {"dsprites_like", "faces_like"} | set(named.drawn.NAMES)
+    few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
+    toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
+    assert set(asked) == few | toys | set(named.drawn.NAMES)
 
 
 def test_ambient_data_directory(monkeypatch, tmp_path):

@@ -45,7 +45,11 @@ def test_spirals_density_matches_counts_in_boxes():
 
 
 def test_modes():
-    for name, count, std in (("ring8", 8, 0.5 / 1.414), ("grid25", 25, 0.05 / 2.828)):
+    for name, count, std in (
+        ("ring8", 8, 0.5 / 1.414),
+        ("ring8_narrow", 8, 0.02 / 1.414),
+        ("grid25", 25, 0.05 / 2.828),
+    ):
         means, got = toys.modes(name)
         assert means.shape == (count, 2) and got == pytest.approx(std)
         x, label = toys.TOYS[name].sample(np.random.RandomState(0), 5000)
