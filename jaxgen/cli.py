@@ -71,6 +71,13 @@ def parser() -> argparse.ArgumentParser:
 
     _add_latents(commands)
 
+    modes = commands.add_parser("modes", help="count the modes that samples of runs cover")
+    modes.set_defaults(command=_modes)
+    modes.add_argument("runs", nargs="+", metavar="run", help="run directories")
+    modes.add_argument("--num", type=int, default=2500, help="samples of each")
+    modes.add_argument("--seed", type=int, default=0)
+    modes.add_argument("--out", help=".png of real and generated points; default: none")
+
     calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
     calibrate.set_defaults(command=_calibrate)
     _add_run(calibrate)
@@ -299,6 +306,16 @@ def _disentangle(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     run = _load(arguments)
     where = {"run": str(run.directory.path), "step": run.step}
     print(json.dumps(where | report(run, arguments.num, arguments.seed), indent=1))
+
+
+def _modes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.config import ConfigError
+    from jaxgen.tools.modes import report
+
+    out = pathlib.Path(arguments.out) if arguments.out else None
+    if out is not None and out.suffix != ".png":
+        raise ConfigError(f"--out={out}, expected a name that ends in .png")
+    print(report(arguments.runs, arguments.num, arguments.seed, out))
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -224,6 +224,31 @@ def build_named(section: Mapping[str, Any], package: str, where: str) -> Any:
     return build(resolve(options.pop("name"), package), where, **options)
 
 
+def check_named(
+    known: Mapping[str, Callable[..., Any]],
+    name: str,
+    options: Iterable[str],
+    where: str,
+    own: Iterable[str] = (),
+) -> None:
+    """Refuses a name that is not in `known`, and options that what it stands for does not take.
+
+    Args:
+        known: name -> a function, of whose parameters those with a default are options.
+        name: chosen.
+        options: given to it.
+        where: the config section, for the message.
+        own: options that the caller takes itself.
+    """
+    if name not in known:
+        raise ConfigError(unknown(f"name in config.{where}", name, known))
+    parameters = inspect.signature(known[name]).parameters.values()
+    names = [*own, *(p.name for p in parameters if p.default is not p.empty)]
+    for key in options:
+        if key not in names:
+            raise ConfigError(unknown(f"option of config.{where}.{name}", key, names))
+
+
 def check_sections(config: Mapping[str, Any]) -> None:
     """Refuses a config with an unknown or a missing section."""
     for key in config:

@@ -44,10 +44,10 @@ def load(
 
     Args:
         name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
-            a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator (`drawn.NAMES`), `mnist`,
-            `fashion_mnist`, `kmnist`, a tfds name ("cifar10", "imagenet_resized/64x64", with or
-            without "tfds:" in front), a folder of images ("folder:photos", or its path), or a
-            .npz or .npy file.
+            a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
+            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
+            "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
+            ("folder:photos", or its path), or a .npz or .npy file.
         manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
             or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds

@@ -2,9 +2,10 @@
 
 All are as in FFJORD's `lib/toy_data.py` (Grathwohl et al. 2019, arXiv:1810.01367) but for
 `grid25` and the narrow modes of `ring8_narrow`, on which mode coverage is counted, which are
-those of WGAN-GP's `gan_toy.py` (Gulrajani et al. 2017, arXiv:1704.00028), and but for two things: angles of the moons are drawn, not spaced evenly, and the arm of a spiral is
-drawn, not half of the batch, so that examples are independent draws from a density, which is
-then known: in closed form or, for moons and spirals, as an integral along the curve.
+those of WGAN-GP's `gan_toy.py` (Gulrajani et al. 2017, arXiv:1704.00028), and but for two things:
+angles of the moons are drawn, not spaced evenly, and the arm of a spiral is drawn, not half of
+the batch, so that examples are independent draws from a density, which is then known: in closed
+form or, for moons and spirals, as an integral along the curve.
 """
 
 from __future__ import annotations

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.config import ConfigError, unknown
+from jaxgen.config import ConfigError, check_named, unknown
 from jaxgen.ops.augment import AUGMENTATIONS
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
@@ -84,14 +83,12 @@ class Adversarial:
         if self.prior not in ("normal", "uniform"):
             raise ConfigError(f"method.prior={self.prior!r}, expected 'normal' or 'uniform'")
         for name, options in self.penalties.items():
-            self._check(name, options, PENALTIES, "penalties", ("weight", "every"))
+            check_named(PENALTIES, name, options, "method.penalties", ("weight", "every"))
             if "weight" not in options:
                 raise ConfigError(f"config.method.penalties.{name} misses weight")
         if self.augment:
-            options = {k: v for k, v in self.augment.items() if k != "name"}
-            if "name" not in self.augment:
-                raise ConfigError("config.method.augment misses name")
-            self._check(self.augment["name"], options, AUGMENTATIONS, "augment", ())
+            options = dict(self.augment)
+            check_named(AUGMENTATIONS, options.pop("name", ""), options, "method.augment")
         if min(self.critic_steps, self.packing) < 1:
             raise ConfigError("config.method: critic_steps and packing are 1 or more")
         if self.conditional and not self.spec.num_classes:
@@ -103,20 +100,6 @@ class Adversarial:
             raise ConfigError(f"method.real_target={self.real_target}, expected (low, high]")
         if low < 1 and not self.rules.targets:
             raise ConfigError(f"method.real_target: the game {self.game!r} has no labels")
-
-    @staticmethod
-    def _check(
-        name: str, options: Mapping[str, Any], known: Mapping[str, Any], where: str, own: Any
-    ) -> None:
-        if name not in known:
-            raise ConfigError(unknown(f"name in config.method.{where}", name, known))
-        theirs = list(inspect.signature(known[name]).parameters.values())
-        names = [p.name for p in theirs if p.default is not p.empty]
-        for key in options:
-            if key not in (*names, *own):
-                raise ConfigError(
-                    unknown(f"option of config.method.{where}.{name}", key, [*names, *own])
-                )
 
     @property
     def rules(self) -> Game:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,17 @@ def plane(samples: np.ndarray, density: np.ndarray, extent: tuple[float, ...]) -
     shown = right.imshow(density, extent=extent, origin="lower", cmap="viridis", vmin=0)
     right.set_title("density")
     figure.colorbar(shown, ax=right, shrink=0.8)
+    return _drawn(figure)
+
+
+def scatters(sets: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Sets of points [N, D] side by side on the axes of the first, [H, W, 3] uint8."""
+    figure, axes = _figure(len(sets))
+    for points, title, ax in zip(sets, titles, axes, strict=True):
+        _scatter_into(ax, points)
+        ax.set_title(title)
+    for ax in axes[1:]:
+        ax.set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim())
     return _drawn(figure)
 
 
