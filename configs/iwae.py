@@ -27,8 +27,9 @@ def digits(c: ConfigDict) -> None:
 def mnist(c: ConfigDict) -> None:
     """150 epochs of 600 steps."""
     c.data.update(name="mnist", binarize="dynamic")
+    c.model.centred = True
     c.train.update(steps=90_000, batch_size=100, log_every_steps=1000, save_every_steps=10_000)
-    c.optim.model.decay_steps = 90_000
+    c.optim.model.update(learning_rate=3e-3, decay_steps=90_000)
     c.evaluate.update(every_steps=10_000, sample_every_steps=10_000, splits=("test",))
 
 
@@ -44,6 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
         latents=(100, 50),
         hidden=((200, 200), (100, 100)),
         activation="tanh",
+        centred=False,
     )
     c.method = dict(name="iwae.IWAE", observation="bernoulli", samples=50, importance_samples=50)
     c.optim = dict(model=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=4000))

@@ -78,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
     modes.add_argument("--seed", type=int, default=0)
     modes.add_argument("--out", help=".png of real and generated points; default: none")
 
+    study = commands.add_parser("study", help="games of two numbers: who converges, and how")
+    study.set_defaults(command=_study)
+    study.add_argument("name", help="dirac or bilinear")
+    study.add_argument("--out", help=".png of the trajectories; default: NAME.png")
+
     calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
     calibrate.set_defaults(command=_calibrate)
     _add_run(calibrate)
@@ -316,6 +321,16 @@ def _modes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if out is not None and out.suffix != ".png":
         raise ConfigError(f"--out={out}, expected a name that ends in .png")
     print(report(arguments.runs, arguments.num, arguments.seed, out))
+
+
+def _study(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.config import ConfigError
+    from jaxgen.tools.studies import report
+
+    out = pathlib.Path(arguments.out or f"{arguments.name}.png")
+    if out.suffix != ".png":
+        raise ConfigError(f"--out={out}, expected a name that ends in .png")
+    print(report(arguments.name, out))
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

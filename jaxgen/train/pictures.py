@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,23 @@ def scatters(sets: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     return _drawn(figure)
 
 
+def trajectories(paths: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Paths of the plane [T, 2] around the origin, by name, three in a row; [H, W, 3] uint8.
+
+    They go from dark to bright; all have the same axes, beyond which a path is cut off.
+    """
+    rows = math.ceil(len(paths) / 3)
+    figure, axes = _figure(3, rows)
+    for ax in axes[len(paths) :]:
+        ax.set_axis_off()
+    for (name, path), ax in zip(paths.items(), axes, strict=False):
+        ax.scatter(path[:, 0], path[:, 1], c=np.arange(len(path)), s=3, cmap="viridis")
+        ax.plot(path[:, 0], path[:, 1], linewidth=0.4, color="grey", zorder=0)
+        ax.plot(0, 0, "+", color="red")
+        ax.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal", title=name)
+    return _drawn(figure)
+
+
 def _scatter(points: np.ndarray) -> np.ndarray:
     figure, (axes,) = _figure(1)
     _scatter_into(axes, points)
@@ -93,13 +110,14 @@ def _scatter_into(axes: Any, points: np.ndarray) -> None:
     axes.set_aspect("equal")
 
 
-def _figure(columns: int) -> tuple[Any, Any]:
+def _figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5 * columns, 5), dpi=100, layout="constrained")
+    side = 5 if rows == 1 else 3.5
+    figure = Figure(figsize=(side * columns, side * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
 
 def _drawn(figure: Any) -> np.ndarray:

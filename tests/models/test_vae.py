@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen.models.vaes.autoencoder import Autoencoder, ConvAutoencoder
+from jaxgen.models.vaes.iwae import DeepVAE
 from jaxgen.models.vaes.vae import VAE, ConvVAE
 
 KEY = jax.random.key(0)
@@ -33,6 +34,24 @@ def test_network_of_the_importance_weighted_autoencoder():
     assert count(variables) == up + down
     assert draw.theta.shape == (3, 28, 28, 1)
     assert draw.z[0].shape == draw.kl[0].shape == (3, 50)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        VAE(3, (8,), centred=True),
+        VAE(3, (8,)),
+        DeepVAE((3, 2), ((8,), (4,)), centred=True),
+        DeepVAE((3, 2), ((8,), (4,))),
+    ],
+    ids=["vae", "vae, plain", "deep", "deep, plain"],
+)
+def test_a_centred_decoder_begins_at_the_mean_of_the_first_batch(model):
+    x = jnp.asarray(np.random.RandomState(0).rand(40, 3, 4, 1) < 0.2, jnp.float32)
+    _, variables = model.init_with_output(RNGS, x, x.shape)
+    bias = jax.nn.sigmoid(variables["params"]["decoder"]["Dense_0"]["bias"])
+    expected = (np.asarray(x).sum(0).ravel() + 0.5) / 41 if model.centred else 0.5
+    np.testing.assert_allclose(bias, expected, rtol=1e-5)
 
 
 def test_convolutional_network_of_locatello():

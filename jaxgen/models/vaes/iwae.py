@@ -14,7 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.models.vaes.vae import GLOROT, MLP, DenseDecoder
+from jaxgen.models.vaes.vae import GLOROT, MLP, DenseDecoder, log_odds
 from jaxgen.nn.latents import Draw, Normal, channels, standard_normal
 from jaxgen.ops.densities import sum_event
 
@@ -44,11 +44,13 @@ class DeepVAE(nn.Module):
         hidden: widths of the networks below each of them, in the encoder; the decoder's are the
             same, reversed.
         activation: of the hidden layers.
+        centred: as of `vae.VAE`.
     """
 
     latents: Sequence[int] = (100, 50)
     hidden: Sequence[Sequence[int]] = ((200, 200), (100, 100))
     activation: str = "tanh"
+    centred: bool = False
 
     def setup(self) -> None:
         """Names the networks."""
@@ -67,6 +69,8 @@ class DeepVAE(nn.Module):
 
     def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
         """x [B, ...] to a draw whose theta has shape `size`."""
+        if self.centred and self.is_initializing():
+            self.decoder(jnp.zeros((len(x), self.latents[0])), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
     def bottom_up(self, x: Any, cond: Any = None) -> tuple[Normal]:

@@ -53,11 +53,15 @@ class VAE(nn.Module):
         latent: dimensions of the latents.
         hidden: widths of the encoder's layers; the decoder's are the same, reversed.
         activation: of the hidden layers: "tanh", "relu" or "gelu".
+        centred: the decoder of binary data begins at their mean, that of the batch that
+            initialises it, as in the official code of Burda et al. 2016. Else latents fall idle
+            while the decoder learns the mean.
     """
 
     latent: int = 50
     hidden: Sequence[int] = (200, 200)
     activation: str = "tanh"
+    centred: bool = False
 
     def setup(self) -> None:
         """Names the networks."""
@@ -73,6 +77,9 @@ class VAE(nn.Module):
 
     def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
         """x [B, ...] to a draw whose theta has shape `size`."""
+        if self.centred and self.is_initializing():
+            z = jnp.zeros((len(x), self.latent))
+            self.decoder(_join(z, cond), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
     def bottom_up(self, x: Any, cond: Any = None) -> Normal:
@@ -117,10 +124,19 @@ class DenseDecoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...]) -> Any:
-        """[B, latent] -> `size`."""
+    def __call__(self, z: Any, size: tuple[int, ...], start: Any = None) -> Any:
+        """[B, latent] -> `size`; the bias begins at `start`, of shape size[1:], or at 0."""
         h = MLP(self.hidden, self.activation)(z)
-        return nn.Dense(math.prod(size[1:]), kernel_init=GLOROT)(h).reshape(size)
+        bias = nn.initializers.zeros
+        if start is not None:
+            bias = lambda key, shape, dtype: start.reshape(shape).astype(dtype)  # noqa: E731
+        return nn.Dense(math.prod(size[1:]), kernel_init=GLOROT, bias_init=bias)(h).reshape(size)
+
+
+def log_odds(x: Any) -> Any:
+    """Of the mean of bits [B, ...], with half an example of each value more."""
+    mean = (jnp.sum(x, axis=0) + 0.5) / (len(x) + 1)
+    return jnp.log(mean) - jnp.log1p(-mean)
 
 
 class ConvVAE(VAE):
