@@ -10,6 +10,8 @@ import pathlib
 import sys
 from typing import Any
 
+KNOBS = {"class": "label"}  # what Python does not take as a name
+
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one command; errors of the user's are one line and exit code 2."""
@@ -48,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     sample = commands.add_parser(
         "sample",
         help="draw samples from a run",
-        epilog="Further --NAME=VALUE are the method's own knobs, as --temperature=0.7 --label=3.",
+        epilog="Further --NAME=VALUE are the method's own knobs, as --temperature=0.7 --class=3.",
     )
     sample.set_defaults(command=_sample, takes_knobs=True)
     _add_run(sample)
@@ -105,13 +107,14 @@ def _add_latents(commands: Any) -> None:
         ("sweep", _sweep, "a row of images for every dimension of the latents"),
         ("interpolate", _interpolate, "images between the codes of test images"),
         ("walk", _walk, "a GIF of a random walk of the latents"),
+        ("evolve", _evolve, "a GIF of the sample grids of a training"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(command=function)
         _add_run(command)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--manual_dir", help="where the data are now")
-        kind = "gif" if name == "walk" else "png"
+        kind = "gif" if name in ("walk", "evolve") else "png"
         command.add_argument("--out", help=f".{kind}; default: in the run")
         if name == "sweep":
             command.add_argument("--dims", type=int, default=10, help="rows, most active first")
@@ -121,7 +124,7 @@ def _add_latents(commands: Any) -> None:
         elif name == "interpolate":
             command.add_argument("--path", default="linear", help="linear or spherical")
             command.add_argument("--steps", type=int, default=10)
-        else:
+        elif name != "evolve":
             command.add_argument("--num", type=int, default=32 if name == "reconstruct" else 16)
             if name == "walk":
                 command.add_argument("--frames", type=int, default=60)
@@ -147,9 +150,9 @@ def _knobs(arguments: list[str]) -> dict[str, Any]:
         if not argument.startswith("--") or not equals:
             raise ConfigError(f"expected --NAME=VALUE, got {argument!r}")
         try:
-            knobs[name] = ast.literal_eval(value)
+            knobs[KNOBS.get(name, name)] = ast.literal_eval(value)
         except (SyntaxError, ValueError):
-            knobs[name] = value
+            knobs[KNOBS.get(name, name)] = value
     return knobs
 
 
@@ -303,6 +306,16 @@ def _walk(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = _picture_path(arguments, run, "walk", ".gif")
     save_gif(out, latents.walk(run, arguments.num, arguments.frames, arguments.seed))
     print(f"walk of step {run.step}: {out}")
+
+
+def _evolve(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_gif
+
+    run = _load(arguments)
+    out = _picture_path(arguments, run, "evolution", ".gif")
+    save_gif(out, latents.evolution(run), milliseconds=300)
+    print(f"evolution up to step {run.step}: {out}")
 
 
 def _disentangle(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

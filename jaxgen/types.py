@@ -108,7 +108,9 @@ class Method(Protocol):
 
     Optional abilities are found by presence and are named exactly so:
     `log_prob(state, x, rng)`, `encode(state, x, rng)`, `decode(state, z)`, `reconstruct`,
-    `posterior(state, rng, x, num)`.
+    `latents(rng, num)` (draws of the prior), `posterior(state, rng, x, num)`, and
+    `alarms(values)`: from the metrics of a log interval, `turn/name` -> number, to what a user
+    should be warned of, name -> one line.
     """
 
     @property

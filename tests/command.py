@@ -121,9 +121,9 @@ class Starter:
         pid = self.ask(op="start", out=str(out), err=str(err), **request)
         return Job(self, pid, argv, out, err)
 
-    def run(self, *argv, code=0, **options):
+    def run(self, *argv, code=0, limit=LIMIT, **options):
         """Runs to the end and asserts the exit code."""
-        return self.start(*argv, **options).wait(code)
+        return self.start(*argv, **options).wait(code, limit)
 
     def close(self):
         self._server.stdin.close()
@@ -135,7 +135,8 @@ def rows(workdir, split=None):
     """The metrics of a run without their speed."""
     found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in found:
-        row.pop("images_per_second", None)
+        for unit in ("images", "points"):
+            row.pop(f"{unit}_per_second", None)
     return [row for row in found if split in (None, row["split"])]
 
 

@@ -8,7 +8,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-from command import TINY, has_row, rows, saved
+from command import LIMIT, TINY, has_row, rows, saved
 
 import jaxgen
 
@@ -64,26 +64,38 @@ def test_kill_9(starter, whole, tmp_path):
 NVAE = pytest.param("--config=configs/nvae.py:digits,tiny", id="nvae", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("config", ["--config=configs/vae.py:digits,tiny", NVAE])
-def test_kill_9_of_latents_and_bits_drawn_anew(starter, tmp_path, config):
-    """Noise, moving statistics and the bits of each visit go on where they were."""
-    run = (
-        config,
-        "--config.data.binarize=dynamic",
-        "--config.method.observation=bernoulli",
-        "--config.train.steps=24",
-        "--config.train.log_every_steps=1",
-        "--config.train.save_every_steps=5",
-        "--config.train.steps_per_dispatch=1",
-    )
-    whole = starter.run(*run, f"--workdir={tmp_path / 'whole'}")
+def check_digest(starter, tmp_path, run, limit=LIMIT):
+    """Killed at a step after 13 and run again, a run ends in the same state."""
+    whole = starter.run(*run, f"--workdir={tmp_path / 'whole'}", limit=limit)
     command = (*run, f"--workdir={tmp_path / 'killed'}")
-    job = starter.start(*command).until(has_row(tmp_path / "killed", 13))
+    job = starter.start(*command).until(has_row(tmp_path / "killed", 13), limit)
     job.kill().wait(-signal.SIGKILL)
-    resumed = starter.run(*command)
+    resumed = starter.run(*command, limit=limit)
     assert "resumed at step" in resumed.out
     check_same(resumed, whole)
     assert resumed.digest == whole.digest
+
+
+EVERY_STEP = (
+    "--config.train.steps=24",
+    "--config.train.log_every_steps=1",
+    "--config.train.save_every_steps=5",
+    "--config.train.steps_per_dispatch=1",
+)
+
+
+@pytest.mark.parametrize("config", ["--config=configs/vae.py:digits,tiny", NVAE])
+def test_kill_9_of_latents_and_bits_drawn_anew(starter, tmp_path, config):
+    """Noise, moving statistics and the bits of each visit go on where they were."""
+    bits = ("--config.data.binarize=dynamic", "--config.method.observation=bernoulli")
+    check_digest(starter, tmp_path, (config, *bits, *EVERY_STEP), limit=600)
+
+
+@pytest.mark.slow
+def test_kill_9_of_two_players(starter, tmp_path):
+    """Averages, penalties with a memory and both optimisers go on where they were."""
+    memory = ("--config.method.history=0.1", "--config.method.lecam=0.1")
+    check_digest(starter, tmp_path, ("--config=configs/gan.py:r3,tiny", *memory, *EVERY_STEP))
 
 
 @pytest.mark.slow

@@ -14,9 +14,11 @@ from jaxgen.config import ConfigError, check_named, unknown
 from jaxgen.ops.augment import AUGMENTATIONS
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
+from jaxgen.ops.ranges import symmetric, to_levels
 from jaxgen.ops.scores import sample_scores
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
+COLLAPSED, WON = 0.1, 0.995  # spread of samples, accuracies of the discriminator: alarms
 MOVING = ("batch_stats", "spectral", "moments")  # collections that a network moves in training
 
 
@@ -225,6 +227,22 @@ class Adversarial:
         args = (z, (num, *self.spec.shape), cond)
         return self._moved("generator", state, variables, args, rngs)
 
+    def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
+        """A collapse, and a discriminator that wins outright, from the means of a log interval."""
+        found, spread = {}, values["generator/spread"]
+        if spread < COLLAPSED:
+            found["collapse"] = (
+                f"samples have collapsed: they deviate {spread:.1%} as much as the data; add a "
+                "penalty (method.penalties), or lower the learning rates"
+            )
+        sides = [values[f"discriminator/accuracy_{side}"] for side in ("real", "fake")]
+        if min(sides) > WON:
+            found["won"] = (
+                f"the discriminator tells {min(sides):.1%} apart, which leaves the generator "
+                "little to follow; add a penalty (method.penalties), or lower its learning rate"
+            )
+        return found
+
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each, in the network's range: see `ops.scores.sample_scores`."""
         x = self._scaled(batch["x"])
@@ -368,18 +386,10 @@ class Adversarial:
         return jnp.concatenate([groups[:, i] for i in range(self.packing)], axis=-1)
 
     def _scaled(self, x: Array) -> Array:
-        """Integer data to [-1, 1]; continuous data as they are."""
-        if self.spec.levels is None:
-            return x
-        return x.astype(jnp.float32) * (2 / (self.spec.levels - 1)) - 1
+        return symmetric(x, self.spec.levels)
 
     def _unscaled(self, x: Array) -> Array:
-        """Back, to whole numbers where the data are."""
-        if self.spec.levels is None:
-            return x
-        top = self.spec.levels - 1
-        dtype = jnp.uint8 if self.spec.levels <= 256 else jnp.uint16
-        return jnp.round(jnp.clip((x + 1) * (top / 2), 0, top)).astype(dtype)
+        return to_levels(x, self.spec.levels)
 
     def _cond(self, batch: Batch) -> Array | None:
         return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None

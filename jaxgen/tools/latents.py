@@ -1,6 +1,7 @@
 """Pictures of what the latents of a run mean: for any method with `encode` and `decode`.
 
-All take a loaded run and give uint8 images; latents may be any pytree of [B, ...].
+All take a loaded run and give uint8 images; latents may be any pytree of [B, ...]. Where the
+method cannot encode but draws latents from a prior, such draws stand for the codes of examples.
 """
 
 from __future__ import annotations
@@ -118,6 +119,20 @@ def walk(run: Run, num: int = 16, frames: int = 60, seed: int = 0) -> list[np.nd
     return out
 
 
+def evolution(run: Run) -> list[np.ndarray]:
+    """The grids that the run drew while it trained, of the same latents, one a frame.
+
+    Raises:
+        ConfigError: for a run without grids.
+    """
+    import PIL.Image
+
+    paths = sorted(run.directory.samples.glob("step_*.png"))
+    if not paths:
+        raise ConfigError(f"{run.directory.samples} has no step_*.png: the run drew no samples")
+    return [np.asarray(PIL.Image.open(path).convert("RGB")) for path in paths]
+
+
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     """Between rows of a and b, [N, D] each, along the great circle; parallel ones linearly."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -137,7 +152,11 @@ def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np
     """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
     import jax
 
-    leaves, tree = jax.tree.flatten(run.encode(examples(run, few, **places), seed))
+    if not hasattr(run.method, "encode") and hasattr(run.method, "latents"):
+        codes = run.method.latents(jax.random.key(seed), few)
+    else:
+        codes = run.encode(examples(run, few, **places), seed)
+    leaves, tree = jax.tree.flatten(codes)
     shapes = [leaf.shape[1:] for leaf in leaves]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
 

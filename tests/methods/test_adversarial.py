@@ -254,3 +254,22 @@ def test_evaluation_knows_a_collapse():
     assert collapsed["precision"] > 0.95 and collapsed["recall"] < 0.05
     assert wide["precision"] < 0.6 and wide["recall"] > 0.9
     assert min(right["precision"], right["recall"]) > 0.85
+
+
+@pytest.mark.parametrize(
+    ("spread", "real", "fake", "names"),
+    [
+        (0.9, 0.7, 0.8, set()),
+        (0.05, 0.7, 0.8, {"collapse"}),
+        (0.9, 0.999, 1.0, {"won"}),
+        (0.9, 0.999, 0.5, set()),
+        (0.01, 1.0, 1.0, {"collapse", "won"}),
+    ],
+)
+def test_alarms(spread, real, fake, names):
+    values = {
+        "generator/spread": spread,
+        "discriminator/accuracy_real": real,
+        "discriminator/accuracy_fake": fake,
+    }
+    assert set(players().alarms(values)) == names

@@ -9,10 +9,12 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.config import ConfigError
+from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.nvae import NVAE as Balanced
 from jaxgen.models.flows.glow import Glow
+from jaxgen.models.gans.gan import Discriminator, Generator
 from jaxgen.models.vaes.nvae import NVAE
 from jaxgen.models.vaes.vae import ConvVAE
 from jaxgen.train.optim import optimizer
@@ -127,6 +129,20 @@ METHODS = {
         ),
         BATCH,
         {"model": {"learning_rate": 0.3}},
+    ),
+    "gan": (
+        Adversarial(
+            Generator(4, (16, 32)),
+            Discriminator((32, 16)),
+            DIGITS,
+            game="relativistic",
+            penalties={"r1": {"weight": 0.1}, "gradient_penalty": {"weight": 0.1, "every": 2}},
+            conditional=True,
+            lecam=0.1,
+            history=0.1,
+        ),
+        BATCH,
+        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
     ),
     "nvae": (
         Balanced(

@@ -1,0 +1,22 @@
+"""Grey levels 0 .. levels - 1 to [-1, 1], where adversarial and diffusion models live, and back."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+
+def symmetric(x: Num[Array, "*shape"], levels: int | None) -> Float[Array, "*shape"]:
+    """Integer data to [-1, 1]; continuous data, of `levels` None, as they are."""
+    if levels is None:
+        return x
+    return x.astype(jnp.float32) * (2 / (levels - 1)) - 1
+
+
+def to_levels(x: Float[Array, "*shape"], levels: int | None) -> Num[Array, "*shape"]:
+    """The nearest of the grey levels, as the data have them; what lies beyond is cut off."""
+    if levels is None:
+        return x
+    top = levels - 1
+    dtype = jnp.uint8 if levels <= 256 else jnp.uint16
+    return jnp.round(jnp.clip((x + 1) * (top / 2), 0, top)).astype(dtype)
