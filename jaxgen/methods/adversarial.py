@@ -38,8 +38,8 @@ class Adversarial:
     Source: Goodfellow et al. 2014, Generative adversarial nets, algorithm 1.
 
     Attributes:
-        generator: a network.
-        discriminator: a network.
+        generator: and
+        discriminator: networks.
         spec: of the data.
         game: one of `ops.games.GAMES`.
         penalties: name in `ops.penalties.PENALTIES` -> its options, and `weight`, and `every`: a
@@ -49,8 +49,7 @@ class Adversarial:
         real_target: range of the labels of real examples, (1, 1) for none smoothed.
         instance_noise: standard deviation of noise on all that the discriminator sees.
         instance_noise_steps: train steps in which it falls to zero, linearly; 0 keeps it.
-        packing: examples that the discriminator sees at a time, side by side in channels (Lin et
-            al. 2018, PacGAN).
+        packing: examples seen at a time, side by side in channels (Lin et al. 2018, PacGAN).
         lecam: weight of the regulariser of Tseng et al. 2021, equation 4.
         history: weight of the squared distance of a player's parameters from their mean over all
             steps (Salimans et al. 2016, section 3.3).

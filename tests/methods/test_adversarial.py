@@ -21,7 +21,7 @@ DIGITS = DataSpec("digits", (8, 8, 1), 17, num_classes=10)
 RANDOM = np.random.RandomState(0)
 BATCH = {"x": jnp.asarray(RANDOM.randn(8, 2), jnp.float32)}
 IMAGES = {
-    "x": RANDOM.randint(0, 17, (8, 8, 8, 1)).astype(np.uint8),
+    "x": jnp.asarray(RANDOM.randint(0, 17, (8, 8, 8, 1)), jnp.uint8),
     "label": RANDOM.randint(0, 10, 8).astype(np.int32),
 }
 KEY = jax.random.key(3)
