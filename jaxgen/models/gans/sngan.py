@@ -1,0 +1,123 @@
+"""Residual generator and spectrally normalised discriminator, with projection of the class.
+
+Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks" (ICLR),
+table 4; Miyato & Koyama 2018, "cGANs with Projection Discriminator" (ICLR), equation 3; official
+code pfnet-research/sngan_projection. The critic without spectral normalisation and with means
+instead of sums is that of WGAN-GP's CIFAR-10 (Gulrajani et al. 2017, appendix F).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgen.nn.gan_layers import ROOT_TWO_GLOROT, BatchNorm, doubled, pooled, pyramid
+from jaxgen.nn.spectral_norm import GLOROT, Conv, Dense
+
+
+class UpBlock(nn.Module):
+    """Normalise, rectify, double, convolve, and once more without doubling; plus a shortcut."""
+
+    width: int
+    spectral: bool = False
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, H, W, C] -> [B, 2 H, 2 W, width]."""
+        h = doubled(nn.relu(BatchNorm()(x, cond)))
+        h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(h)
+        h = nn.relu(BatchNorm()(h, cond))
+        h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(h)
+        return h + Conv(self.width, 1, kernel_init=GLOROT, spectral=self.spectral)(doubled(x))
+
+
+class DownBlock(nn.Module):
+    """Rectify, convolve, rectify, convolve, halve; plus a shortcut.
+
+    Attributes:
+        width: channels out.
+        down: whether to halve.
+        first: the block of the image: it is not rectified.
+        spectral: whether to normalise the kernels.
+    """
+
+    width: int
+    down: bool = True
+    first: bool = False
+    spectral: bool = True
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] -> [B, H', W', width]."""
+        h = x if self.first else nn.relu(x)
+        h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(h)
+        h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(nn.relu(h))
+        shortcut = x
+        if self.first:
+            shortcut = pooled(shortcut)
+        if self.down or x.shape[-1] != self.width:
+            shortcut = Conv(self.width, 1, kernel_init=GLOROT, spectral=self.spectral)(shortcut)
+        if self.down:
+            h, shortcut = pooled(h), shortcut if self.first else pooled(shortcut)
+        return h + shortcut
+
+
+class Generator(nn.Module):
+    """z [B, latent] to images in [-1, 1], of any size that can be halved down to 4 or 7.
+
+    Attributes:
+        latent: width of z.
+        width: channels of all layers.
+        spectral: normalise the kernels, as SAGAN does.
+    """
+
+    latent: int = 128
+    width: int = 256
+    spectral: bool = False
+
+    @nn.compact
+    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+        """[B, latent] -> `size`; the class sets the scales and shifts of normalisations."""
+        height, width, times = pyramid(size[1:3])
+        h = Dense(height * width * self.width, spectral=self.spectral)(z)
+        h = h.reshape(-1, height, width, self.width)
+        for _ in range(times):
+            h = UpBlock(self.width, self.spectral)(h, cond)
+        h = nn.relu(BatchNorm()(h))
+        return jnp.tanh(Conv(size[3], kernel_init=GLOROT, spectral=self.spectral)(h))
+
+
+class Discriminator(nn.Module):
+    """Images to logits: psi(phi(x)) + <V y, phi(x)>, y the class.
+
+    Attributes:
+        width: channels of all layers.
+        still: blocks at the end that do not halve.
+        spectral: normalise the kernels.
+        mean: phi is the mean over positions, as in WGAN-GP, and not the sum.
+    """
+
+    width: int = 128
+    still: int = 2
+    spectral: bool = True
+    mean: bool = False
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, H, W, C] -> [B]."""
+        *_, times = pyramid(x.shape[1:3])
+        halvings = max(times - 1, 1)  # of 32x32 down to 8x8
+        h = DownBlock(self.width, first=True, spectral=self.spectral)(x)
+        for _ in range(halvings - 1):
+            h = DownBlock(self.width, spectral=self.spectral)(h)
+        for _ in range(self.still):
+            h = DownBlock(self.width, down=False, spectral=self.spectral)(h)
+        h = nn.relu(h)
+        phi = jnp.mean(h, axis=(1, 2)) if self.mean else jnp.sum(h, axis=(1, 2))
+        logits = Dense(1, spectral=self.spectral, name="psi")(phi)[:, 0]
+        if cond is not None:
+            rows = Dense(self.width, False, spectral=self.spectral, name="classes")(cond)
+            logits += jnp.sum(rows * phi, axis=-1)
+        return logits

@@ -1,0 +1,102 @@
+"""Layers whose kernels are divided by their largest singular value.
+
+Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks" (ICLR),
+algorithm 1 and the official code (pfnet-research/sngan_projection). A kernel is read as the matrix
+[all axes but the last, features]. One iteration of the power method is made at each training
+pass; its vector is kept as "u" in the collection "spectral" and has no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgen.nn.conv import conv
+
+LEAST = 1e-12  # of a norm that one divides by
+GLOROT = nn.initializers.glorot_uniform()
+
+
+def unit(x: Any) -> Any:
+    """A vector of norm one."""
+    return x / (jnp.sqrt(jnp.sum(jnp.square(x))) + LEAST)
+
+
+def normalised(module: nn.Module, kernel: Any, name: str = "u") -> Any:
+    """The kernel over its largest singular value, as the module's vector tells it.
+
+    Args:
+        module: that keeps the vector, and in whose compact method this is called.
+        kernel: [..., features].
+        name: of the vector.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    still = jax.lax.stop_gradient(matrix)
+
+    def start() -> Any:
+        return unit(jax.random.normal(module.make_rng("params"), matrix.shape[1:]))
+
+    kept = module.variable("spectral", name, start)
+    u = kept.value
+    if module.is_mutable_collection("spectral") and not module.is_initializing():
+        u = kept.value = unit(unit(still @ u) @ still)
+    v = unit(still @ u)
+    sigma = v @ matrix @ u
+    return kernel / jnp.maximum(sigma, LEAST)
+
+
+class Dense(nn.Module):
+    """`flax.linen.Dense` with a spectrally normalised kernel, unless `spectral` is False.
+
+    Attributes:
+        features: out.
+        use_bias: whether to add a bias, of 0 at first.
+        kernel_init: initialiser of the kernel, [in, features].
+        spectral: whether to normalise.
+    """
+
+    features: int
+    use_bias: bool = True
+    kernel_init: Callable[..., Any] = GLOROT
+    spectral: bool = True
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, in] -> [B, features]."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        y = x @ (normalised(self, kernel) if self.spectral else kernel)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None]
+
+
+class Conv(nn.Module):
+    """A "SAME" convolution with a spectrally normalised kernel, unless `spectral` is False.
+
+    Attributes:
+        features: channels out.
+        kernel: its side.
+        use_bias: whether to add a bias, of 0 at first.
+        kernel_init: initialiser of the kernel, [kernel, kernel, in, features].
+        spectral: whether to normalise.
+    """
+
+    features: int
+    kernel: int = 3
+    use_bias: bool = True
+    kernel_init: Callable[..., Any] = GLOROT
+    spectral: bool = True
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] -> [B, H, W, features]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        y = conv(x, normalised(self, kernel) if self.spectral else kernel)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)

@@ -1,0 +1,182 @@
+"""Layers of the adversarial networks against NumPy: singular values, classes, attention, sets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.nn import spectral_norm
+from jaxgen.nn.gan_layers import (
+    BatchNorm,
+    MinibatchDiscrimination,
+    SelfAttention,
+    doubled,
+    largest,
+    pooled,
+    pyramid,
+)
+from jaxgen.train.sharding import batch_sharding, make_mesh
+
+KEY = jax.random.key(0)
+RANDOM = np.random.RandomState(0)
+
+
+def images(*shape):
+    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+
+
+LAYERS = {
+    "dense": (spectral_norm.Dense(6, False), images(5, 8)),
+    "conv": (spectral_norm.Conv(6, use_bias=False), images(2, 4, 4, 3)),
+}
+
+
+def trained(layer, x, passes):
+    """Variables after so many training passes, and the output in evaluation."""
+    variables = layer.init(KEY, x)
+    apply = jax.jit(lambda v: layer.apply(v, x, mutable=["spectral"])[1])
+    for _ in range(passes):
+        variables = variables | apply(variables)
+    return variables, layer.apply(variables, x)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_singular_value_is_that_of_numpy(name):
+    """After convergence the layer is the plain one over the largest singular value."""
+    layer, x = LAYERS[name]
+    variables, y = trained(layer, x, 200)
+    kernel = np.asarray(variables["params"]["kernel"], np.float64)
+    sigma = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
+    plain = layer.clone(spectral=False).apply({"params": variables["params"]}, x)
+    np.testing.assert_allclose(y, plain / sigma, rtol=1e-5, atol=1e-6)
+    first = layer.apply(layer.init(KEY, x), x)
+    assert np.abs(first).max() > np.abs(y).max() * 1.01  # an estimate never exceeds sigma
+
+
+def test_one_iteration_a_training_pass_and_none_in_evaluation():
+    layer, x = LAYERS["dense"]
+    before = layer.init(KEY, x)
+    u, kernel = np.asarray(before["spectral"]["u"]), np.asarray(before["params"]["kernel"])
+    after, _ = trained(layer, x, 1)
+    v = kernel @ u
+    expected = kernel.T @ (v / np.linalg.norm(v))
+    expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(after["spectral"]["u"], expected, rtol=1e-5)
+    _, moved = layer.apply(before, x, mutable=["batch_stats"])
+    assert not moved
+
+
+def test_gradient_takes_the_vectors_as_constants():
+    """d sigma / dW = v u^T: against W / (v^T W u) with v and u of NumPy."""
+    layer, x = LAYERS["dense"]
+    variables, _ = trained(layer, x, 3)
+    kernel, u = variables["params"]["kernel"], np.asarray(variables["spectral"]["u"])
+    v = np.asarray(kernel) @ u
+    v /= np.linalg.norm(v)
+
+    def mine(kernel):
+        return jnp.sum(jnp.sin(layer.apply(variables | {"params": {"kernel": kernel}}, x)))
+
+    def expected(kernel):
+        return jnp.sum(jnp.sin(x @ (kernel / (v @ kernel @ u))))
+
+    np.testing.assert_allclose(jax.grad(mine)(kernel), jax.grad(expected)(kernel), atol=1e-5)
+
+
+def test_a_normalised_network_is_lipschitz():
+    layer, _ = LAYERS["dense"]
+    a, b = images(2, 200, 8)
+    variables, _ = trained(layer, a, 200)
+    far = jnp.linalg.norm(layer.apply(variables, a) - layer.apply(variables, b), axis=1)
+    assert (far <= jnp.linalg.norm(a - b, axis=1) * (1 + 1e-5)).all()
+
+
+def test_batch_norm_by_class():
+    x, cond = images(6, 2, 2, 3), jax.nn.one_hot(jnp.array([0, 1, 2, 0, 1, 2]), 3)
+    layer = BatchNorm(spectral=True)
+    variables = layer.init(KEY, x, cond)
+    y, _ = layer.apply(variables, x, cond, mutable=["batch_stats", "spectral"])
+    flat = np.asarray(x).reshape(-1, 3)
+    normal = (np.asarray(x) - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+    assert jnp.abs(y - normal).max() > 0.1
+    plain = BatchNorm()  # gain and shift begin at zero
+    y, _ = plain.apply(plain.init(KEY, x, cond), x, cond, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, normal, atol=1e-5)
+    params = {name: {"kernel": images(3, 3)} for name in ("gain", "shift")}
+    variables = plain.init(KEY, x, cond) | {"params": params}
+    y, _ = plain.apply(variables, x, cond, mutable=["batch_stats"])
+    gain, shift = (np.asarray(cond @ params[k]["kernel"])[:, None, None] for k in params)
+    np.testing.assert_allclose(y, normal * (1 + gain) + shift, atol=1e-5)
+
+
+def test_batch_norm_sees_the_global_batch():
+    x = images(16, 2, 2, 3) * jnp.arange(16.0).reshape(-1, 1, 1, 1)
+    layer = BatchNorm()
+    variables = layer.init(KEY, x)
+    apply = jax.jit(lambda x: layer.apply(variables, x, mutable=["batch_stats"]))
+    expected, statistics = apply(x)
+    got, moved = apply(jax.device_put(x, batch_sharding(make_mesh())))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moved, statistics)
+
+
+def test_attention():
+    """Pixel by pixel in NumPy; the identity at first."""
+    x = images(2, 4, 4, 16)
+    layer = SelfAttention(spectral=False)
+    variables = layer.init(KEY, x)
+    np.testing.assert_array_equal(layer.apply(variables, x), x)
+    variables["params"]["gamma"] = jnp.float32(0.7)
+    kernels = {
+        k: np.asarray(v["kernel"][0, 0]) for k, v in variables["params"].items() if k != "gamma"
+    }
+    got = layer.apply(variables, x)
+    x = np.asarray(x)
+    for b in range(2):
+        query = x[b].reshape(16, 16) @ kernels["query"]
+
+        def pooled_rows(kernel, b=b):
+            full = x[b] @ kernel
+            return np.array(
+                [full[i : i + 2, j : j + 2].max((0, 1)) for i in (0, 2) for j in (0, 2)]
+            )
+
+        key, value = pooled_rows(kernels["key"]), pooled_rows(kernels["value"])
+        for i in range(16):
+            weight = np.exp(key @ query[i])
+            mixed = (weight / weight.sum()) @ value
+            expected = x[b].reshape(16, 16)[i] + 0.7 * mixed @ kernels["out"]
+            np.testing.assert_allclose(got[b].reshape(16, 16)[i], expected, atol=1e-4)
+
+
+def test_minibatch_discrimination():
+    x = images(5, 4)
+    layer = MinibatchDiscrimination(3, 2)
+    variables = layer.init(KEY, x)
+    y = layer.apply(variables, x)
+    m = (np.asarray(x) @ variables["params"]["kernel"]).reshape(5, 3, 2)
+    expected = np.full((5, 3), -1.0)
+    for i in range(5):
+        for j in range(5):
+            if i != j:
+                expected[i] += np.exp(-np.abs(m[i] - m[j]).sum(-1))
+    np.testing.assert_allclose(y, np.concatenate([x, expected], 1), atol=1e-5)
+
+
+def test_resizing():
+    x = images(1, 4, 6, 2)
+    wide = np.asarray(doubled(x))
+    np.testing.assert_array_equal(wide, np.asarray(x).repeat(2, 1).repeat(2, 2))
+    np.testing.assert_allclose(pooled(jnp.asarray(wide)), x, rtol=1e-6)
+    np.testing.assert_allclose(
+        pooled(x)[0, 1, 2], np.asarray(x)[0, 2:4, 4:6].mean((0, 1)), rtol=1e-5
+    )
+    np.testing.assert_allclose(largest(x)[0, 1, 2], np.asarray(x)[0, 2:4, 4:6].max((0, 1)))
+
+
+def test_pyramid():
+    found = {(8, 8): (4, 4, 1), (28, 28): (7, 7, 2), (32, 32): (4, 4, 3), (64, 48): (8, 6, 3)}
+    for size, expected in found.items():
+        assert pyramid(size) == expected
+    with pytest.raises(ValueError, match="images of 6x9 cannot be halved"):
+        pyramid((6, 9))
