@@ -175,7 +175,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.train.update(steps=40_000, batch_size=256, steps_per_dispatch=20)
     c.train.update(log_every_steps=1000, save_every_steps=10_000)
     c.evaluate.update(every_steps=10_000, sample_every_steps=10_000, num_samples=2500)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score", sample=dict())
+    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.preset, PRESETS)(c)
     if c.data.name.endswith("digits"):
         c.evaluate.update(every_steps=c.train.steps, num_samples=64)

@@ -90,7 +90,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.optim = dict(generator=dict(adam), discriminator=dict(adam))
     c.ema = dict(generator=dict(half_life_steps=500.0))
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score", sample=dict())
+    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)

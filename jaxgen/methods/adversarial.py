@@ -326,13 +326,13 @@ class Adversarial:
         return PENALTIES[name](lambda x: critic(x, variables, 0)[0], real, fake, rng, **extra)
 
     def _moved(
-        self, player: str, state: State, variables: Vars, args: tuple[Any, ...], rngs: Any
+        self, player: str, state: State, variables: Vars, args: Any, rngs: Any, **options: Any
     ) -> tuple[Array, Vars]:
         """A player's output in training, and all variables with what it moved."""
         own = variables[player]
         moving = [name for name in MOVING if name in own]
         x, moved = getattr(self, player).apply(
-            {"params": state.params[player], **own}, *args, rngs=rngs, mutable=moving
+            {"params": state.params[player], **own}, *args, rngs=rngs, mutable=moving, **options
         )
         return x, variables | {player: {**own, **moved}}
 

@@ -1,0 +1,149 @@
+"""StyleGAN2 (Karras et al. 2020).
+
+    python -m jaxgen.main --config=configs/stylegan2.py
+        digits, 8x8: two CPU cores, a few minutes
+    python -m jaxgen.main --config=configs/stylegan2.py:mnist --config.data.manual_dir=DIR
+        MNIST from idx files in DIR, made at 32x32 and cut: two CPU cores, under 20 minutes
+    python -m jaxgen.main --config=configs/stylegan2.py:cifar10
+        the official "cifar" settings but for the residual discriminator, without augmentation
+    python -m jaxgen.main --config=configs/stylegan2.py:ffhq256 --config.data.name=FOLDER
+        a folder of images at 256x256: the official "paper256"
+    python -m jaxgen.main --config=configs/stylegan2.py:ffhq1024 --config.data.name=FOLDER
+        a folder of images at 1024x1024: configuration F, 30,370,060 and 29,012,513 parameters
+    python -m jaxgen.main --config=configs/stylegan2.py:PRESET,tiny
+        seconds, for tests
+
+Published: FFHQ at 1024x1024, FID 2.84 (paper, table 1); 25 million images take 9 days and 18
+hours on 8 V100 (official README). jaxgen has not been trained on it, has no mixed precision yet
+and mirrors no images. Our own measurements are in docs/results.md.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgen.config import common, parse_arg, preset, shorten
+
+PATH_EVERY, PENALTY_EVERY = 4, 16
+
+
+def digits(c: ConfigDict) -> None:
+    """64 channels at most."""
+    small(c, 64, 512)
+    gamma(c, 0.3)
+    c.train.update(steps=3000)
+
+
+def mnist(c: ConfigDict) -> None:
+    """64 channels at most, 16 at 32x32."""
+    small(c, 64, 512)
+    c.data.name = "mnist"
+    gamma(c, 1.0)
+    c.train.update(steps=5000)
+    c.evaluate.update(every_steps=1000, sample_every_steps=1000)
+
+
+def cifar10(c: ConfigDict) -> None:
+    """100 million images; classes, two layers of mapping, no path length, no mixing."""
+    c.data.name = "cifar10"
+    for player in (c.model.generator, c.model.discriminator):
+        player.update(base=16_384, layers=2)
+    c.model.discriminator.group = 32
+    c.method.update(conditional=True, path_weight=0.0, mixing=0.0)
+    recipe(c, batch=64, rate=0.0025, weight=0.01, images=100_000_000, half_life=500_000)
+    c.ema.generator.ramp_up = 0.05
+
+
+def ffhq256(c: ConfigDict) -> None:
+    """25 million images."""
+    c.data.update(name="ffhq", size=(256, 256), fit="crop")
+    for player in (c.model.generator, c.model.discriminator):
+        player.base = 16_384
+    c.model.discriminator.group = 8
+    recipe(c, batch=64, rate=0.0025, weight=1.0, images=25_000_000, half_life=20_000)
+
+
+def ffhq1024(c: ConfigDict) -> None:
+    """25 million images."""
+    c.data.update(name="ffhq", size=(1024, 1024), fit="crop")
+    recipe(c, batch=32, rate=0.002, weight=10.0, images=25_000_000, half_life=10_000)
+
+
+def small(c: ConfigDict, most: int, base: int) -> None:
+    """For a CPU."""
+    c.model.generator.update(latent=64, style=64, layers=4, most=most, base=base)
+    c.model.discriminator.update(most=most, base=base)
+    c.train.batch_size = 32
+    adams(c, 0.002)
+    c.ema.generator.half_life_steps = 300.0
+
+
+def gamma(c: ConfigDict, weight: float) -> None:
+    """Of R1, every 16 steps."""
+    c.method.penalties = dict(r1=dict(weight=weight, every=PENALTY_EVERY))
+
+
+def recipe(
+    c: ConfigDict, batch: int, rate: float, weight: float, images: int, half_life: int
+) -> None:
+    """What official settings are made of; half-life of the average in images."""
+    gamma(c, weight)
+    adams(c, rate)
+    c.train.update(steps=images // batch, batch_size=batch, save_every_steps=5000)
+    c.train.update(save_every_minutes=20.0)
+    c.evaluate.update(every_steps=5000, sample_every_steps=5000)
+    c.ema.generator.half_life_steps = half_life / batch
+
+
+def adams(c: ConfigDict, rate: float) -> None:
+    """With the constants of lazy turns: `methods.stylegan2.lazy` says the same."""
+    intervals = {"generator": PATH_EVERY, "discriminator": PENALTY_EVERY}
+    if not c.method.path_weight:
+        del intervals["generator"]
+    for player in ("generator", "discriminator"):
+        every = intervals.get(player)
+        share = every / (every + 1) if every else 1.0
+        c.optim[player] = dict(
+            name="adam", learning_rate=rate * share, b1=0.0, b2=0.99**share, eps=1e-8
+        )
+
+
+PRESETS = {
+    "digits": digits,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "ffhq256": ffhq256,
+    "ffhq1024": ffhq1024,
+}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The config of `configs/stylegan2.py:ARG`; see the module docstring."""
+    arg = parse_arg(arg, data="digits", tiny=False)
+    c = common("digits")
+    c.model = dict(
+        generator=dict(
+            name="gans.stylegan2.Generator", latent=512, style=512, layers=8, base=32_768, most=512
+        ),
+        discriminator=dict(
+            name="gans.stylegan2.Discriminator", base=32_768, most=512, group=4, layers=8
+        ),
+    )
+    c.method = dict(
+        name="stylegan2.StyleGAN2",
+        game="non_saturating",
+        penalties=dict(),
+        conditional=False,
+        mixing=0.9,
+        path_weight=2.0,
+        path_every=PATH_EVERY,
+        augment=dict(),
+    )
+    c.optim = dict()
+    c.ema = dict(generator=dict(half_life_steps=300.0, ramp_up=0.0))
+    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
+    c.evaluate.sample = dict(truncation=1.0)
+    preset(arg.data, PRESETS)(c)
+    if arg.tiny:
+        shorten(c)
+        c.model.generator.update(latent=4, style=4, layers=1, most=4)
+        c.model.discriminator.update(most=4, layers=1, group=4)
+    return c

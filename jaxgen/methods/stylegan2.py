@@ -1,0 +1,270 @@
+"""What StyleGAN2 adds to the game: mixed styles, path length, truncation, projection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgen.config import ConfigError
+from jaxgen.methods.adversarial import Adversarial
+from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
+
+PATH_DECAY = 0.99  # of the mean path length
+STATISTICS = 10_000  # draws of w for the mean and deviation of a projection
+
+
+def lazy(options: Mapping[str, Any], every: int) -> dict[str, Any]:
+    """Options of an Adam whose player has a further turn every so many steps.
+
+    With c = every / (every + 1): the rate is c times as large, the decays to the power of c.
+
+    Source: Karras et al. 2020, StyleGAN2, appendix B.
+
+    Args:
+        options: with learning_rate, b1 and b2.
+        every: of the lazy turn.
+    """
+    c = every / (every + 1)
+    changed = {"learning_rate": options["learning_rate"] * c}
+    return dict(options) | changed | {k: options[k] ** c for k in ("b1", "b2")}
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleGAN2(Adversarial):
+    """The game with styles; see `Adversarial`. The generator is `models.gans.stylegan2.Generator`.
+
+    The generator moves first, then its path-length turn, the discriminator, and its lazy
+    penalties: the official order.
+
+    Source: Karras et al. 2019, StyleGAN, section 3.1; Karras et al. 2020, StyleGAN2, section 3.2
+    and appendix B; NVlabs/stylegan2-ada-pytorch, `training/loss.py`.
+
+    Attributes:
+        mixing: probability that a batch has the styles of two z.
+        path_weight: of the path-length penalty; 0 for none.
+        path_every: steps between its turns.
+        path_shrink: divides the batch of such a turn.
+    """
+
+    mixing: float = 0.9
+    path_weight: float = 2.0
+    path_every: int = 4
+    path_shrink: int = 2
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """Generator, path length, discriminator, its lazy penalties."""
+        discriminator, *penalties, generator = super().turns
+        path = []
+        if self.path_weight:
+            path = [Turn("generator", self.path_loss, every=self.path_every, name="path")]
+        return (generator, *path, discriminator, *penalties)
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
+        """Both players, and the mean path length, of 0."""
+        params, variables = super().init(rng, batch)
+        if self.path_weight:
+            kept = variables.get("game", {})
+            variables = variables | {"game": {**kept, "path_mean": jnp.float32(0)}}
+        return params, variables
+
+    def generate(
+        self, state: State, variables: Vars, rng: Array, num: int, cond: Any
+    ) -> tuple[Array, Vars]:
+        """As of every game, with mixed styles."""
+        mixed, noise = jax.random.split(rng)
+        styles, variables = self.styles(state, variables, mixed, num, cond)
+        return self._synthesized(state, variables, styles, noise), variables
+
+    def styles(
+        self, state: State, variables: Vars, rng: Array, num: int, cond: Any
+    ) -> tuple[Array, Vars]:
+        """w of every layer, [num, L, style]: those of a second z from a random layer on."""
+        keys = jax.random.split(rng, 4)
+        z = self.latents(keys[0], num)
+        w, variables = self._moved("generator", state, variables, (z, cond), {}, method="map")
+        styles = self._spread(w)
+        if not self.mixing:
+            return styles, variables
+        other = self._spread(self._mapped(state, self.latents(keys[1], num), cond))
+        layers = styles.shape[1]
+        cut = jax.random.randint(keys[2], (), 1, layers)
+        cut = jnp.where(jax.random.uniform(keys[3]) < self.mixing, cut, layers)
+        first = jnp.arange(layers).reshape(1, -1, 1) < cut
+        return jnp.where(first, styles, other), variables
+
+    def path_loss(
+        self, state: State, batch: Batch, rng: Array
+    ) -> tuple[Array, tuple[Vars, Metrics]]:
+        """Squared distance of ||J^T y|| from its mean, y normal; times the steps between turns.
+
+        J is the Jacobian of the image by w; the mean over layers stands for the one w of the
+        paper's equation 4. The mean path length moves before the penalty is taken, and has a
+        gradient, as in the official code.
+        """
+        keys = jax.random.split(rng, 3)
+        num = max(len(batch["x"]) // self.path_shrink, 1)
+        cond = None if not self.conditional else self._cond(batch)[:num]
+        styles, variables = self.styles(state, state.vars, keys[0], num, cond)
+        lengths = self.path_lengths(state, variables, styles, keys[1], keys[2])
+        kept = variables["game"]
+        mean = PATH_DECAY * kept["path_mean"] + (1 - PATH_DECAY) * jnp.mean(lengths)
+        penalty = jnp.mean(jnp.square(lengths - mean))
+        kept = {**kept, "path_mean": jax.lax.stop_gradient(mean)}
+        shown = {"penalty": penalty, "length": jnp.mean(lengths)}
+        loss = self.path_every * self.path_weight * penalty
+        return loss, (variables | {"game": kept}, shown)
+
+    def path_lengths(
+        self, state: State, variables: Vars, styles: Array, noise: Array, rng: Array
+    ) -> Array:
+        """[num]: the norm of J^T y of each example, y normal over the root of the pixels.
+
+        Args:
+            state: of both players.
+            variables: of both.
+            styles: [num, L, style].
+            noise: key of the synthesis.
+            rng: key of y.
+        """
+        size = (len(styles), *self.spec.shape)
+        pixels = self.spec.shape[0] * self.spec.shape[1]
+        y = jax.random.normal(rng, size) / jnp.sqrt(jnp.float32(pixels))
+
+        def along(styles: Array) -> Array:
+            return jnp.sum(self._synthesized(state, variables, styles, noise) * y)
+
+        slope = jax.grad(along)(styles)
+        return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(slope), axis=2), axis=1))
+
+    def sample(
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        truncation: float = 1.0,
+        cutoff: int | None = None,
+        label: Any = None,
+        noise: str = "const",
+    ) -> Array:
+        """Draws z, then data, in their units.
+
+        Args:
+            state: of both players.
+            rng: a key.
+            num: number of samples.
+            truncation: psi: w is brought towards its mean, to this share of the distance (Karras
+                et al. 2019, appendix B).
+            cutoff: layers that are truncated, from the coarsest on; None truncates all.
+            label: class of all samples, or [num].
+            noise: "const", "random" or "none".
+        """
+        latent, classes, noisy = jax.random.split(rng, 3)
+        cond = self._classes(classes, num, label)
+        w = self._mapped(state, self.latents(latent, num), cond)
+        styles = self.truncated(state, self._spread(w), truncation, cutoff)
+        return self._unscaled(self._synthesized(state, state.vars, styles, noisy, noise))
+
+    def truncated(self, state: State, styles: Array, psi: Any, cutoff: int | None) -> Array:
+        """Styles [num, L, style] at psi of their distance from the mean, in the first layers."""
+        mean = state.vars["generator"]["moments"]["mapping"]["mean"].reshape(1, 1, -1)
+        near = mean + psi * (styles - mean)
+        if cutoff is None:
+            return near
+        return jnp.where(jnp.arange(styles.shape[1]).reshape(1, -1, 1) < cutoff, near, styles)
+
+    def mix(self, state: State, rng: Array, rows: int, columns: int, coarse: int) -> Array:
+        """[rows * columns, ...] data: the first `coarse` layers' styles are of the row.
+
+        Source: Karras et al. 2019, figure 3.
+        """
+        keys = jax.random.split(rng)
+        of_row, of_column = (
+            self._spread(self._mapped(state, self.latents(k, n), None))
+            for k, n in zip(keys, (rows, columns), strict=True)
+        )
+        of_row = jnp.repeat(of_row, columns, axis=0)
+        of_column = jnp.tile(of_column, (rows, 1, 1))
+        first = jnp.arange(of_row.shape[1]).reshape(1, -1, 1) < coarse
+        styles = jnp.where(first, of_row, of_column)
+        return self._unscaled(self._synthesized(state, state.vars, styles, keys[0], "const"))
+
+    def project(
+        self, state: State, x: Array, rng: Array, steps: int = 400, rate: float = 0.1
+    ) -> tuple[Array, Array, Array]:
+        """Looks for the w of images, by Adam from the mean of w.
+
+        The distance is the mean squared error of pixels: the official code's LPIPS needs weights
+        that jaxgen does not have. Noise on w falls to zero over the first three quarters, the
+        rate rises over a twentieth and falls over the last quarter, as there.
+
+        Args:
+            state: of both players.
+            x: [B, H, W, C], in the units of the data.
+            rng: a key.
+            steps: of Adam.
+            rate: its highest.
+
+        Returns:
+            w [B, style], the distance at every step [steps], and the images found, in units.
+        """
+        draws, start = jax.random.split(rng)
+        w = self._mapped(state, self.latents(draws, STATISTICS), None)
+        mean, deviation = jnp.mean(w, axis=0), jnp.sqrt(jnp.mean(jnp.var(w, axis=0)))
+        target = self._scaled(x)
+        adam = optax.scale_by_adam()
+
+        def image(w: Array) -> Array:
+            return self._synthesized(state, state.vars, self._spread(w), start, "const")
+
+        def distance(w: Array) -> Array:
+            each = jnp.mean(jnp.square(image(w) - target), axis=(1, 2, 3))
+            return jnp.sum(each), jnp.mean(each)
+
+        def body(carry: Any, i: Array) -> Any:
+            w, memory = carry
+            t = i / steps
+            noise = 0.05 * deviation * jnp.square(jnp.maximum(0.0, 1 - t / 0.75))
+            shaken = w + noise * jax.random.normal(jax.random.fold_in(start, i), w.shape)
+            slope, value = jax.grad(distance, has_aux=True)(shaken)
+            update, memory = adam.update(slope, memory)
+            down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1 - t) / 0.25))
+            return (w - rate * jnp.minimum(1.0, t / 0.05) * down * update, memory), value
+
+        first = jnp.broadcast_to(mean[None], (len(x), len(mean)))
+        (w, _), values = jax.lax.scan(body, (first, adam.init(first)), jnp.arange(steps))
+        return w, values, self._unscaled(image(w))
+
+    def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
+        styles = self._spread(self._mapped(state, z, cond))
+        return self._synthesized(state, state.vars, styles, rng, "const")
+
+    def _mapped(self, state: State, z: Array, cond: Any) -> Array:
+        variables = {"params": state.params["generator"], **state.vars["generator"]}
+        return self.generator.apply(variables, z, cond, method="map")
+
+    def _spread(self, w: Array) -> Array:
+        return self.generator.apply({}, w, (len(w), *self.spec.shape), method="spread")
+
+    def _synthesized(
+        self, state: State, variables: Vars, styles: Array, rng: Array, noise: str = "random"
+    ) -> Array:
+        own = {"params": state.params["generator"], **variables["generator"]}
+        size = (len(styles), *self.spec.shape)
+        options = {"rngs": {"noise": rng}, "method": "synthesize"}
+        return self.generator.apply(own, styles, size, noise, **options)
+
+    def _classes(self, rng: Array, num: int, label: Any) -> Array | None:
+        if not self.conditional:
+            if label is not None:
+                raise ConfigError("method.conditional=False: expected no label=")
+            return None
+        if label is None:
+            label = jax.random.randint(rng, (num,), 0, self.spec.num_classes)
+        label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+        return jax.nn.one_hot(label, self.spec.num_classes)

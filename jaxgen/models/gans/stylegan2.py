@@ -1,0 +1,189 @@
+"""StyleGAN2: mapping, synthesis with skips, residual discriminator.
+
+Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (CVPR), figures
+2 and 7 (configuration F), with the official code (NVlabs/stylegan2-ada-pytorch), whose parameter
+counts these networks have. Images whose sides are not a power of two are made at the next one
+and cut in the middle; the discriminator pads them back with zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgen.nn.stylegan import (
+    NORMAL,
+    EqualConv,
+    EqualDense,
+    StyledConv,
+    ToImage,
+    unit_length,
+    with_deviation,
+)
+from jaxgen.ops.upfirdn import upsample
+
+AVERAGE_DECAY = 0.995  # of the mean of w, a training pass
+
+
+def levels_of(size: tuple[int, ...]) -> int:
+    """log2 of the side at which an image [B, H, W, C] is made."""
+    return max(2, math.ceil(math.log2(max(size[1:3]))))
+
+
+def channels_at(side: int, base: int, most: int) -> int:
+    """Of the layers at a resolution."""
+    return min(base // side, most)
+
+
+class Mapping(nn.Module):
+    """z, and the class where there is one, to w.
+
+    Attributes:
+        style: width of w and of the layers.
+        layers: dense ones.
+    """
+
+    style: int
+    layers: int
+
+    @nn.compact
+    def __call__(self, z: Any, cond: Any = None) -> Any:
+        """[B, latent] -> [B, style]; moves the mean of w where "moments" is mutable."""
+        h = unit_length(z)
+        if cond is not None:
+            embedded = EqualDense(self.style, name="embed")(cond)
+            h = jnp.concatenate([h, unit_length(embedded)], axis=-1)
+        for i in range(self.layers):
+            h = EqualDense(self.style, rate=0.01, active=True, name=f"layer{i}")(h)
+        mean = self.variable("moments", "mean", jnp.zeros, (self.style,))
+        if self.is_mutable_collection("moments") and not self.is_initializing():
+            mean.value = AVERAGE_DECAY * mean.value + (1 - AVERAGE_DECAY) * jnp.mean(h, axis=0)
+        return h
+
+
+class Generator(nn.Module):
+    """z [B, latent] to images in [-1, 1], though nothing holds them there.
+
+    Attributes:
+        latent: width of z.
+        style: width of w.
+        layers: of the mapping.
+        base: channels times side, as far as `most` allows.
+        most: channels at low resolutions.
+    """
+
+    latent: int = 512
+    style: int = 512
+    layers: int = 8
+    base: int = 32_768
+    most: int = 512
+
+    def setup(self) -> None:
+        """Names the mapping; layers of the synthesis are named by their side."""
+        self.mapping = Mapping(self.style, self.layers)
+        self.synthesis = Synthesis(self.base, self.most)
+
+    def __call__(
+        self, z: Any, size: tuple[int, ...], cond: Any = None, noise: str = "random"
+    ) -> Any:
+        """[B, latent] -> `size`, one w for all layers."""
+        return self.synthesize(self.spread(self.map(z, cond), size), size, noise)
+
+    def map(self, z: Any, cond: Any = None) -> Any:
+        """z [B, latent] to w [B, style]."""
+        return self.mapping(z, cond)
+
+    def spread(self, w: Any, size: tuple[int, ...]) -> Any:
+        """w [B, style] to one for every layer, [B, num, style]."""
+        num = self.num_styles(size)
+        return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
+
+    def num_styles(self, size: tuple[int, ...]) -> int:
+        """How many w images of a size take."""
+        return 2 * levels_of(size) - 2
+
+    def synthesize(self, styles: Any, size: tuple[int, ...], noise: str = "random") -> Any:
+        """w of every layer, [B, num, style], to images of `size`; see `StyledConv` for noise."""
+        return self.synthesis(styles, size, noise)
+
+
+class Synthesis(nn.Module):
+    """A constant, convolutions, and images of all resolutions added up.
+
+    Attributes:
+        base: and
+        most: as of the generator.
+    """
+
+    base: int
+    most: int
+
+    @nn.compact
+    def __call__(self, styles: Any, size: tuple[int, ...], noise: str) -> Any:
+        """[B, num, style] -> `size`."""
+        num, height, width, colours = size
+        level = levels_of(size)
+        if styles.shape[1] != 2 * level - 2:
+            raise ValueError(f"{styles.shape[1]} styles, expected {2 * level - 2} for {size}")
+        first = channels_at(4, self.base, self.most)
+        constant = self.param("constant", NORMAL, (4, 4, first))
+        x = jnp.broadcast_to(constant[None], (num, 4, 4, first))
+        x = StyledConv(first, name="conv4")(x, styles[:, 0], noise)
+        image = ToImage(colours, name="image4")(x, styles[:, 1])
+        for i in range(3, level + 1):
+            side, at = 2**i, 2 * i - 5
+            features = channels_at(side, self.base, self.most)
+            x = StyledConv(features, up=True, name=f"up{side}")(x, styles[:, at], noise)
+            x = StyledConv(features, name=f"conv{side}")(x, styles[:, at + 1], noise)
+            layer = ToImage(colours, name=f"image{side}")
+            image = upsample(image) + layer(x, styles[:, at + 2])
+        top, left = (2**level - height) // 2, (2**level - width) // 2
+        return image[:, top : top + height, left : left + width]
+
+
+class Discriminator(nn.Module):
+    """Images to logits; with a class, the projection on its embedding.
+
+    Attributes:
+        base: and
+        most: channels, as of the generator.
+        group: examples whose deviation is looked at together.
+        style: width of the class's embedding.
+        layers: of its mapping.
+    """
+
+    base: int = 32_768
+    most: int = 512
+    group: int = 4
+    style: int = 512
+    layers: int = 8
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, H, W, C] -> [B]."""
+        level = levels_of(x.shape)
+        sides = [(2**level - n) for n in x.shape[1:3]]
+        pads = [(0, 0), *((n // 2, n - n // 2) for n in sides), (0, 0)]
+        h = jnp.pad(x, pads) if any(sides) else x
+        h = EqualConv(channels_at(2**level, self.base, self.most), 1, name="image")(h)
+        half = math.sqrt(0.5)
+        for i in range(level, 2, -1):
+            side, features = 2**i, channels_at(2 ** (i - 1), self.base, self.most)
+            skip = EqualConv(
+                features, 1, True, use_bias=False, active=False, gain=half, name=f"skip{side}"
+            )(h)
+            h = EqualConv(h.shape[-1], name=f"conv{side}")(h)
+            h = skip + EqualConv(features, down=True, gain=half, name=f"down{side}")(h)
+        h = EqualConv(h.shape[-1], name="last")(with_deviation(h, self.group))
+        h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(len(h), -1))
+        if cond is None:
+            return EqualDense(1, name="logit")(h)[:, 0]
+        # as in the official code, the class alone goes through a mapping of its own
+        c = unit_length(EqualDense(self.style, name="embed")(cond))
+        for i in range(self.layers):
+            c = EqualDense(self.style, rate=0.01, active=True, name=f"layer{i}")(c)
+        logits = EqualDense(self.style, name="logit")(h)
+        return jnp.sum(logits * c, axis=-1) / math.sqrt(self.style)

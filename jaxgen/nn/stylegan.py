@@ -1,0 +1,213 @@
+"""Layers of the StyleGAN family: equalised learning rates, modulated convolutions, noise.
+
+Source: Karras et al. 2018, "Progressive Growing of GANs", section 4; Karras et al. 2020,
+"Analyzing and Improving the Image Quality of StyleGAN", sections 2 and 3 and appendix B, with the
+official code (NVlabs/stylegan2 and its ADA successor) where the papers are silent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgen.nn.conv import conv, conv_transpose
+from jaxgen.ops.upfirdn import BLUR, downsample, upfirdn
+
+NORMAL = nn.initializers.normal(1.0)
+LEAST = 1e-8
+SLOPE, GAIN = 0.2, math.sqrt(2)  # of the leaky rectifier
+
+
+def lrelu(x: Any) -> Any:
+    """A leaky rectifier that keeps the variance."""
+    return jnp.where(x >= 0, GAIN * x, (GAIN * SLOPE) * x)
+
+
+def unit_length(x: Any) -> Any:
+    """[B, D] over the root of the mean of squares of each row."""
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + LEAST)
+
+
+class EqualDense(nn.Module):
+    """A dense layer whose kernel is scaled when it is used, not when it is drawn.
+
+    Attributes:
+        features: out.
+        rate: multiplies the learning rate of kernel and bias.
+        bias: what the bias begins at.
+        active: apply `lrelu`.
+    """
+
+    features: int
+    rate: float = 1.0
+    bias: float = 0.0
+    active: bool = False
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, D] -> [B, features]."""
+        width = x.shape[-1]
+        init = nn.initializers.normal(1 / self.rate)
+        kernel = self.param("kernel", init, (width, self.features))
+        bias = self.param("bias", nn.initializers.constant(self.bias), (self.features,))
+        y = x @ (kernel * (self.rate / math.sqrt(width))) + (bias * self.rate)[None]
+        return lrelu(y) if self.active else y
+
+
+class EqualConv(nn.Module):
+    """A convolution whose kernel is scaled when it is used; halves through `BLUR` if `down`.
+
+    Attributes:
+        features: channels out.
+        kernel: its side, 1 or 3.
+        down: halve the image.
+        use_bias: whether to add a bias.
+        active: apply `lrelu`.
+        gain: of the output.
+    """
+
+    features: int
+    kernel: int = 3
+    down: bool = False
+    use_bias: bool = True
+    active: bool = True
+    gain: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] -> [B, H', W', features]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", NORMAL, shape) / math.sqrt(math.prod(shape[:3]))
+        if not self.down:
+            y = conv(x, kernel)
+        elif self.kernel == 1:
+            y = conv(downsample(x), kernel)
+        else:
+            y = conv(upfirdn(x, BLUR, pad=(2, 2)), kernel, 2, "VALID")
+        if self.use_bias:
+            y += self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)
+        return self.gain * (lrelu(y) if self.active else y)
+
+
+def modulated_conv(
+    x: Any, kernel: Any, style: Any, demodulate: bool = True, up: bool = False
+) -> Any:
+    """A convolution whose kernel is scaled for each example: w'_ijk = s_i w_ijk.
+
+    Activations are scaled instead, before and after: no kernel is made for each example, and a
+    batch that is split over devices stays so. `up` doubles the image by a transposed convolution
+    and `BLUR`.
+
+    Source: Karras et al. 2020, equations 1 and 3.
+
+    Args:
+        x: [B, H, W, ci].
+        kernel: [k, k, ci, co].
+        style: [B, ci].
+        demodulate: bring the norm of each output's kernel to one.
+        up: double the image.
+
+    Returns:
+        [B, H', W', co].
+    """
+    b, _, _, ci = x.shape
+    x = x * style.reshape(b, 1, 1, ci)
+    if up:
+        y = conv_transpose(x, kernel, 2, "VALID")
+        y = upfirdn(y, [2 * tap for tap in BLUR], pad=(1, 1))
+    else:
+        y = conv(x, kernel)
+    if demodulate:
+        squares = jnp.sum(jnp.square(kernel), axis=(0, 1))
+        norm = jax.lax.rsqrt(jnp.square(style) @ squares + LEAST)
+        y = y * norm.reshape(b, 1, 1, -1)
+    return y
+
+
+class StyledConv(nn.Module):
+    """Modulated convolution, noise, bias, rectifier.
+
+    Attributes:
+        features: channels out.
+        up: double the image.
+    """
+
+    features: int
+    up: bool = False
+
+    @nn.compact
+    def __call__(self, x: Any, w: Any, noise: str) -> Any:
+        """[B, H, W, C] and w [B, style] -> [B, H', W', features].
+
+        Args:
+            x: images.
+            w: of the style.
+            noise: "random" draws it from the stream "noise", "const" takes that of the
+                initialisation, "none" adds none.
+        """
+        style = EqualDense(x.shape[-1], bias=1.0, name="affine")(w)
+        kernel = self.param("kernel", NORMAL, (3, 3, x.shape[-1], self.features))
+        y = modulated_conv(x, kernel, style, up=self.up)
+        b, height, side, _ = y.shape
+        strength = self.param("strength", nn.initializers.zeros, ())
+        kept = self.variable(
+            "constants",
+            "noise",
+            lambda: jax.random.normal(self.make_rng("params"), (1, height, side, 1)),
+        )
+        if noise == "random":
+            y += strength * jax.random.normal(self.make_rng("noise"), (b, height, side, 1))
+        elif noise == "const":
+            y += strength * kept.value
+        elif noise != "none":
+            raise ValueError(f"noise={noise!r}, expected 'random', 'const' or 'none'")
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return lrelu(y + bias.reshape(1, 1, 1, -1))
+
+
+class ToImage(nn.Module):
+    """A modulated 1x1 convolution to the channels of the image, not demodulated.
+
+    Attributes:
+        features: channels of the image.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Any, w: Any) -> Any:
+        """[B, H, W, C] and w [B, style] -> [B, H, W, features]."""
+        width = x.shape[-1]
+        style = EqualDense(width, bias=1.0, name="affine")(w) / math.sqrt(width)
+        kernel = self.param("kernel", NORMAL, (1, 1, width, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return modulated_conv(x, kernel, style, demodulate=False) + bias.reshape(1, 1, 1, -1)
+
+
+def with_deviation(x: Any, group: int = 4) -> Any:
+    """A further channel: the mean standard deviation of each pixel over a group of examples.
+
+    Groups are every so manieth example of the global batch, as in the official code.
+
+    Source: Karras et al. 2018, section 3.
+
+    Args:
+        x: [B, H, W, C].
+        group: examples of a group, at most.
+
+    Raises:
+        ValueError: for a batch that does not fall into such groups.
+    """
+    b, h, w, c = x.shape
+    size = min(group, b)
+    if b % size:
+        raise ValueError(f"groups of {size} do not divide the batch of {b}")
+    y = x.reshape(size, b // size, h, w, c)
+    y = y - jnp.mean(y, axis=0, keepdims=True)
+    deviation = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + LEAST), axis=(1, 2, 3))
+    channel = jnp.tile(deviation, size).reshape(b, 1, 1, 1)
+    return jnp.concatenate([x, jnp.broadcast_to(channel, (b, h, w, 1))], axis=-1)

@@ -1,0 +1,282 @@
+"""StyleGAN2: layers against explicit sums, counts of parameters, and the further turns."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.methods.stylegan2 import StyleGAN2, lazy
+from jaxgen.models.gans.stylegan2 import Discriminator, Generator
+from jaxgen.nn.stylegan import EqualDense, modulated_conv, with_deviation
+from jaxgen.train.optim import average
+from jaxgen.train.sharding import batch_sharding, make_mesh
+from jaxgen.types import DataSpec, State
+
+KEY = jax.random.key(0)
+RANDOM = np.random.RandomState(0)
+SPEC = DataSpec("images", (8, 8, 1), 256)
+BATCH = {"x": jnp.asarray(RANDOM.randint(0, 256, (4, 8, 8, 1)), jnp.uint8)}
+
+
+def floats(*shape):
+    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+
+
+def one_by_one(x, kernel, style, demodulate, up):
+    """Every example by a convolution with its own kernel: equations 1 and 3."""
+    out = []
+    for i in range(len(x)):
+        own = kernel * style[i].reshape(1, 1, -1, 1)
+        if demodulate:
+            own = own / jnp.sqrt(jnp.sum(own**2, axis=(0, 1, 2), keepdims=True) + 1e-8)
+        ones = jnp.ones((1, x.shape[-1]))
+        out.append(modulated_conv(x[i : i + 1], own, ones, demodulate=False, up=up))
+    return jnp.concatenate(out)
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("demodulate", [False, True])
+def test_modulated_convolution(demodulate, up):
+    x, kernel, style = floats(3, 4, 4, 5), floats(3, 3, 5, 6), floats(3, 5)
+    got = modulated_conv(x, kernel, style, demodulate, up)
+    assert got.shape == (3, 8, 8, 6) if up else (3, 4, 4, 6)
+    np.testing.assert_allclose(got, one_by_one(x, kernel, style, demodulate, up), atol=2e-5)
+    if demodulate:
+        scaled = modulated_conv(x, kernel, 7.0 * style, demodulate, up)
+        np.testing.assert_allclose(got, scaled, atol=2e-5)
+
+
+def test_plain_modulated_convolution_is_grouped():
+    """Against XLA's convolution with a group for each example."""
+    x, kernel, style = floats(3, 6, 6, 4), floats(3, 3, 4, 5), floats(3, 4)
+    own = kernel[None] * style.reshape(3, 1, 1, 4, 1)
+    own = own / jnp.sqrt(jnp.sum(own**2, axis=(1, 2, 3), keepdims=True) + 1e-8)
+    side_by_side = x.transpose(1, 2, 0, 3).reshape(1, 6, 6, 12)
+    kernels = own.transpose(1, 2, 3, 0, 4).reshape(3, 3, 4, 15)
+    y = jax.lax.conv_general_dilated(
+        side_by_side,
+        kernels,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=3,
+    )
+    expected = y.reshape(6, 6, 3, 5).transpose(2, 0, 1, 3)
+    np.testing.assert_allclose(modulated_conv(x, kernel, style), expected, atol=2e-5)
+
+
+def test_deviation_of_groups():
+    """Strided groups, in loops; the same on eight devices."""
+    x = floats(16, 3, 2, 5)
+    got = with_deviation(x, 4)
+    for i in range(16):
+        group = np.asarray(x)[i % 4 :: 4]
+        deviation = np.sqrt(group.var(0) + 1e-8).mean()
+        np.testing.assert_allclose(got[i, ..., 5], deviation, rtol=1e-5)
+    np.testing.assert_array_equal(got[..., :5], x)
+    split = jax.jit(with_deviation)(jax.device_put(x, batch_sharding(make_mesh())))
+    np.testing.assert_allclose(split, got, atol=1e-6)
+    with pytest.raises(ValueError, match="groups of 4 do not divide the batch of 6"):
+        with_deviation(x[:6])
+
+
+def test_equalised_rate():
+    """Unit variance at first; the stored kernel moves by the rate, the used one by its share."""
+    layer, x = EqualDense(400, rate=0.01), floats(50, 300)
+    variables = layer.init(KEY, x)
+    np.testing.assert_allclose(jnp.std(variables["params"]["kernel"]), 100, rtol=0.02)
+    np.testing.assert_allclose(jnp.std(layer.apply(variables, x)), 1, rtol=0.05)
+    moved = jax.tree.map(lambda p: p + 1.0, variables)
+    expected = jnp.sum(x, 1, keepdims=True) * 0.01 / np.sqrt(300) + 0.01
+    change = layer.apply(moved, x) - layer.apply(variables, x)
+    np.testing.assert_allclose(change, jnp.broadcast_to(expected, change.shape), atol=1e-5)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+COUNTS = {  # (side, base): generator, discriminator, of NVlabs/stylegan2-ada-pytorch
+    (1024, 32_768): (30_370_060, 29_012_513),
+    (256, 32_768): (30_034_338, 28_864_129),
+    (256, 16_384): (24_767_458, 24_001_089),
+    (64, 16_384): (23_819_544, 23_407_361),
+}
+
+
+@pytest.mark.parametrize("side", COUNTS, ids=str)
+def test_parameter_counts(side):
+    size = (2, side[0], side[0], 3)
+    init = functools.partial(Generator(base=side[1]).init, size=size)
+    rngs = {"params": KEY, "noise": KEY}
+    generator = jax.eval_shape(init, rngs, jnp.zeros((2, 512)))
+    discriminator = jax.eval_shape(Discriminator(base=side[1]).init, KEY, jnp.zeros(size))
+    assert (count(generator["params"]), count(discriminator["params"])) == COUNTS[side]
+
+
+def test_parameter_count_with_classes():
+    init = functools.partial(Generator(base=16_384, layers=2).init, size=(2, 32, 32, 3))
+    rngs = {"params": KEY, "noise": KEY}
+    made = jax.eval_shape(init, rngs, jnp.zeros((2, 512)), cond=jnp.zeros((2, 10)))
+    assert count(made["params"]) == 20_215_315
+
+
+def method(**options):
+    return StyleGAN2(
+        Generator(4, 6, layers=2, most=8),
+        Discriminator(most=8),
+        SPEC,
+        penalties={"r1": {"weight": 1.0, "every": 16}},
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def game():
+    """A method, and a state whose noise has a strength."""
+    m = method()
+    params, variables = jax.jit(m.init)(KEY, BATCH)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, p: p + 0.3 if path[-1].key == "strength" else p, params
+    )
+    return m, State(jnp.int32(0), params, variables, {}, {})
+
+
+def test_order_of_turns():
+    turns = method().turns
+    assert [t.label for t in turns] == ["generator", "path", "discriminator", "r1"]
+    assert [t.every for t in turns] == [1, 4, 1, 16]
+    assert [t.label for t in method(path_weight=0.0).turns] == ["generator", "discriminator", "r1"]
+
+
+def test_path_length_is_that_of_the_jacobian(game):
+    """||J^T y|| with the whole Jacobian, one w for all layers or one for each."""
+    m, state = game
+    styles = floats(2, 4, 6)
+    got = m.path_lengths(state, state.vars, styles, KEY, jax.random.key(7))
+    y = jax.random.normal(jax.random.key(7), (2, 8, 8, 1)) / 8
+
+    def image(styles):
+        return m._synthesized(state, state.vars, styles, KEY)
+
+    jacobian = jax.jacfwd(image)(styles)  # [2, 8, 8, 1, 2, 4, 6]
+    for i in range(2):
+        slope = jnp.einsum("hwc,hwcld->ld", y[i], jacobian[i, ..., i, :, :])
+        expected = jnp.sqrt(jnp.mean(jnp.sum(slope**2, axis=1)))
+        np.testing.assert_allclose(got[i], expected, rtol=2e-4)
+
+
+def test_mean_path_length_moves_before_the_penalty(game):
+    m, state = game
+    loss, (variables, metrics) = jax.jit(m.path_loss)(state, BATCH, KEY)
+    mean = variables["game"]["path_mean"]
+    np.testing.assert_allclose(mean, 0.01 * metrics["length"], rtol=1e-5)
+    np.testing.assert_allclose(loss, 4 * 2.0 * metrics["penalty"], rtol=1e-5)
+    keys = jax.random.split(KEY, 3)
+    styles, _ = m.styles(state, state.vars, keys[0], 2, None)
+    lengths = m.path_lengths(state, state.vars, styles, keys[1], keys[2])
+    np.testing.assert_allclose(metrics["penalty"], jnp.mean((lengths - mean) ** 2), rtol=1e-3)
+
+
+def test_styles_of_two_latents():
+    """Layers from the cut on are of the other; where both are equal nothing changes."""
+    m = method(mixing=1.0)
+    params, variables = m.init(KEY, BATCH)
+    state = State(jnp.int32(0), params, variables, {}, {})
+    cuts = set()
+    for seed in range(12):
+        styles, moved = m.styles(state, state.vars, jax.random.key(seed), 3, None)
+        same = np.array([jnp.allclose(styles[:, 0], styles[:, i]) for i in range(4)])
+        cut = int(same.sum())
+        assert same[:cut].all()
+        cuts.add(cut)
+    assert cuts == {1, 2, 3}
+    mean = moved["generator"]["moments"]["mapping"]["mean"]
+    expected = 0.005 * jnp.mean(styles[:, 0], axis=0)  # of the first latents alone
+    np.testing.assert_allclose(mean, expected, rtol=1e-5)
+    plain = method(mixing=0.0)
+    styles, _ = plain.styles(state, state.vars, KEY, 3, None)
+    assert jnp.ptp(styles, axis=1).max() == 0
+
+
+def test_truncation(game):
+    m, state = game
+    gen = state.vars["generator"]
+    moments = {"mapping": {"mean": jnp.arange(6.0)}}
+    state = state.replace(vars=state.vars | {"generator": {**gen, "moments": moments}})
+    still = m.sample(state, KEY, 3, truncation=0.0)
+    assert (still == still[:1]).all()
+    mean = jnp.broadcast_to(jnp.arange(6.0).reshape(1, 1, 6), (1, 4, 6))
+    of_mean = m._unscaled(m._synthesized(state, state.vars, mean, KEY, "const"))
+    np.testing.assert_array_equal(still[:1], of_mean)
+    styles = floats(2, 4, 6)
+    near = m.truncated(state, styles, 0.5, 2)
+    np.testing.assert_allclose(near[:, :2], (styles + mean)[:, :2] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(near[:, 2:], styles[:, 2:])
+
+
+def test_every_style_is_used(game):
+    """No layer reads past the end or shares another's w."""
+    m, state = game
+    styles = floats(1, 4, 6)
+    before = m._synthesized(state, state.vars, styles, KEY, "none")
+    for layer in range(4):
+        broken = styles.at[:, layer].set(jnp.nan)
+        assert jnp.isnan(m._synthesized(state, state.vars, broken, KEY, "none")).any()
+    assert jnp.isfinite(before).all()
+    with pytest.raises(ValueError, match="3 styles, expected 4"):
+        m._synthesized(state, state.vars, styles[:, :3], KEY, "none")
+
+
+def test_noise(game):
+    m, state = game
+    styles = floats(1, 4, 6)
+    draw = functools.partial(m._synthesized, state, state.vars, styles)
+    a, b = draw(jax.random.key(1), "const"), draw(jax.random.key(2), "const")
+    np.testing.assert_array_equal(a, b)
+    a, b = draw(jax.random.key(1), "random"), draw(jax.random.key(2), "random")
+    assert jnp.abs(a - b).max() > 1e-4
+    with pytest.raises(ValueError, match="noise='loud', expected"):
+        draw(KEY, "loud")
+
+
+def test_lazy_constants():
+    """Karras et al. 2020: of a discriminator every 16 steps, of a generator every 4."""
+    d = lazy({"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}, 16)
+    np.testing.assert_allclose([d["learning_rate"], d["b2"]], [0.0018824, 0.990585], rtol=3e-5)
+    g = lazy({"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}, 4)
+    np.testing.assert_allclose([g["learning_rate"], g["b2"]], [0.0016, 0.991992], rtol=1e-5)
+    assert d["b1"] == g["b1"] == 0.0
+
+
+def test_half_life_in_images():
+    """After 10,000 images the distance from a constant has halved, whatever the batch."""
+    for batch in (4, 32, 64):
+        decay = average(10_000 / batch)(jnp.int32(0))
+        np.testing.assert_allclose(float(decay) ** (10_000 / batch), 0.5, rtol=1e-4)
+    np.testing.assert_allclose(average(10_000 / 32)(jnp.int32(0)), 0.9977844, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_projection_finds_its_own_image(game):
+    m, state = game
+    image = m.sample(state, jax.random.key(5), 1)
+    _, distances, found = jax.jit(functools.partial(m.project, steps=300))(state, image, KEY)
+    others = m.sample(state, jax.random.key(6), 200)
+
+    def away(x):
+        return np.mean((np.asarray(x, float) - np.asarray(image, float)) ** 2, axis=(1, 2, 3))
+
+    assert distances[-1] < 0.5 * distances[0]
+    assert away(found) < away(others).min()  # nearer than the nearest of 200
+
+
+def test_a_grid_of_mixed_styles(game):
+    m, state = game
+    grid = m.mix(state, KEY, 2, 3, coarse=4)  # all layers of the row
+    assert grid.shape == (6, 8, 8, 1)
+    np.testing.assert_array_equal(grid[0], grid[2])
+    grid = m.mix(state, KEY, 2, 3, coarse=0)
+    np.testing.assert_array_equal(grid[0], grid[3])
