@@ -55,6 +55,7 @@ def bbans(c: ConfigDict) -> None:
     mnist(c)
     c.model.update(latent=40, hidden=(100,), activation="relu")
     c.train.steps = c.optim.model.decay_steps = 36_600
+    c.optim.model.learning_rate = 1e-3  # at 3e-3 half of its latents fall idle
 
 
 def conv(c: ConfigDict) -> None:

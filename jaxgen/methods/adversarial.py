@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, check_named, unknown
-from jaxgen.ops.augment import AUGMENTATIONS
+from jaxgen.ops.augmentations import AUGMENTATIONS
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
 from jaxgen.ops.ranges import symmetric, to_levels
@@ -54,7 +54,7 @@ class Adversarial:
         history: weight of the squared distance of a player's parameters from their mean over all
             steps (Salimans et al. 2016, section 3.3).
         orthogonal: weight of `ops.penalties.orthogonality` of the generator's kernels.
-        augment: `name` in `ops.augment.AUGMENTATIONS` and its options: what the discriminator
+        augment: `name` in `ops.augmentations.AUGMENTATIONS` and its options: what the discriminator
             sees is augmented, and the generator's gradient flows through it.
         prior: of z, "normal" or "uniform" in [-1, 1].
         conditional: give both players the class.

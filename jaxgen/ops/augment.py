@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, Num
@@ -29,8 +27,3 @@ def random_shift(
         return image[rows][:, columns]
 
     return jax.vmap(move)(x, jnp.round(offsets).astype(jnp.int32))
-
-
-# name -> class with start() -> pytree, apply(rng, x, kept) -> x, move(kept, real logits, step) ->
-# kept, and shown(kept) -> metrics
-AUGMENTATIONS: dict[str, Any] = {}

@@ -261,16 +261,19 @@ def test_half_life_in_images():
 
 @pytest.mark.slow
 def test_projection_finds_its_own_image(game):
+    """Of a generator that stays within the grey levels, down to their rounding."""
     m, state = game
-    image = m.sample(state, jax.random.key(5), 1)
-    _, distances, found = jax.jit(functools.partial(m.project, steps=300))(state, image, KEY)
-    others = m.sample(state, jax.random.key(6), 200)
-
-    def away(x):
-        return np.mean((np.asarray(x, float) - np.asarray(image, float)) ** 2, axis=(1, 2, 3))
-
-    assert distances[-1] < 0.5 * distances[0]
-    assert away(found) < away(others).min()  # nearer than the nearest of 200
+    quiet = jax.tree_util.tree_map_with_path(
+        lambda path, p: 0.4 * p if path[1].key.startswith("image") else p,
+        state.params["generator"],
+    )
+    state = state.replace(params=state.params | {"generator": quiet})
+    images = m.sample(state, jax.random.key(5), 2)
+    assert images.min() > 0 and images.max() < 255
+    _, distances, found = jax.jit(functools.partial(m.project, steps=300))(state, images, KEY)
+    rounding = (2 / 255) ** 2 / 12
+    assert distances[0] > 50 * rounding and distances[-1] < 1.5 * rounding
+    np.testing.assert_allclose(found.astype(int), images.astype(int), atol=2)
 
 
 def test_a_grid_of_mixed_styles(game):
