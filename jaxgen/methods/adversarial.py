@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, check_named, unknown
+from jaxgen.methods.alarms import two_players
+from jaxgen.methods.standing import standing as standing_statistics
 from jaxgen.ops.augmentations import AUGMENTATIONS
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
@@ -18,7 +20,6 @@ from jaxgen.ops.ranges import symmetric, to_levels
 from jaxgen.ops.scores import sample_scores
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
-COLLAPSED, WON = 0.1, 0.995  # spread of samples, accuracies of the discriminator: alarms
 MOVING = ("batch_stats", "spectral", "moments")  # collections that a network moves in training
 
 
@@ -227,20 +228,8 @@ class Adversarial:
         return self._moved("generator", state, variables, args, rngs)
 
     def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
-        """A collapse, and a discriminator that wins outright, from the means of a log interval."""
-        found, spread = {}, values["generator/spread"]
-        if spread < COLLAPSED:
-            found["collapse"] = (
-                f"samples have collapsed: they deviate {spread:.1%} as much as the data; add a "
-                "penalty (method.penalties), or lower the learning rates"
-            )
-        sides = [values[f"discriminator/accuracy_{side}"] for side in ("real", "fake")]
-        if min(sides) > WON:
-            found["won"] = (
-                f"the discriminator tells {min(sides):.1%} apart, which leaves the generator "
-                "little to follow; add a penalty (method.penalties), or lower its learning rate"
-            )
-        return found
+        """A collapse, and a discriminator that wins outright: see `methods.alarms`."""
+        return two_players(values)
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each, in the network's range: see `ops.scores.sample_scores`."""
@@ -256,6 +245,7 @@ class Adversarial:
         temperature: float = 1.0,
         truncation: float | None = None,
         label: Any = None,
+        standing: int = 0,
     ) -> Array:
         """Draws z from the prior, then data, in their units.
 
@@ -268,6 +258,7 @@ class Adversarial:
                 al. 2019, section 3.1); None does not.
             label: class of all samples, or [num]; a conditional model without it draws classes
                 at random.
+            standing: passes for standing statistics (`methods.standing`) of such samples.
         """
         latent, classes = jax.random.split(rng)
         if self.conditional and label is None:
@@ -278,12 +269,25 @@ class Adversarial:
                 raise ConfigError("method.conditional=False: expected no label=")
             label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
             cond = jax.nn.one_hot(label, self.spec.num_classes)
-        z = self.latents(jax.random.fold_in(latent, 0), num)
-        if truncation is not None:
-            if self.prior != "normal":
-                raise ConfigError("truncation: the prior is uniform")
-            z = jax.random.truncated_normal(latent, -truncation, truncation, z.shape)
-        return self._unscaled(self._image(state, latent, temperature * z, cond))
+        if truncation is not None and self.prior != "normal":
+            raise ConfigError("truncation: the prior is uniform")
+
+        def drawn(rng: Array) -> Array:
+            if truncation is None:
+                return temperature * self.latents(rng, num)
+            shape = (num, self.generator.latent)
+            return temperature * jax.random.truncated_normal(rng, -truncation, truncation, shape)
+
+        if standing:
+
+            def run(own: Any, rng: Array) -> Any:
+                moved = state.replace(vars={**state.vars, "generator": own})
+                args, rngs = (drawn(rng), (num, *self.spec.shape), cond), {"noise": rng}
+                return self._moved("generator", moved, moved.vars, args, rngs)[1]["generator"]
+
+            own = standing_statistics(run, state.vars["generator"], classes, standing)
+            state = state.replace(vars={**state.vars, "generator": own})
+        return self._unscaled(self._image(state, latent, drawn(latent), cond))
 
     def decode(self, state: State, z: Any, label: Any = None) -> Array:
         """Latents [B, latent] to data, in their units."""

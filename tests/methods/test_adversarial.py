@@ -273,3 +273,26 @@ def test_alarms(spread, real, fake, names):
         "discriminator/accuracy_fake": fake,
     }
     assert set(players().alarms(values)) == names
+
+
+class Normed(nn.Module):
+    """Batch normalisation of z, whose moments are those of the samples."""
+
+    latent: int = 2
+
+    @nn.compact
+    def __call__(self, z, size, cond=None):
+        train = self.is_mutable_collection("batch_stats")
+        return nn.BatchNorm(use_running_average=not train, momentum=0.7)(3 * z + 5)
+
+
+def test_standing_statistics():
+    """The mean of the moments of the batches, at that truncation; the state stays as it is."""
+    method = Adversarial(Normed(), Line(), POINTS)
+    state, _ = start(method)
+    plain = method.sample(state, KEY, 500)
+    assert jnp.abs(jnp.mean(plain)) > 4  # of moments that nothing has moved
+    samples = method.sample(state, KEY, 500, truncation=0.5, standing=8)
+    np.testing.assert_allclose(jnp.mean(samples, axis=0), 0, atol=0.1)
+    np.testing.assert_allclose(jnp.std(samples, axis=0), 1, atol=0.05)
+    np.testing.assert_array_equal(method.sample(state, KEY, 500), plain)
