@@ -48,8 +48,8 @@ class Adversarial:
             (Karras et al. 2020, StyleGAN2, appendix B).
         critic_steps: moves of the discriminator a step, each on fresh examples.
         real_target: range of the labels of real examples, (1, 1) for none smoothed.
-        instance_noise: standard deviation of noise on all that the discriminator sees.
-        instance_noise_steps: train steps in which it falls to zero, linearly; 0 keeps it.
+        instance_noise: deviation of noise on all that the discriminator sees; it falls to zero
+        instance_noise_steps: in so many train steps, linearly; 0 keeps it.
         packing: examples seen at a time, side by side in channels (Lin et al. 2018, PacGAN).
         lecam: weight of the regulariser of Tseng et al. 2021, equation 4.
         history: weight of the squared distance of a player's parameters from their mean over all
@@ -234,7 +234,7 @@ class Adversarial:
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each, in the network's range: see `ops.scores.sample_scores`."""
         x = self._scaled(batch["x"])
-        fake = self._drawn(state, rng, len(x), self._cond(batch))
+        fake = self._image(state, rng, self.latents(rng, len(x)), self._cond(batch))
         return sample_scores(x.reshape(len(x), -1), fake.reshape(len(x), -1))
 
     def sample(
@@ -293,9 +293,6 @@ class Adversarial:
         """Latents [B, latent] to data, in their units."""
         cond = None if label is None else jax.nn.one_hot(jnp.asarray(label), self.spec.num_classes)
         return self._unscaled(self._image(state, jax.random.key(0), z, cond))
-
-    def _drawn(self, state: State, rng: Array, num: int, cond: Any) -> Array:
-        return self._image(state, rng, self.latents(rng, num), cond)
 
     def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
         """The generator as it is in evaluation."""
@@ -381,12 +378,10 @@ class Adversarial:
 
     def _packed(self, x: Array) -> Array:
         """[B, ..., C] -> [B / packing, ..., packing C]."""
-        if self.packing == 1:
-            return x
         if len(x) % self.packing:
             raise ValueError(f"packing={self.packing} does not divide the batch of {len(x)}")
-        groups = x.reshape(-1, self.packing, *x.shape[1:])
-        return jnp.concatenate([groups[:, i] for i in range(self.packing)], axis=-1)
+        groups = jnp.moveaxis(x.reshape(-1, self.packing, *x.shape[1:]), 1, -2)
+        return groups.reshape(*groups.shape[:-2], -1)
 
     def _scaled(self, x: Array) -> Array:
         return symmetric(x, self.spec.levels)
