@@ -97,6 +97,22 @@ def trajectories(paths: Mapping[str, np.ndarray]) -> np.ndarray:
     return _drawn(figure)
 
 
+def curve(values: np.ndarray, across: str, upwards: str) -> np.ndarray:
+    """Values [T] against their number, upwards on a logarithmic axis; [H, W, 3] uint8."""
+    figure, (axes,) = _figure(1)
+    axes.plot(np.arange(1, len(values) + 1), values)
+    axes.set(xlabel=across, ylabel=upwards, yscale="log")
+    return _drawn(figure)
+
+
+def stacked(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """One picture above the other, on white."""
+    width = max(top.shape[1], bottom.shape[1])
+    sides = [((0, 0), (0, width - image.shape[1]), (0, 0)) for image in (top, bottom)]
+    both = zip((top, bottom), sides, strict=True)
+    return np.concatenate([np.pad(image, side, constant_values=255) for image, side in both])
+
+
 def _scatter(points: np.ndarray) -> np.ndarray:
     figure, (axes,) = _figure(1)
     _scatter_into(axes, points)

@@ -1,0 +1,48 @@
+"""What several commands take, and how they find their run and their file."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from typing import Any
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    """A run directory and a step of it."""
+    command.add_argument("run", help="a run directory")
+    command.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+
+
+def load_run(arguments: argparse.Namespace) -> Any:
+    """The run that `add_run`'s arguments name.
+
+    Raises:
+        ConfigError: for a step that is no number, or no run.
+    """
+    from jaxgen.config import ConfigError
+    from jaxgen.tools.run import Run
+
+    step = arguments.step
+    if step not in (None, "best") and not step.isdigit():
+        raise ConfigError(f"--step={step}, expected a number or best")
+    return Run(arguments.run, step)
+
+
+def picture_path(arguments: argparse.Namespace, run: Any, name: str, suffix: str = ".png") -> Any:
+    """Where a picture goes: `--out`, or into the run.
+
+    Raises:
+        ConfigError: for another kind of file.
+    """
+    from jaxgen.config import ConfigError
+
+    default = run.directory.samples / f"{name}_step{run.step:08}{suffix}"
+    out = pathlib.Path(arguments.out or default)
+    if out.suffix != suffix:
+        raise ConfigError(f"--out={out}, expected a name that ends in {suffix}")
+    return out
+
+
+def places(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the data are now, if that was said."""
+    return {"manual_dir": arguments.manual_dir} if arguments.manual_dir else {}

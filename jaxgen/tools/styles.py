@@ -1,0 +1,63 @@
+"""Pictures of styles: grids of mixtures, and images found in the space of w."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.latents import examples
+from jaxgen.tools.run import Run
+from jaxgen.train.pictures import curve, grid, stacked, to_uint8
+
+
+def mixed(run: Run, rows: int, columns: int, coarse: int, seed: int = 0) -> np.ndarray:
+    """A grid of samples, [H, W, 3] uint8: the first `coarse` layers' styles are of the row.
+
+    Raises:
+        ConfigError: for a run without styles.
+    """
+    x = _styled(run, "mix", rows=rows, columns=columns, coarse=coarse)(seed)
+    return grid(to_uint8(np.asarray(x), run.spec.levels), columns)
+
+
+def projected(
+    run: Run, num: int = 8, steps: int = 400, seed: int = 0, **where: Any
+) -> tuple[np.ndarray, float]:
+    """Test images above what is found for them, and below the distance at every step.
+
+    Args:
+        run: with styles.
+        num: test images, evenly spaced.
+        steps: of the search.
+        seed: of its noise.
+        **where: `manual_dir`, `data_dir` where the data have moved.
+
+    Returns:
+        The picture, and the last distance: the mean squared error in [-1, 1].
+
+    Raises:
+        ConfigError: for a run without styles.
+    """
+    x = examples(run, num, **where)
+    _, distances, found = _styled(run, "project", steps=steps)(seed, x)
+    pairs = [to_uint8(np.asarray(images), run.spec.levels) for images in (x, found)]
+    picture = grid(np.concatenate(pairs), len(x))
+    distances = np.asarray(distances)
+    return stacked(picture, curve(distances, "step", "mean squared error")), float(distances[-1])
+
+
+def _styled(run: Run, name: str, **options: Any) -> Any:
+    """The method's ability, as a function of a seed and what follows the state and the key."""
+    import jax
+
+    ability = getattr(run.method, name, None)
+    if ability is None:
+        raise ConfigError(f"{type(run.method).__name__} has no styles: there is nothing to {name}")
+    state = run.state.averaged()
+    if name == "mix":
+        return lambda seed: ability(state, jax.random.key(seed), **options)
+    search = jax.jit(functools.partial(ability, **options))
+    return lambda seed, x: search(state, x, jax.random.key(seed))
