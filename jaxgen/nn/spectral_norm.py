@@ -3,7 +3,9 @@
 Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks" (ICLR),
 algorithm 1 and the official code (pfnet-research/sngan_projection). A kernel is read as the matrix
 [all axes but the last, features]. One iteration of the power method is made at each training
-pass; its vector is kept as "u" in the collection "spectral" and has no gradient.
+pass; its vector is kept as "u" in the collection "spectral" and has no gradient. The left vector is
+that of the new u, half an iteration later than in the paper, so that training and evaluation
+divide by the same value; it is still at most the singular value.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 Source: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks"
 (CVPR), section 3.2.2 and appendix 6.1.2; Wang et al. 2018, "High-Resolution Image Synthesis and
 Semantic Manipulation with Conditional GANs" (pix2pixHD), section 3.2, for several scales. Paddings
-are those of the PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix).
+are those of the PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix). There the loss is taken of
+each patch and each scale, and then its mean or sum; a logit for each image has its mean taken
+first, which is the same for the Wasserstein game alone.
 """
 
 from __future__ import annotations

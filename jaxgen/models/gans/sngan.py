@@ -108,7 +108,7 @@ class Discriminator(nn.Module):
     def __call__(self, x: Any, cond: Any = None) -> Any:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
-        halvings = max(times - 1, 1)  # of 32x32 down to 8x8
+        halvings = max(times - 1, 1)  # 32x32 down to 8x8, 8x8 to 4x4
         h = DownBlock(self.width, first=True, spectral=self.spectral)(x)
         for _ in range(halvings - 1):
             h = DownBlock(self.width, spectral=self.spectral)(h)
