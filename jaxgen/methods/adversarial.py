@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, check_named, unknown
-from jaxgen.methods.alarms import two_players
-from jaxgen.methods.standing import standing as standing_statistics
+from jaxgen.ops.alarms import two_players
 from jaxgen.ops.augmentations import AUGMENTATIONS
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
 from jaxgen.ops.ranges import symmetric, to_levels
 from jaxgen.ops.scores import sample_scores
+from jaxgen.ops.standing import standing as standing_statistics
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
 MOVING = ("batch_stats", "spectral", "moments")  # collections that a network moves in training
@@ -228,7 +228,7 @@ class Adversarial:
         return self._moved("generator", state, variables, args, rngs)
 
     def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
-        """A collapse, and a discriminator that wins outright: see `methods.alarms`."""
+        """A collapse, and a discriminator that wins outright: see `ops.alarms`."""
         return two_players(values)
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
@@ -258,7 +258,7 @@ class Adversarial:
                 al. 2019, section 3.1); None does not.
             label: class of all samples, or [num]; a conditional model without it draws classes
                 at random.
-            standing: passes for standing statistics (`methods.standing`) of such samples.
+            standing: passes for standing statistics (`ops.standing`) of such samples.
         """
         latent, classes = jax.random.split(rng)
         if self.conditional and label is None:
