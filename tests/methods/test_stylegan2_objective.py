@@ -1,11 +1,13 @@
 """StyleGAN2: layers against explicit sums, counts of parameters, and the further turns."""
 
 import functools
+import importlib.util
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command import ROOT
 
 from jaxgen.methods.stylegan2 import StyleGAN2, lazy
 from jaxgen.models.gans.stylegan2 import Discriminator, Generator
@@ -283,3 +285,16 @@ def test_a_grid_of_mixed_styles(game):
     np.testing.assert_array_equal(grid[0], grid[2])
     grid = m.mix(state, KEY, 2, 3, coarse=0)
     np.testing.assert_array_equal(grid[0], grid[3])
+
+
+def test_the_config_has_the_lazy_constants():
+    spec = importlib.util.spec_from_file_location("config", ROOT / "configs/stylegan2.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    adam = {"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}
+    optim = module.get_config("ffhq1024").optim
+    for player, every in (("generator", 4), ("discriminator", 16)):
+        expected = lazy(adam, every)
+        assert {k: optim[player][k] for k in expected} == pytest.approx(expected)
+    plain = module.get_config("cifar10").optim.generator  # without path length nothing is lazy
+    assert (plain.learning_rate, plain.b2) == (0.0025, 0.99)
