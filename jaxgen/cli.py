@@ -84,6 +84,11 @@ def parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--seed", type=int, default=0)
     calibrate.add_argument("--out", help=".png of the plot; default: in the run")
 
+    weights = commands.add_parser("import", help="official StyleGAN2 weights (.pkl) as a run")
+    weights.set_defaults(command=_import)
+    weights.add_argument("file", help="of NVlabs/stylegan2-ada-pytorch; its code is not run")
+    weights.add_argument("--workdir", required=True, help="a new run directory")
+
     doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
     doctor.set_defaults(command=_doctor)
     models = commands.add_parser("models", help="what can be named in a config")
@@ -176,6 +181,12 @@ def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     save_png(out, calibration_picture(result))
     where = {"run": str(run.directory.path), "step": run.step, "plot": str(out)}
     print(json.dumps(where | result.report(), indent=1))
+
+
+def _import(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.import_stylegan2 import import_pickle
+
+    print(f"imported: {import_pickle(arguments.file, arguments.workdir).path}")
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ class FakeRun:
 
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
-    monkeypatch.setattr(cli, "_load", lambda arguments: FakeRun(tmp_path))
+    monkeypatch.setattr(cli, "load_run", lambda arguments: FakeRun(tmp_path))
     cli.main(["calibrate", "run", "--num=200", "--draws=19", "--seed=1"])
     found = json.loads(capsys.readouterr().out)
     assert found["datasets"] == 200 and found["draws"] == 19 and len(found["p_values"]) == 2

@@ -4,97 +4,51 @@
     python tests/parity/stylegan2.py DIR
 
 Prints the largest difference of w, of its running mean, of images and of logits, with and without
-classes, and exits with 1 if one is above 1e-4. Needs PyTorch, on CPU. The official code is not
-ours to copy: it is imported from DIR.
+classes, and exits with 1 if one is above 1e-4, or if the official pickle is not read exactly.
+Needs PyTorch, on CPU. The official code is not ours to copy: it is imported from DIR.
 """
 
 from __future__ import annotations
 
 import pathlib
+import pickle
 import sys
+import tempfile
+
+from jaxgen.tools.import_stylegan2 import discriminator_params, generator_params, generator_vars
+from jaxgen.tools.pickles import read
 
 LIMIT = 1e-4
 BATCH, SIDE, COLOURS, LATENT, BASE, MOST, LAYERS = 4, 32, 3, 16, 512, 32, 3
 
 
-def array(tensor):
-    return tensor.detach().numpy().copy()
-
-
-def kernel(tensor, flip=False):
-    """[co, ci, kh, kw] to [kh, kw, ci, co]; transposed convolutions are flipped in space."""
-    out = array(tensor).transpose(2, 3, 1, 0)
-    return out[::-1, ::-1].copy() if flip else out
-
-
-def dense(layer):
-    return {"kernel": array(layer.weight).T, "bias": array(layer.bias)}
-
-
-def mapping(module):
-    out = {f"layer{i}": dense(getattr(module, f"fc{i}")) for i in range(LAYERS)}
-    return out | ({"embed": dense(module.embed)} if hasattr(module, "embed") else {})
-
-
-def styled(layer, up=False):
-    return {
-        "affine": dense(layer.affine),
-        "kernel": kernel(layer.weight, flip=up),
-        "strength": array(layer.noise_strength),
-        "bias": array(layer.bias),
-    }
-
-
-def to_image(layer):
-    return {
-        "affine": dense(layer.affine),
-        "kernel": kernel(layer.weight),
-        "bias": array(layer.bias),
-    }
+def arrays(module):
+    """By their official names."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {name: tensor.detach().numpy().copy() for name, tensor in named}
 
 
 def generator(module):
     """Our variables of the official generator."""
-    synthesis = {"constant": array(module.synthesis.b4.const).transpose(1, 2, 0)}
-    noise = {}
-    side = 4
-    while side <= SIDE:
-        block = getattr(module.synthesis, f"b{side}")
-        parts = {"conv": block.conv1} | ({"up": block.conv0} if side > 4 else {})
-        for name, layer in parts.items():
-            synthesis[f"{name}{side}"] = styled(layer, up=name == "up")
-            noise[f"{name}{side}"] = {"noise": array(layer.noise_const)[None, ..., None]}
-        synthesis[f"image{side}"] = to_image(block.torgb)
-        side *= 2
-    return {
-        "params": {"mapping": mapping(module.mapping), "synthesis": synthesis},
-        "constants": {"synthesis": noise},
-        "moments": {"mapping": {"mean": array(module.mapping.w_avg)}},
-    }
+    return {"params": generator_params(arrays(module)), **generator_vars(arrays(module))}
 
 
 def discriminator(module):
     """Our variables of the official discriminator."""
-    top, last = getattr(module, f"b{SIDE}"), module.b4
-    params = {"image": {"kernel": kernel(top.fromrgb.weight), "bias": array(top.fromrgb.bias)}}
-    side = SIDE
-    while side > 4:
-        block = getattr(module, f"b{side}")
-        params[f"skip{side}"] = {"kernel": kernel(block.skip.weight)}
-        for ours, layer in (("conv", block.conv0), ("down", block.conv1)):
-            params[f"{ours}{side}"] = {
-                "kernel": kernel(layer.weight),
-                "bias": array(layer.bias),
-            }
-        side //= 2
-    params["last"] = {"kernel": kernel(last.conv.weight), "bias": array(last.conv.bias)}
-    rows = array(last.fc.weight)  # [out, c * h * w]
-    rows = rows.reshape(len(rows), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(rows))
-    params["dense"] = {"kernel": rows, "bias": array(last.fc.bias)}
-    params["logit"] = dense(last.out)
-    if module.c_dim:
-        params |= mapping(module.mapping)
-    return {"params": params}
+    return {"params": discriminator_params(arrays(module))}
+
+
+def pickled(module):
+    """Whether the arrays of the official pickle of a module are read as they are."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "module.pkl")
+        path.write_bytes(pickle.dumps({"module": module}))
+        found = read(path)["module"].arrays()
+    expected = arrays(module)
+    same = [np.array_equal(found[name], value) for name, value in expected.items()]
+    return found.keys() == expected.keys() and all(same)
 
 
 def shaken(module, torch):
@@ -123,6 +77,8 @@ def compare(networks, classes):
     )
     judge = networks.Discriminator(classes, SIDE, COLOURS, mapping_kwargs=layers, **widths)
     shaken(theirs, torch), shaken(judge, torch)
+    if not (pickled(theirs) and pickled(judge)):
+        sys.exit("the official pickle is not read as it was written")
     ours = Generator(LATENT, LATENT, LAYERS, BASE, MOST)
     our_judge = Discriminator(BASE, MOST, 4, MOST, LAYERS)
     variables, size = generator(theirs), (BATCH, SIDE, SIDE, COLOURS)
