@@ -169,7 +169,7 @@ class Adversarial:
         critic = self._critic(state, cond, keys[1])
         real_logits, variables = critic(real, variables, 0)
         fake_logits, variables = critic(fake, variables, 1)
-        if self.real_target == (1.0, 1.0):
+        if tuple(self.real_target) == (1.0, 1.0):
             losses = self.rules.discriminator(real_logits, fake_logits)
         else:
             low, high = self.real_target

@@ -13,8 +13,11 @@ from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.nvae import NVAE as Balanced
+from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.models.flows.glow import Glow
 from jaxgen.models.gans.gan import Discriminator, Generator
+from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
+from jaxgen.models.gans.stylegan2 import Generator as Styled
 from jaxgen.models.vaes.nvae import NVAE
 from jaxgen.models.vaes.vae import ConvVAE
 from jaxgen.train.optim import optimizer
@@ -156,8 +159,19 @@ METHODS = {
         BATCH,
         {"model": {"learning_rate": 1.0}},
     ),
+    "stylegan2": (
+        StyleGAN2(
+            Styled(4, 4, layers=1, most=8),
+            StyledDiscriminator(most=8),
+            DIGITS,
+            penalties={"r1": {"weight": 1.0, "every": 2}},
+            augment={"name": "ada", "fixed": 0.5},
+        ),
+        BATCH,
+        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+    ),
 }
-SLOW = {"nvae"}  # to compile
+SLOW = {"nvae", "stylegan2"}  # to compile
 MESHES = {"8x1": (8, 1), "4x2": (4, 2), "2x4": (2, 4)}
 ALIKE = {"2x4"}  # to the one before
 STEPS = 3
