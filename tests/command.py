@@ -10,6 +10,7 @@ import os
 import pathlib
 import resource
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,12 +200,27 @@ def _become(request, jax):
     os.dup2(os.open(request["out"], flags), 1)
     os.dup2(os.open(request["err"], flags), 2)
     if request["largest_file"]:
+        _relay_errors()
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
         # JAX would leave half of a program in the cache, for all runs to come
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     jax.config.update("jax_num_cpu_devices", request["devices"])
     sys.argv = ["main", *request["argv"]]
     runpy.run_module("jaxgen.main", run_name="__main__", alter_sys=True)
+
+
+def _relay_errors():
+    """Goes on in a child whose standard error is a pipe: no limit on files cuts it short."""
+    source, sink = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(source)
+        os.dup2(sink, 2)
+        return
+    os.close(sink)
+    with open(source, "rb") as pipe, open(2, "wb") as err:
+        shutil.copyfileobj(pipe, err)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
 
 
 if __name__ == "__main__":
