@@ -143,6 +143,11 @@ class Invert(Bijector):
 
     bijector: Bijector
 
+    @property
+    def reversible(self) -> bool:
+        """Whether the bijector is: a costly inverse is this one's forward."""
+        return self.bijector.reversible
+
     def forward(self, x: Event, cond: Any = None) -> tuple[Event, LogDet]:
         """The inverse of the bijector."""
         return self.bijector.inverse(x, cond)

@@ -50,6 +50,11 @@ class Moebius:
         """Two coordinates of each centre, and a weight."""
         return 3 * self.components
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search."""
+        return False
+
     def _params(self, theta: Theta) -> tuple[Components, Components, Components]:
         """Coordinates [..., K] of the centres, and logarithms of the weights."""
         k = self.components
@@ -102,6 +107,11 @@ class NonCompactProjection:
     def features(self) -> int:
         """log alpha, beta and a weight of each component."""
         return 3 * self.components
+
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search."""
+        return False
 
     def _params(self, theta: Theta) -> tuple[Components, Components, Components]:
         """alpha, beta, logarithms of the weights: [..., K] each."""
@@ -160,6 +170,11 @@ class Conditionals(Bijector):
     transforms: Sequence[Transform]
     nets: Sequence[nn.Module]
     angles: Sequence[bool]
+
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse goes element by element."""
+        return False
 
     def _theta(self, i: int, before: list[Float[Array, " b"]], x: Any, cond: Any) -> Array:
         seen = [jnp.ones_like(x[:, 0])]

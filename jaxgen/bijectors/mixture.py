@@ -42,6 +42,11 @@ class MixtureLogistic:
         """Log-scale and shift; K logits, means and log-scales."""
         return 2 + 3 * self.components
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search."""
+        return False
+
     def _params(self, theta: Theta) -> tuple[X, X, Components, Components, Components]:
         logits, means, log_scales = jnp.split(theta[..., 2:], 3, axis=-1)
         log_scales = jnp.clip(log_scales, self.narrowest, WIDEST)

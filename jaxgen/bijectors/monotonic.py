@@ -47,6 +47,11 @@ class MonotonicNetwork(nn.Module):
         """The embedding."""
         return self.embedding
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search."""
+        return False
+
     @nn.compact
     def _integrand(self, theta: Theta) -> Any:
         """What `_slope` is a function of, beside t: what the first layer makes of h, and weights.

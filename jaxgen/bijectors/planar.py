@@ -40,6 +40,11 @@ class Planar(Bijector):
 
     net: nn.Module | None = None
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search."""
+        return False
+
     @nn.compact
     def _params(self, x: X, cond: Any) -> tuple[Row, Row, Number, Number]:
         """û, w, b, and 1 + w û > 0."""

@@ -39,6 +39,11 @@ class Sylvester(Bijector):
     reflections: int = 4
     net: nn.Module | None = None
 
+    @property
+    def reversible(self) -> bool:
+        """False: the inverse is a search in each direction."""
+        return False
+
     @nn.compact
     def _params(self, x: X, cond: Any) -> tuple[Array, Square, Square, Within]:
         """Q [#B, D, M], R, S and b."""
