@@ -1,0 +1,185 @@
+"""R3GAN: residual players without normalisation, of grouped convolutions.
+
+Source: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline" (NeurIPS),
+section 4, with the official code (brownvc/R3GAN): blocks of ResNeXt (Xie et al. 2017) turned
+inside out, the grouped convolution being the widest; the initialisation of Fixup (Zhang et al.
+2019), whose blocks are the identity at first; bilinear resampling; a basis of learned images at
+the coarsest level of both players. Images of sides other than 4 times a power of two begin with a
+basis of what halving leaves of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgen.models.gans.biggan import base
+from jaxgen.models.gans.gan import leaky
+from jaxgen.nn.conv import Conv
+from jaxgen.nn.spectral_norm import Dense
+from jaxgen.ops.upfirdn import normal, upfirdn
+
+SLOPE = 0.2
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of He's initialiser with a leaky rectifier
+TENT = normal((1.0, 2.0, 1.0))  # bilinear
+LAYERS = 3  # of a block
+
+
+def he(gain: float = 1.0) -> Any:
+    """Normal, of deviation gain / sqrt(fan in)."""
+    if not gain:
+        return nn.initializers.zeros
+    return nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
+
+
+def one_by_one(features: int, gain: float = 1.0, name: str | None = None) -> Conv:
+    """A 1x1 convolution without biases."""
+    return Conv(features, (1, 1), use_bias=False, kernel_init=he(gain), name=name)
+
+
+class Block(nn.Module):
+    """x + W3 a(W2 a(W1 x)), W2 a grouped convolution, a with biases; the identity at first.
+
+    Attributes:
+        cardinality: groups of the convolution.
+        blocks: of the whole network, which the scale of the initialisation depends on.
+        expansion: channels between W1 and W3, over those of x.
+        kernel: side of W2.
+    """
+
+    cardinality: int
+    blocks: int
+    expansion: int = 2
+    kernel: int = 3
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, H, W, C] -> the same."""
+        width = x.shape[-1] * self.expansion
+        if width % self.cardinality:
+            raise ValueError(f"cardinality={self.cardinality} does not divide {width} channels")
+        gain = GAIN * self.blocks ** (-1 / (2 * LAYERS - 2))
+        h = self._active(one_by_one(width, gain, name="widen")(x), "bias1")
+        h = Conv(
+            width,
+            (self.kernel, self.kernel),
+            feature_group_count=self.cardinality,
+            use_bias=False,
+            kernel_init=he(gain),
+            name="grouped",
+        )(h)
+        h = self._active(h, "bias2")
+        return x + one_by_one(x.shape[-1], 0.0, name="narrow")(h)
+
+    def _active(self, x: Any, name: str) -> Any:
+        bias = self.param(name, nn.initializers.zeros, (x.shape[-1],))
+        return leaky(x + bias.reshape(1, 1, 1, -1), SLOPE)
+
+
+class Generator(nn.Module):
+    """z [B, latent] to images around [-1, 1], though nothing holds them there.
+
+    Attributes:
+        latent: width of z.
+        widths: channels of the stages, the coarsest first; each after the first doubles the image.
+        cardinalities: groups of each stage's convolutions.
+        blocks: of each stage.
+        embedding: width of the class's embedding, beside z.
+        expansion: of blocks.
+    """
+
+    latent: int = 64
+    widths: Sequence[int] = (768, 768, 768, 768)
+    cardinalities: Sequence[int] = (96, 96, 96, 96)
+    blocks: Sequence[int] = (2, 2, 2, 2)
+    embedding: int = 64
+    expansion: int = 2
+
+    @nn.compact
+    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+        """[B, latent] -> `size`."""
+        stages = _stages(self.widths, self.cardinalities, self.blocks)
+        if cond is not None:
+            embedded = Dense(self.embedding, False, he(), False, name="classes")(cond)
+            z = jnp.concatenate([z, embedded], axis=-1)
+        height, width = base(size, len(self.widths) - 1)
+        basis = self.param("basis", nn.initializers.normal(1.0), (height, width, self.widths[0]))
+        weights = Dense(self.widths[0], False, he(), False, name="weights")(z)
+        x = basis[None] * weights[:, None, None]
+        for i, (channels, cardinality, blocks) in enumerate(stages):
+            if i:
+                if channels != x.shape[-1]:
+                    x = one_by_one(channels, name=f"to{i}")(x)
+                x = doubled(x)
+            for j in range(blocks):
+                block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
+                x = block(x)
+        return one_by_one(size[3], name="image")(x)
+
+
+class Discriminator(nn.Module):
+    """Images to logits; with a class, the product of features and its embedding.
+
+    Attributes:
+        widths: channels of the stages, the finest first; each before the last halves the image.
+        cardinalities: and
+        blocks: as of the generator, the finest first.
+        embedding: width of the features that the class's embedding is multiplied with.
+        expansion: of blocks.
+    """
+
+    widths: Sequence[int] = (768, 768, 768, 768)
+    cardinalities: Sequence[int] = (96, 96, 96, 96)
+    blocks: Sequence[int] = (2, 2, 2, 2)
+    embedding: int = 768
+    expansion: int = 2
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, H, W, C] -> [B]."""
+        stages = _stages(self.widths, self.cardinalities, self.blocks)
+        base(x.shape, len(self.widths) - 1)
+        x = one_by_one(self.widths[0], name="image")(x)
+        for i, (channels, cardinality, blocks) in enumerate(stages):
+            if i:
+                x = halved(x)
+                if channels != x.shape[-1]:
+                    x = one_by_one(channels, name=f"to{i}")(x)
+            for j in range(blocks):
+                block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
+                x = block(x)
+        init = nn.initializers.normal(1 / math.sqrt(x.shape[1] * x.shape[2]))
+        basis = self.param("basis", init, x.shape[1:])
+        h = jnp.einsum("bhwc,hwc->bc", x, basis)
+        if cond is None:
+            return Dense(1, False, he(), False, name="logit")(h)[:, 0]
+        init = he(1 / math.sqrt(self.embedding))
+        rows = Dense(self.embedding, False, init, False, name="classes")(cond)
+        features = Dense(self.embedding, False, he(), False, name="logit")(h)
+        return jnp.sum(features * rows, axis=-1)
+
+
+def doubled(x: Any) -> Any:
+    """[B, H, W, C] -> [B, 2 H, 2 W, C], bilinear."""
+    return upfirdn(x, [2 * tap for tap in TENT], up=2, pad=(2, 0))
+
+
+def halved(x: Any) -> Any:
+    """[B, H, W, C] -> [B, H / 2, W / 2, C], bilinear."""
+    return upfirdn(x, TENT, down=2, pad=(1, 0))
+
+
+def _stages(*lists: Sequence[int]) -> list[tuple[int, ...]]:
+    """Widths, cardinalities and blocks, stage by stage.
+
+    Raises:
+        ValueError: for lists of different lengths.
+    """
+    if len({len(one) for one in lists}) > 1:
+        lengths = ", ".join(str(len(one)) for one in lists)
+        raise ValueError(f"widths, cardinalities and blocks of {lengths} stages: expected as many")
+    return list(zip(*lists, strict=True))

@@ -1,0 +1,109 @@
+"""R3GAN: counts by the paper's blocks, the identity at first, groups, bilinear resampling."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.models.gans.r3gan import GAIN, Block, Discriminator, Generator, doubled, halved
+
+KEY = jax.random.key(0)
+RANDOM = np.random.RandomState(0)
+
+
+def images(*shape):
+    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+
+
+def count(variables):
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_parameter_counts_of_cifar10(classes):
+    """Eight blocks of 768 channels: two dense layers, a convolution of 96 groups, two biases."""
+    wide = 2 * 768
+    blocks = 8 * (2 * 768 * wide + 9 * wide * (wide // 96) + 2 * wide)
+    basis = 4 * 4 * 768
+    generator = blocks + basis + 64 * 768 + 3 * 768
+    discriminator = blocks + basis + 768 + 3 * 768
+    if classes:
+        generator += classes * 64 + 64 * 768
+        discriminator += classes * 768 + 768 * 768 - 768
+    cond, size = jnp.zeros((2, classes)) if classes else None, (2, 32, 32, 3)
+    init = functools.partial(Generator().init_with_output, size=size, cond=cond)
+    x, made = jax.eval_shape(init, KEY, jnp.zeros((2, 64)))
+    logits, judged = jax.eval_shape(Discriminator().init_with_output, KEY, x, cond)
+    assert x.shape == size and logits.shape == (2,)
+    assert (count(made), count(judged)) == (generator, discriminator)
+
+
+def test_a_block_is_the_identity_at_first_and_its_scale_that_of_fixup():
+    """Deviation gain / sqrt(fan in) L^(-1/4) of the first two layers, L the number of blocks."""
+    x, block = images(2, 4, 4, 64), Block(4, blocks=16)
+    variables = block.init(KEY, x)
+    np.testing.assert_array_equal(block.apply(variables, x), x)
+    params = variables["params"]
+    assert GAIN == pytest.approx(np.sqrt(2 / 1.04))
+    for name, fan_in in (("widen", 64), ("grouped", 9 * 128 // 4)):
+        expected = GAIN / np.sqrt(fan_in) / 2  # 16 ** (-1/4)
+        np.testing.assert_allclose(jnp.std(params[name]["kernel"]), expected, rtol=0.03)
+    assert jnp.abs(params["narrow"]["kernel"]).max() == 0
+
+
+def test_a_block_in_numpy():
+    """Groups, biases and the shortcut, pixel by pixel."""
+    x, block = images(1, 3, 3, 2), Block(2, blocks=1)
+    params = jax.tree.map(lambda p: images(*p.shape), block.init(KEY, x)["params"])
+    got = block.apply({"params": params}, x)
+    p = jax.tree.map(np.asarray, params)
+
+    def active(h, bias):
+        h = h + bias
+        return np.where(h > 0, h, 0.2 * h)
+
+    h = active(np.asarray(x) @ p["widen"]["kernel"][0, 0], p["bias1"])
+    padded = np.pad(h[0], ((1, 1), (1, 1), (0, 0)))
+    middle = np.zeros((3, 3, 4))
+    for i, j in np.ndindex(3, 3):
+        window = padded[i : i + 3, j : j + 3]
+        for out in range(4):
+            group = slice(2 * (out // 2), 2 * (out // 2) + 2)
+            middle[i, j, out] = np.sum(window[..., group] * p["grouped"]["kernel"][..., out])
+    expected = x[0] + active(middle, p["bias2"]) @ p["narrow"]["kernel"][0, 0]
+    np.testing.assert_allclose(got[0], expected, atol=1e-4)
+
+
+def test_resampling_is_bilinear():
+    """New pixels lie half-way between old ones; halving weighs neighbours 1, 2, 1."""
+    x = images(1, 4, 4, 1)
+    row, found = np.asarray(x)[0, :, :, 0], np.asarray(doubled(x))[0, :, :, 0]
+    assert found.shape == (8, 8)
+    np.testing.assert_allclose(found[1::2, 1::2], row, rtol=1e-5)
+    between = (row[:, :-1] + row[:, 1:]) / 2
+    np.testing.assert_allclose(found[1::2, 2::2], between, rtol=1e-4, atol=1e-6)
+    small = np.asarray(halved(x))[0, :, :, 0]
+    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    np.testing.assert_allclose(small[1, 1], np.sum(taps * row[1:4, 1:4]), rtol=1e-5)
+
+
+def test_the_class_multiplies_the_features():
+    """D(x, y) is linear in the embedding of y: that of a half-half class is the mean."""
+    model = Discriminator((4, 4), (2, 2), (1, 1), 3)
+    x, y = images(3, 8, 8, 1), jnp.eye(3)
+    variables = model.init(KEY, x, y)
+    half = model.apply(variables, x, (y + y[::-1]) / 2)
+    one, other = model.apply(variables, x, y), model.apply(variables, x, y[::-1])
+    np.testing.assert_allclose(half, (one + other) / 2, atol=1e-5)
+    assert jnp.abs(one - other)[0] > 1e-4
+
+
+def test_mistakes():
+    with pytest.raises(ValueError, match="cardinality=3 does not divide 8 channels"):
+        jax.eval_shape(Block(3, blocks=1).init, KEY, jnp.zeros((1, 4, 4, 4)))
+    with pytest.raises(ValueError, match="of 2, 4, 2 stages: expected as many"):
+        jax.eval_shape(Discriminator((4, 4), blocks=(1, 1)).init, KEY, jnp.zeros((1, 8, 8, 1)))
+    with pytest.raises(ValueError, match="images of 28x28 cannot be halved 3 times"):
+        jax.eval_shape(Discriminator().init, KEY, jnp.zeros((1, 28, 28, 1)))
