@@ -17,6 +17,7 @@ CASES = {
     "planar": (Planar(), (5,), None),
     "planar amortised": (Planar(OfCond()), (4,), (3,)),
     "radial": (Radial(), (5,), None),
+    "radial amortised": (Radial(OfCond()), (4,), (3,)),
     "sylvester of full rank": (Sylvester(3, 2, OfCond()), (3,), (3,)),
     "repeat inverted": (Repeat(Invert(Planar()), 3), (3,), None),
 }

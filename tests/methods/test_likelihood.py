@@ -58,6 +58,16 @@ def test_logit_and_logistic_are_uniform_on_a_wider_interval(alpha, n_bits):
     np.testing.assert_allclose(bpd, n_bits - math.log2(1 - 2 * alpha), rtol=2e-6)
 
 
+@pytest.mark.parametrize("n_bits", [8, 5, 3])
+@pytest.mark.parametrize("interval", [1, 2], ids=["(-1/2, 1/2) of Glow", "(-1, 1)"])
+def test_a_uniform_model_of_centred_data_costs_all_bits(interval, n_bits):
+    """The flow widens what it is given, and the model of it is uniform on that interval."""
+    wide, unit = Affine(scale=float(interval)), Affine(interval / 2, 1 / interval)
+    method = Likelihood(Chain((wide, unit)), BYTES, n_bits=n_bits, base="uniform")
+    bpd = method.evaluate(state_of(), {"x": images()}, KEY)["bpd"]
+    np.testing.assert_allclose(bpd, n_bits, rtol=1e-6)
+
+
 def test_log_prob_loss_and_evaluate_agree():
     method = Likelihood(IDENTITY, BYTES, preprocess="none", base="uniform")
     x = images()

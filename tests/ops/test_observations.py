@@ -59,6 +59,30 @@ def test_mixture_sums_to_one_over_all_pixels(channels):
     np.testing.assert_allclose(np.exp(log_mass).sum(), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "bits", [pytest.param(b, marks=() if b in (1, 5, 8) else pytest.mark.slow) for b in range(1, 9)]
+)
+def test_mixture_of_extreme_components_sums_to_one(bits):
+    """Components at both ends of the log-scales, with means beyond both edges, and gradients."""
+    levels, random = 2**bits, np.random.RandomState(bits)
+    mixture, x = LogisticMixture(levels, 4), jnp.arange(levels)[:, None, None, None]
+    logits, means = 2 * random.randn(50, 4), random.uniform(-3, 3, (50, 4))
+    log_scales = np.concatenate([random.uniform(-7, 1, (50, 2)), np.tile([-7.0, 1.0], (50, 1))], 1)
+    theta = jnp.asarray(np.concatenate([logits, means, log_scales], 1)[:, None, None], jnp.float32)
+
+    def log_mass(theta):
+        return jax.vmap(lambda t: mixture.log_prob(x, jnp.tile(t[None], (levels, 1, 1, 1))))(theta)
+
+    @jax.jit
+    def both(theta):
+        found, pull = jax.vjp(log_mass, theta)
+        return found, pull(jnp.ones_like(found))[0]
+
+    found, grad = both(theta)
+    np.testing.assert_allclose(np.exp(found).sum(1), 1, atol=1e-5)
+    assert np.isfinite(found).all() and np.isfinite(grad).all()
+
+
 def test_a_colour_takes_ten_numbers_a_component():
     assert LogisticMixture(256, 10).width(3) == 100
     assert LogisticMixture(256, 10).width(1) == 30
