@@ -85,6 +85,7 @@ class Conv(nn.Module):
         use_bias: whether to add a bias, of 0 at first.
         kernel_init: initialiser of the kernel, [kernel, kernel, in, features].
         spectral: whether to normalise.
+        stride: of both axes.
     """
 
     features: int
@@ -92,13 +93,14 @@ class Conv(nn.Module):
     use_bias: bool = True
     kernel_init: Callable[..., Any] = GLOROT
     spectral: bool = True
+    stride: int = 1
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
-        """[B, H, W, C] -> [B, H, W, features]."""
+        """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        y = conv(x, normalised(self, kernel) if self.spectral else kernel)
+        y = conv(x, normalised(self, kernel) if self.spectral else kernel, self.stride)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)

@@ -14,6 +14,7 @@ PAIRS = {
     "dcgan": (dcgan.Generator(5, 4), dcgan.Discriminator(4)),
     "dcgan without norm": (dcgan.Generator(5, 4), dcgan.Discriminator(4, norm=False)),
     "sngan": (sngan.Generator(5, 4), sngan.Discriminator(4)),
+    "plain": (dcgan.Generator(5, 4), sngan.PlainDiscriminator(4)),
     "wgan_gp": (sngan.Generator(5, 4), sngan.Discriminator(4, spectral=False, mean=True)),
 }
 
@@ -29,7 +30,7 @@ def test_shapes(name, size, classes):
     assert x.shape == (2, *size) and "batch_stats" in variables
     logits, variables = jax.eval_shape(discriminator.init_with_output, KEY, x, cond)
     assert logits.shape == (2,)
-    assert ("spectral" in variables) == (name == "sngan")
+    assert ("spectral" in variables) == (name in ("sngan", "plain"))
     assert ("batch_stats" in variables) == (name == "dcgan" and size[0] > 8)
 
 
@@ -57,6 +58,15 @@ def test_sngan_discriminator_of_cifar10():
     assert sum(shape[:2] == (3, 3) for shape in found if len(shape) == 4) == 8
     assert sum(shape[:2] == (1, 1) for shape in found if len(shape) == 4) == 2
     assert (128, 1) in found
+
+
+def test_plain_discriminator_of_cifar10():
+    """Table 3 there: 3x3 and halving 4x4 layers of 64, 128 and 256 channels, and one of 512."""
+    found = kernels(sngan.PlainDiscriminator(), jnp.zeros((1, 32, 32, 3)))
+    assert found == [
+        *((3, 3, 3, 64), (4, 4, 64, 64), (3, 3, 64, 128), (4, 4, 128, 128)),
+        *((3, 3, 128, 256), (4, 4, 256, 256), (3, 3, 256, 512), (4 * 4 * 512, 1)),
+    ]
 
 
 def test_projection_of_the_class():

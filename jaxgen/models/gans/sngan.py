@@ -1,9 +1,9 @@
 """Residual generator and spectrally normalised discriminator, with projection of the class.
 
 Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks" (ICLR),
-table 4; Miyato & Koyama 2018, "cGANs with Projection Discriminator" (ICLR), equation 3; official
-code pfnet-research/sngan_projection. The critic without spectral normalisation and with means
-instead of sums is that of WGAN-GP's CIFAR-10 (Gulrajani et al. 2017, appendix F).
+tables 3 and 4; Miyato & Koyama 2018, "cGANs with Projection Discriminator" (ICLR), equation 3;
+official code pfnet-research/sngan_projection. The critic without spectral normalisation and with
+means instead of sums is that of WGAN-GP's CIFAR-10 (Gulrajani et al. 2017, appendix F).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.models.gans.gan import leaky
 from jaxgen.nn.gan_layers import ROOT_TWO_GLOROT, BatchNorm, doubled, pooled, pyramid
 from jaxgen.nn.spectral_norm import GLOROT, Conv, Dense
 
@@ -120,4 +121,32 @@ class Discriminator(nn.Module):
         if cond is not None:
             rows = Dense(self.width, False, spectral=self.spectral, name="classes")(cond)
             logits += jnp.sum(rows * phi, axis=-1)
+        return logits
+
+
+class PlainDiscriminator(nn.Module):
+    """The "standard CNN" of table 3: images to logits, psi over all positions of phi.
+
+    The class is projected on the sum of phi over positions, as in the residual discriminator.
+
+    Attributes:
+        width: channels of the first layer; they double with each halving.
+    """
+
+    width: int = 64
+
+    @nn.compact
+    def __call__(self, x: Any, cond: Any = None) -> Any:
+        """[B, H, W, C] -> [B]."""
+        *_, times = pyramid(x.shape[1:3])
+        h, channels = x, self.width
+        for _ in range(times):
+            h = leaky(Conv(channels)(h), 0.1)
+            h = leaky(Conv(channels, 4, stride=2)(h), 0.1)
+            channels *= 2
+        h = leaky(Conv(channels)(h), 0.1)
+        logits = Dense(1, name="psi")(h.reshape(len(h), -1))[:, 0]
+        if cond is not None:
+            rows = Dense(channels, False, name="classes")(cond)
+            logits += jnp.sum(rows * jnp.sum(h, axis=(1, 2)), axis=-1)
         return logits
