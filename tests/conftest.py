@@ -38,6 +38,15 @@ def data_root(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def digits_classifier(data_root):
+    """The embedded extractor of digits, trained once for all workers."""
+    from jaxgen.data import load
+    from jaxgen.evaluate.classifier import trained
+
+    return trained(load("digits", data_dir=str(data_root)), str(data_root))
+
+
+@pytest.fixture(scope="session")
 def starter(tmp_path_factory, data_root):
     """Starts `python -m jaxgen.main` in processes of its own."""
     starter = Starter(tmp_path_factory.mktemp("output"), JAXGEN_DATA_DIR=str(data_root))
