@@ -23,6 +23,13 @@ def add(commands: Any) -> None:
     modes.add_argument("--seed", type=int, default=0)
     modes.add_argument("--out", help=".png of real and generated points; default: none")
 
+    classes = commands.add_parser("classes", help="whether samples are of the class asked for")
+    classes.set_defaults(command=_classes, takes_knobs=True)
+    add_run(classes)
+    classes.add_argument("--num", type=int, default=1000, help="samples, of all classes together")
+    classes.add_argument("--seed", type=int, default=0)
+    classes.add_argument("--manual_dir", help="where the data are now")
+
     study = commands.add_parser("study", help="games of two numbers: who converges, and how")
     study.set_defaults(command=_study)
     study.add_argument("name", help="dirac or bilinear")
@@ -57,6 +64,8 @@ def _add_latents(commands: Any) -> None:
             command.add_argument("--num", type=int, default=32 if name == "reconstruct" else 16)
             if name == "walk":
                 command.add_argument("--frames", type=int, default=60)
+            else:
+                command.add_argument("--groups", type=int, help="of latents to keep, from the top")
     scores = commands.add_parser("disentangle", help="score latents against known factors")
     scores.set_defaults(command=_disentangle)
     add_run(scores)
@@ -91,7 +100,9 @@ def _reconstruct(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     run = load_run(arguments)
     out = picture_path(arguments, run, "reconstructions")
-    image = latents.reconstructions(run, arguments.num, arguments.seed, **places(arguments))
+    image = latents.reconstructions(
+        run, arguments.num, arguments.seed, arguments.groups, **places(arguments)
+    )
     save_png(out, image)
     print(f"reconstructions of step {run.step}: {out}")
 
@@ -167,6 +178,15 @@ def _modes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if out is not None and out.suffix != ".png":
         raise ConfigError(f"--out={out}, expected a name that ends in .png")
     print(report(arguments.runs, arguments.num, arguments.seed, out))
+
+
+def _classes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.classes import report
+
+    run = load_run(arguments)
+    where = {"run": str(run.directory.path), "step": run.step} | knobs
+    found = report(run, arguments.num, arguments.seed, knobs, **places(arguments))
+    print(json.dumps(where | found, indent=1))
 
 
 def _study(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
