@@ -28,7 +28,7 @@ def lrelu(x: Any) -> Any:
 
 
 def unit_length(x: Any) -> Any:
-    """[B, D] over the root of the mean of squares of each row."""
+    """[B, ..., D] over the root of the mean of squares of each row, or of each pixel."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + LEAST)
 
 
@@ -40,12 +40,14 @@ class EqualDense(nn.Module):
         rate: multiplies the learning rate of kernel and bias.
         bias: what the bias begins at.
         active: apply `lrelu`.
+        use_bias: whether to add a bias.
     """
 
     features: int
     rate: float = 1.0
     bias: float = 0.0
     active: bool = False
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
@@ -53,8 +55,10 @@ class EqualDense(nn.Module):
         width = x.shape[-1]
         init = nn.initializers.normal(1 / self.rate)
         kernel = self.param("kernel", init, (width, self.features))
-        bias = self.param("bias", nn.initializers.constant(self.bias), (self.features,))
-        y = x @ (kernel * (self.rate / math.sqrt(width))) + (bias * self.rate)[None]
+        y = x @ (kernel * (self.rate / math.sqrt(width)))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.constant(self.bias), (self.features,))
+            y += (bias * self.rate)[None]
         return lrelu(y) if self.active else y
 
 
@@ -91,6 +95,26 @@ class EqualConv(nn.Module):
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)
         return self.gain * (lrelu(y) if self.active else y)
+
+
+class Biased(nn.Module):
+    """A bias, then a leaky rectifier of slope 0.2 that leaves the gain to the kernel before it.
+
+    ProGAN and the first StyleGAN have it so; `lrelu` with its gain would make the same networks
+    with biases that learn faster.
+
+    Attributes:
+        rate: multiplies the learning rate of the bias.
+    """
+
+    rate: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        """[B, ..., C] -> the same."""
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],)) * self.rate
+        y = x + bias.reshape(*(1,) * (x.ndim - 1), -1)
+        return jnp.where(y >= 0, y, SLOPE * y)
 
 
 def modulated_conv(

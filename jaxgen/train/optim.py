@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from jaxgen.types import Array, Method
 NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
 OWN = {"adamax_adam": adamax_adam}  # what optax does not have
 NAMES = (*NAMES, "sgd", *OWN)
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "steps")
 
 
 def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
@@ -60,6 +60,7 @@ def optimizer(
     schedule: str = "constant",
     decay_steps: int = 0,
     final_rate: float = 0.0,
+    rates: Sequence[Sequence[float]] = (),
     clip_norm: float = 0.0,
     l2: float = 0.0,
     skip_norm: float = 0.0,
@@ -73,9 +74,10 @@ def optimizer(
         name: of the function in optax, or in `jaxgen.ops.optimizers`.
         learning_rate: after the warm-up.
         warmup_steps: train steps over which the rate rises linearly from 0.
-        schedule: "constant", or "cosine" or "linear" to `final_rate` at `decay_steps`.
+        schedule: "constant", "cosine" or "linear" to `final_rate` at `decay_steps`, or "steps".
         decay_steps: train step at which the rate reaches it.
         final_rate: the rate from there on.
+        rates: of "steps": pairs of a train step and the rate from there on.
         clip_norm: bound of the gradient's global norm; 0 does not clip.
         l2: adds so many times each parameter to its gradient, after clipping: PyTorch's
             `weight_decay`, unlike that of "adamw", which no gradient sees.
@@ -93,12 +95,14 @@ def optimizer(
         raise ConfigError(unknown(f"config.{where}.name", name, NAMES))
     if schedule not in SCHEDULES:
         raise ConfigError(unknown(f"config.{where}.schedule", schedule, SCHEDULES))
-    if schedule != "constant" and decay_steps <= warmup_steps:
+    if (schedule == "steps") != bool(rates):
+        raise ConfigError(f"config.{where}: schedule='steps' needs rates, and rates need it")
+    if schedule not in ("constant", "steps") and decay_steps <= warmup_steps:
         raise ConfigError(
             f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
             f"{warmup_steps}, got {decay_steps}"
         )
-    if final_rate and schedule == "constant":
+    if final_rate and schedule in ("constant", "steps"):
         raise ConfigError(f"config.{where}: final_rate={final_rate} needs a schedule")
     make = OWN.get(name) or getattr(optax, name)
     own = [k for k in inspect.signature(optimizer).parameters if k not in ("where", "options")]
@@ -122,6 +126,7 @@ def optimizer(
         schedule=schedule,
         end=decay_steps,
         final=final_rate,
+        rates=rates,
     )
     return Optimizer(transform, rate, functools.partial(_clip, bound=bound) if bound else None)
 
@@ -148,11 +153,23 @@ def _skip(transform: optax.GradientTransformation, most: float) -> optax.Gradien
     return optax.GradientTransformation(transform.init, update)
 
 
-def _rate(step: Array, *, peak: float, warmup: int, schedule: str, end: int, final: float) -> Array:
+def _rate(
+    step: Array,
+    *,
+    peak: float,
+    warmup: int,
+    schedule: str,
+    end: int,
+    final: float,
+    rates: Sequence[Sequence[float]],
+) -> Array:
+    now = jnp.float32(peak)
+    for start, rate in rates:
+        now = jnp.where(step >= start, rate, now)
     step = step.astype(jnp.float32)
     warm = jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(1)
-    if schedule == "constant":
-        return peak * warm
+    if schedule in ("constant", "steps"):
+        return now * warm
     left = jnp.clip((end - step) / (end - warmup), 0.0, 1.0)
     left = left if schedule == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left)
     return warm * (final + (peak - final) * left)

@@ -91,6 +91,7 @@ def train_step(
         instead: 0, or 1 + the index in `watched` of the first tensor that is not finite.
     """
     rng = jax.random.fold_in(rng, state.step)
+    state = _restarted(state, method, optimizers)
     most = max(turn.times for turn in method.turns)
     moves = _interleave(batch, most)
     metrics: Metrics = {}
@@ -144,6 +145,19 @@ def many_steps(
         return state, jax.tree.map(lambda r, m: put(r, m, i, 0), record, metrics)
 
     return jax.lax.fori_loop(0, count, body, (state, record))
+
+
+def _restarted(state: State, method: Method, optimizers: Optimizers) -> State:
+    """With optimisers as at the start, where the method's `restarts` says so."""
+    restarts = getattr(method, "restarts", None)
+    if not restarts:
+        return state
+
+    def anew() -> dict[str, PyTree]:
+        return {k: o.transform.init(state.params[k]) for k, o in optimizers.items()}
+
+    opt = jax.lax.cond(restarts(state.step), anew, lambda: state.opt)
+    return state.replace(opt=opt)
 
 
 def _average(average: PyTree, params: PyTree, decay: Array) -> PyTree:
