@@ -208,9 +208,28 @@ class ELBO:
         )
         return self.decoder.mean(draw.theta)
 
-    def reconstruct(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
-        """The expected data given latents drawn for x."""
-        draw = self._posterior(state, x, self._given(label), rng)
+    def reconstruct(
+        self, state: State, x: Array, rng: Array, label: Any = None, groups: int | None = None
+    ) -> Array:
+        """The expected data given latents drawn for x.
+
+        Args:
+            state: of the model.
+            x: data.
+            rng: a key.
+            label: class of each, of a conditional model.
+            groups: keep so many groups of latents, from the first, and draw the rest from the
+                prior: what is kept is the lossy code of Gregor et al. 2016, Towards conceptual
+                compression, section 4. None keeps all.
+        """
+        cond = self._given(label)
+        draw = self._posterior(state, x, cond, rng)
+        if groups is not None:
+            if not 1 <= groups <= len(draw.z):
+                raise ConfigError(f"groups={groups}, expected 1 to {len(draw.z)} of this model")
+            kept = tuple(z if i < groups else None for i, z in enumerate(draw.z))
+            key = jax.random.fold_in(rng, 1)
+            draw = self._top_down(state, None, len(x), cond, key, given=kept)
         return self.decoder.mean(draw.theta)
 
     def sample(

@@ -32,11 +32,27 @@ def examples(run: Run, num: int, **places: Any) -> np.ndarray:
     return split.take(evenly(len(split), num))["x"]
 
 
-def reconstructions(run: Run, num: int = 32, seed: int = 0, **places: Any) -> np.ndarray:
-    """Test examples, each above its reconstruction: eight columns."""
+def reconstructions(
+    run: Run, num: int = 32, seed: int = 0, groups: int | None = None, **places: Any
+) -> np.ndarray:
+    """Test examples, each above its reconstruction: eight columns.
+
+    Args:
+        run: whose method has `reconstruct`, or `encode` and `decode`.
+        num: of examples.
+        seed: of the latents.
+        groups: of latents that are kept, of a method with several; None keeps all.
+        **places: of the data.
+    """
     _images(run)
     x = examples(run, num, **places)
-    pairs = np.stack([_shown(run, x), _shown(run, run.reconstruct(x, seed))], axis=1)
+    if hasattr(run.method, "reconstruct"):
+        back = run.reconstruct(x, seed, **({} if groups is None else {"groups": groups}))
+    elif groups is None:
+        back = run.decode(run.encode(x, seed))
+    else:
+        raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
+    pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
     columns = min(8, len(x))
     rows = [np.concatenate([block[:, 0], block[:, 1]]) for block in _blocks(pairs, columns)]
     return grid(np.concatenate(rows), columns)

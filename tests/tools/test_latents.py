@@ -63,6 +63,16 @@ def test_reconstructions_stand_below_their_images(loaded):
     assert not np.array_equal(found[1, 3], found[0, 3])
 
 
+def test_a_method_without_reconstruct_decodes_its_codes(loaded, monkeypatch):
+    """As flows do: what comes back is the code's own image."""
+    found = loaded.decode(loaded.encode(latents.examples(loaded, 8)))
+    monkeypatch.delattr(type(loaded.method), "reconstruct")
+    shown = cells(latents.reconstructions(loaded, 8), 8)
+    np.testing.assert_array_equal(shown[1, :, ::4, ::4], np.rint(255 * found[..., 0]))
+    with pytest.raises(ConfigError, match="ELBO has no groups of latents: omit --groups"):
+        latents.reconstructions(loaded, 8, groups=1)
+
+
 @pytest.mark.parametrize("path", latents.PATHS)
 def test_interpolation_begins_and_ends_at_the_codes(loaded, path):
     found = cells(latents.interpolation(loaded, pairs=3, steps=4, path=path), 4)
@@ -92,6 +102,8 @@ def test_commands(jaxgen_command, run, tmp_path):
         assert out.endswith(f": {run / 'samples' / name}\n")
         with PIL.Image.open(run / "samples" / name) as image:
             assert image.mode == "RGB"
+    err = jaxgen_command("reconstruct", run, "--num=8", "--groups=2", code=2).err
+    assert "groups=2, expected 1 to 1" in err
     manifold = tmp_path / "m.png"
     jaxgen_command("sweep", run, "--manifold", f"--out={manifold}")
     with PIL.Image.open(manifold) as image:
