@@ -98,6 +98,26 @@ def test_kill_9_of_two_players(starter, tmp_path):
     check_digest(starter, tmp_path, ("--config=configs/gan.py:r3,tiny", *memory, *EVERY_STEP))
 
 
+GROWING = ("--config.method.stable_steps=8", "--config.method.fade_steps=12")  # fade: 9 to 19
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["progan", "stylegan"])
+def test_kill_9_within_a_fade(starter, tmp_path, config):
+    """The level, its share and the optimisers' restarts are functions of the step."""
+    run = (f"--config=configs/{config}.py:digits,tiny", *GROWING, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
+@pytest.mark.slow
+def test_kill_9_of_lazy_turns(starter, tmp_path):
+    """Adaptive augmentation, the mean path length, averages, and turns every so many steps."""
+    lazy = ("--config.method.augment.name=ada", "--config.method.path_every=3")
+    r1 = "--config.method.penalties.r1.every=5"
+    run = ("--config=configs/stylegan2.py:digits,tiny", *lazy, r1, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
 @pytest.mark.slow
 def test_kill_9_in_200_steps(starter, tmp_path):
     run = (TINY, "--config.train.steps=200", "--config.train.log_every_steps=1")

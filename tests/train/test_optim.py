@@ -76,6 +76,10 @@ def test_schedules(step):
         schedule = optimizer("sgd", peak, warmup, decay, end).learning_rate
         assert rate(schedule, step) == pytest.approx(value, rel=1e-5, abs=1e-7)
     assert rate(optimizer("sgd", peak).learning_rate, step) == pytest.approx(peak)
+    pairs = ((4, 0.2), (56, 0.7))
+    stepped = optimizer("sgd", peak, warmup, "steps", rates=pairs).learning_rate
+    value = peak if step < 4 else 0.2 if step < 56 else 0.7
+    assert rate(stepped, step) == pytest.approx(warm * value)
 
 
 def test_schedules_meet_their_ends():
@@ -235,3 +239,6 @@ def test_a_schedule_ends_at_its_final_rate(schedule):
 def test_a_final_rate_needs_a_schedule():
     with pytest.raises(ConfigError, match="final_rate=0.1 needs a schedule"):
         optimizer("sgd", 0.3, final_rate=0.1)
+    for options in ({"rates": ((3, 0.1),)}, {"schedule": "steps"}):
+        with pytest.raises(ConfigError, match="schedule='steps' needs rates, and rates need it"):
+            optimizer("sgd", 0.3, **options)

@@ -69,6 +69,24 @@ def close(a, b):
 W = np.array([2.0, -1.0], np.float32)
 
 
+def test_optimisers_begin_anew_where_the_method_says_so():
+    """Momentum of 0.5, forgotten before steps 2 and 3, against a loop."""
+
+    class Restarting(Game):
+        def restarts(self, step):
+            return (step == 2) | (step == 3)
+
+    momentum = Optimizer(optax.sgd(1.0, momentum=0.5), lambda step: jnp.float32(RATE))
+    game = Restarting((Turn("a", chase()),), {"a": {"w": W}})
+    state, step = compiled(game, {"a": momentum})
+    w, trace = W.astype(float), np.zeros(2)
+    for i, batch in enumerate(batches(5)):
+        trace = (0 if i in (2, 3) else 0.5) * trace + w - batch["x"].astype(float).mean(0)
+        w = w - RATE * trace
+        state, _ = step(state, batch, KEY)
+        close(state.params["a"]["w"], w)
+
+
 def test_one_turn_is_gradient_descent():
     state, step = compiled(Game((Turn("a", chase()),), {"a": {"w": W}}))
     w = W.astype(float)
