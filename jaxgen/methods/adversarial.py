@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jaxgen.config import ConfigError, check_named, unknown
 from jaxgen.ops.alarms import two_players
 from jaxgen.ops.augmentations import AUGMENTATIONS
+from jaxgen.ops.classes import one_hot
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
 from jaxgen.ops.ranges import symmetric, to_levels
-from jaxgen.ops.scores import sample_scores
+from jaxgen.ops.scores import deviation, sample_scores
 from jaxgen.ops.standing import standing as standing_statistics
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
@@ -132,9 +133,9 @@ class Adversarial:
         keys = jax.random.split(rng, 4)
         num, cond = len(batch["x"]), self._cond(batch)
         streams = {"params": keys[0], "noise": keys[1]}
-        z, size = self.latents(keys[2], num), (num, *self.spec.shape)
+        z, size = self.latents(keys[2], num), self._size(num)
         generator = dict(self.generator.init(streams, z, size, cond))
-        real = self._packed(self._scaled(batch["x"]))
+        real = self._packed(self._real(batch))
         discriminator = dict(self.discriminator.init(keys[3], real, cond))
         params = {
             "generator": generator.pop("params", {}),
@@ -163,7 +164,7 @@ class Adversarial:
         """What the discriminator pays, with the penalties of every step."""
         keys = jax.random.split(rng, 6)
         cond = self._cond(batch)
-        real = self._scaled(batch["x"])
+        real = self._real(batch)
         fake, variables = self.generate(state, state.vars, keys[0], len(real), cond)
         fake = jax.lax.stop_gradient(fake)
         critic = self._critic(state, cond, keys[1])
@@ -191,7 +192,7 @@ class Adversarial:
         """A lazy penalty, times the steps that it stands for."""
         keys = jax.random.split(rng, 3)
         cond, options = self._cond(batch), self.penalties[name]
-        real = self._scaled(batch["x"])
+        real = self._real(batch)
         fake, _ = self.generate(state, state.vars, keys[0], len(real), cond)
         critic = self._critic(state, cond, keys[1])
         value = self._penalty(name, critic, state.vars, real, jax.lax.stop_gradient(fake), keys[2])
@@ -202,7 +203,7 @@ class Adversarial:
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the generator pays; `spread` is the deviation of its samples, of the data's."""
         keys = jax.random.split(rng, 2)
-        cond, real = self._cond(batch), self._scaled(batch["x"])
+        cond, real = self._cond(batch), self._real(batch)
         fake, variables = self.generate(state, state.vars, keys[0], len(real), cond)
         critic = self._critic(state, cond, keys[1])
         real_logits = None
@@ -210,7 +211,7 @@ class Adversarial:
             real_logits, variables = critic(real, variables, 0)
         fake_logits, variables = critic(fake, variables, 1)
         loss = jnp.mean(self.rules.generator(real_logits, fake_logits))
-        metrics = {"spread": _deviation(fake) / _deviation(real)}
+        metrics = {"spread": deviation(fake) / deviation(real)}
         if self.orthogonal:
             loss += self.orthogonal * orthogonality(state.params["generator"])
         more, kept, shown = self._kept(state, "generator", None, None)
@@ -224,7 +225,7 @@ class Adversarial:
         latent, noise, dropout = jax.random.split(rng, 3)
         rngs = {"noise": noise, "dropout": dropout}
         z = self.latents(latent, num)
-        args = (z, (num, *self.spec.shape), cond)
+        args = (z, self._size(num), cond)
         return self._moved("generator", state, variables, args, rngs)
 
     def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
@@ -261,14 +262,11 @@ class Adversarial:
             standing: passes for standing statistics (`ops.standing`) of such samples.
         """
         latent, classes = jax.random.split(rng)
-        if self.conditional and label is None:
-            label = jax.random.randint(classes, (num,), 0, self.spec.num_classes)
+        if label is not None and not self.conditional:
+            raise ConfigError("method.conditional=False: expected no label=")
         cond = None
-        if label is not None:
-            if not self.conditional:
-                raise ConfigError("method.conditional=False: expected no label=")
-            label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
-            cond = jax.nn.one_hot(label, self.spec.num_classes)
+        if self.conditional:
+            cond = one_hot(label, num, self.spec.num_classes, classes)
         if truncation is not None and self.prior != "normal":
             raise ConfigError("truncation: the prior is uniform")
 
@@ -282,7 +280,7 @@ class Adversarial:
 
             def run(own: Any, rng: Array) -> Any:
                 moved = state.replace(vars={**state.vars, "generator": own})
-                args, rngs = (drawn(rng), (num, *self.spec.shape), cond), {"noise": rng}
+                args, rngs = (drawn(rng), self._size(num), cond), {"noise": rng}
                 return self._moved("generator", moved, moved.vars, args, rngs)[1]["generator"]
 
             own = standing_statistics(run, state.vars["generator"], classes, standing)
@@ -291,14 +289,13 @@ class Adversarial:
 
     def decode(self, state: State, z: Any, label: Any = None) -> Array:
         """Latents [B, latent] to data, in their units."""
-        cond = None if label is None else jax.nn.one_hot(jnp.asarray(label), self.spec.num_classes)
+        cond = one_hot(label, len(z), self.spec.num_classes) if self.conditional else None
         return self._unscaled(self._image(state, jax.random.key(0), z, cond))
 
     def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
         """The generator as it is in evaluation."""
         variables = {"params": state.params["generator"], **state.vars["generator"]}
-        size = (len(z), *self.spec.shape)
-        return self.generator.apply(variables, z, size, cond, rngs={"noise": rng})
+        return self.generator.apply(variables, z, self._size(len(z)), cond, rngs={"noise": rng})
 
     def _critic(self, state: State, cond: Any, rng: Array) -> Callable[..., tuple[Array, Vars]]:
         """(x, variables, k) -> (logits, variables it moved): augmented, noisy, packed.
@@ -383,6 +380,13 @@ class Adversarial:
         groups = jnp.moveaxis(x.reshape(-1, self.packing, *x.shape[1:]), 1, -2)
         return groups.reshape(*groups.shape[:-2], -1)
 
+    def _real(self, batch: Batch) -> Array:
+        """What the discriminator takes for real, before it is augmented."""
+        return self._scaled(batch["x"])
+
+    def _size(self, num: int) -> tuple[int, ...]:
+        return (num, *self.spec.shape)
+
     def _scaled(self, x: Array) -> Array:
         return symmetric(x, self.spec.levels)
 
@@ -391,8 +395,3 @@ class Adversarial:
 
     def _cond(self, batch: Batch) -> Array | None:
         return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
-
-
-def _deviation(x: Array) -> Array:
-    """The root of the mean variance of a batch."""
-    return jnp.sqrt(jnp.mean(jnp.var(x, axis=0)))

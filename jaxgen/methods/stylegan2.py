@@ -12,6 +12,7 @@ import optax
 
 from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
+from jaxgen.ops.classes import one_hot
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PATH_DECAY = 0.99  # of the mean path length
@@ -245,6 +246,8 @@ class StyleGAN2(Adversarial):
         return self._synthesized(state, state.vars, styles, rng, "const")
 
     def _mapped(self, state: State, z: Array, cond: Any) -> Array:
+        if cond is None and self.conditional:
+            cond = one_hot(None, len(z), self.spec.num_classes)
         variables = {"params": state.params["generator"], **state.vars["generator"]}
         return self.generator.apply(variables, z, cond, method="map")
 
@@ -264,7 +267,4 @@ class StyleGAN2(Adversarial):
             if label is not None:
                 raise ConfigError("method.conditional=False: expected no label=")
             return None
-        if label is None:
-            label = jax.random.randint(rng, (num,), 0, self.spec.num_classes)
-        label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
-        return jax.nn.one_hot(label, self.spec.num_classes)
+        return one_hot(label, num, self.spec.num_classes, rng)

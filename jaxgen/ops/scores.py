@@ -38,3 +38,8 @@ def distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n
     """Euclidean."""
     squares = jnp.sum(a * a, 1)[:, None] + jnp.sum(b * b, 1)[None] - 2 * a @ b.T
     return jnp.sqrt(jnp.maximum(squares, 0.0))
+
+
+def deviation(x: Float[Array, "b ..."]) -> Float[Array, ""]:
+    """The root of the mean variance of a batch."""
+    return jnp.sqrt(jnp.mean(jnp.var(x, axis=0)))

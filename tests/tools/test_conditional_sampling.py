@@ -1,0 +1,62 @@
+"""`jaxgen sample --class= --truncation=` and sweeps, for a tiny run of every conditional config."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+RUNS = {  # config -> what makes its tiny preset conditional, a truncation it takes
+    "biggan": ((), 0.5),
+    "stylegan2": (("--config.method.conditional=True",), 0.5),
+    "dcgan": (("--config.method.conditional=True",), 0.5),
+    "sngan": (("--config.method.conditional=True",), 0.5),
+    "r3gan": (("--config.method.conditional=True",), 0.5),
+    "cgan": ((), None),
+}
+QUICK = {"cgan"}  # to compile
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RUNS],
+)
+def run(request, starter, tmp_path_factory):
+    changes, truncation = RUNS[request.param]
+    job = starter.run(
+        f"--config=configs/{request.param}.py:digits,tiny",
+        *changes,
+        "--config.train.steps=2",
+        "--config.train.log_every_steps=1",
+        f"--workdir={tmp_path_factory.mktemp('conditional') / request.param}",
+        limit=600,
+    )
+    return job.workdir, truncation
+
+
+def test_samples_of_a_class(jaxgen_command, run, tmp_path):
+    """One class is another's samples changed; classes may be a list; too many are refused."""
+    workdir, truncation = run
+    found = {}
+    for name in ("3", "7", "[3,7,3]"):
+        out = tmp_path / "x.npz"
+        options = () if truncation is None else (f"--truncation={truncation}",)
+        options = (f"--class={name}", *options, f"--out={out}")
+        jaxgen_command("sample", workdir, "--num=3", *options)
+        found[name] = np.load(out)["x"].astype(int)
+        assert found[name].shape == (3, 8, 8, 1)
+    assert np.abs(found["3"] - found["7"]).sum() > 0
+    np.testing.assert_array_equal(found["[3,7,3]"][::2], found["3"][::2])
+    np.testing.assert_array_equal(found["[3,7,3]"][1], found["7"][1])
+    err = jaxgen_command("sample", workdir, "--num=3", "--class=10", code=2).err
+    assert "label=10: expected classes 0 to 9" in err
+    if truncation is None:
+        err = jaxgen_command("sample", workdir, "--num=3", "--truncation=0.5", code=2).err
+        assert "truncation: the prior is uniform" in err
+
+
+def test_a_sweep_of_each_dimension(jaxgen_command, run, tmp_path):
+    """A row for each of the four dimensions of z."""
+    out = tmp_path / "sweep.png"
+    text = jaxgen_command("sweep", run[0], "--dims=4", "--steps=3", f"--out={out}").out
+    assert "dimensions " in text
+    with PIL.Image.open(out) as image:
+        assert image.size[0] == 2 + 34 * 3 and image.size[1] in (2 + 34 * 4, 2 + 34 * 32)
