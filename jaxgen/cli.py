@@ -10,7 +10,7 @@ import pathlib
 import sys
 from typing import Any
 
-from jaxgen.tools import looking
+from jaxgen.tools import evaluating, looking
 from jaxgen.tools.arguments import add_run, load_run
 
 KNOBS = {"class": "label"}  # what Python does not take as a name
@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> None:
         cli()
         return
     arguments, knobs = parser().parse_known_args(argv)
-    if knobs and not getattr(arguments, "takes_knobs", False):
+    takes = getattr(arguments, "takes_knobs", False) or getattr(arguments, "metrics", None)
+    if knobs and not takes:
         parser().error(f"unrecognized arguments: {' '.join(knobs)}")
     from jaxgen.platform import set_defaults
 
@@ -61,19 +62,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--out", help=".png of a grid or .npz of arrays; default: in the run")
 
-    evaluate = commands.add_parser("eval", help="evaluate a run on its own data")
-    evaluate.set_defaults(command=_eval)
-    add_run(evaluate)
-    evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
-    evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
-    evaluate.add_argument("--manual_dir", help="where the data are now")
-    evaluate.add_argument(
-        "--importance_samples", type=int, metavar="K", help="draws of latents, or dequantisation"
-    )
-    evaluate.add_argument(
-        "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
-    )
-
+    evaluating.add(commands)
     looking.add(commands)
 
     calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
@@ -130,41 +119,6 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     else:
         save_png(out, picture(samples, run.spec.levels))
     print(f"{arguments.num} samples of step {run.step}: {out}")
-
-
-def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
-    run = load_run(arguments)
-    options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
-    options["max_examples"] = arguments.max_examples
-    for name in ("manual_dir", "importance_samples"):
-        if getattr(arguments, name) is not None:
-            options[name] = getattr(arguments, name)
-    if arguments.per_example:
-        _write_examples(run, pathlib.Path(arguments.per_example), options)
-        return
-    estimates = run.evaluate(**options)
-    rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
-    print(json.dumps({"run": str(run.directory.path), "step": run.step} | rows, indent=1))
-
-
-def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
-    import numpy as np
-
-    from jaxgen.config import ConfigError
-
-    if out.suffix not in (".csv", ".npz"):
-        raise ConfigError(f"--per_example={out}, expected a name that ends in .csv or .npz")
-    if len(options["splits"]) != 1:
-        raise ConfigError("--per_example takes one split: add --splits=test")
-    columns = run.per_example(options.pop("splits")[0], **options)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
-        np.savez(out, **columns)
-    else:
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
-        out.write_text("\n".join(lines) + "\n")
-    print(f"{len(columns['index'])} examples of step {run.step}: {out}")
 
 
 def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

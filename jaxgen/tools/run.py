@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
-import inspect
 import os
 from typing import Any
 
@@ -13,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxgen.config import ConfigError, build
+from jaxgen.evaluate.generate import check_knobs
 from jaxgen.rundir import open_existing, read_json
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
@@ -81,12 +80,7 @@ class Run:
         Raises:
             ConfigError: for a knob that the method does not have, or a value that it refuses.
         """
-        known = [k for k in inspect.signature(self.method.sample).parameters][3:]
-        for knob in knobs:
-            if knob not in known:
-                near = difflib.get_close_matches(knob, known, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"no such knob {knob!r}{hint} (known: {', '.join(known)})")
+        check_knobs(self.method, knobs)
         sample = functools.partial(self.method.sample, num=num)
         draw = jax.jit(lambda state, rng: sample(state, rng, **knobs))
         try:
@@ -144,6 +138,23 @@ class Run:
             ConfigError: as `evaluate` does.
         """
         return self._observer(options | {"splits": (split,)}).per_example(self.state, split)
+
+    def measure(self, metrics: Any = "all", **options: Any) -> dict[str, Any]:
+        """Metrics of samples against the run's data, kept in `evaluation/` of the run.
+
+        Args:
+            metrics: families, as "fd,pr" or ("fd", "pr"); see `evaluate.suite`.
+            **options: fields of `tools.measure.Request`, as num=, seed=, extractor=, knobs=.
+
+        Returns:
+            "source", "measurements", "not_available" (family -> why) and "file".
+
+        Raises:
+            ConfigError: for an unknown metric, or one that the run cannot give.
+        """
+        from jaxgen.tools.measure import Request, measure_run
+
+        return measure_run(self, build(Request, "measure", metrics=metrics, **options))
 
     def _observer(self, options: dict[str, Any]) -> Any:
         from jaxgen.train.observe import Observer

@@ -1,0 +1,249 @@
+"""Metrics of what a model can do beyond sampling: likelihood, paths of latents, classes, speed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pathlib
+import tempfile
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.classifier import trained
+from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
+from jaxgen.evaluate.fingerprint import fingerprint
+from jaxgen.evaluate.interval import Interval, of_share, of_stderr
+from jaxgen.evaluate.measurement import Measurement, NotAvailable
+from jaxgen.evaluate.path_length import EPSILON, linear, path_length, spherical
+from jaxgen.evaluate.speed import CALLS, speed
+from jaxgen.evaluate.split import EVALUATION_SEED
+from jaxgen.evaluate.subject import Comparison
+from jaxgen.types import Array, PyTree
+
+LIKELIHOODS = {"bpd": "bits/dim", "iw_bpd": "bits/dim", "nelbo": "nats", "iw_nll": "nats"}
+LIKELIHOODS |= {"nll": "nats"}
+SECONDS = 20.0  # that the timed calls may take
+FEWEST_CALLS = 3
+PAIRS_AT_A_TIME = 50
+
+
+def likelihood_family(c: Comparison) -> list[Measurement]:
+    """Bits/dim and nats of the test split, with the kind of bound and 1.96 standard errors."""
+    method = _method(c)
+    if not callable(getattr(method, "log_prob", None)) or c.subject.per_example is None:
+        raise NotAvailable(f"{type(method).__name__} has no likelihood (no log_prob)")
+    columns = c.subject.per_example("test")
+    found = []
+    for name, unit in LIKELIHOODS.items():
+        if name not in columns:
+            continue
+        values = np.asarray(columns[name], np.float64)
+        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+        parts = {"kind": _bound(c, name, columns), "num_real": len(values)}
+        print_of = fingerprint(c.print_of_data("test"), parts, noise_seed=EVALUATION_SEED)
+        fields: dict[str, Any] = dict(unit=unit, better="lower", fingerprint=print_of)
+        found.append(
+            c.measured(name, "likelihood", of_stderr(float(values.mean()), error), **fields)
+        )
+    if not found:
+        raise NotAvailable(f"{type(method).__name__}.evaluate gives no likelihood")
+    return [dataclasses.replace(m, settings={}) for m in found]  # knobs are of sampling alone
+
+
+def _bound(c: Comparison, name: str, columns: Any) -> str:
+    """What bounds the likelihood: numbers of different kinds are not compared."""
+    draws = getattr(c.subject.method, "importance_samples", 1)
+    if name.startswith("iw_"):
+        return f"iwae-{draws}" if "nelbo" in columns else f"{_noise(c)}-iw-{draws}"
+    if name == "nelbo" or "nelbo" in columns:
+        return "elbo"
+    return _noise(c)
+
+
+def _noise(c: Comparison) -> str:
+    """Of continuous data the density is exact; of integers the noise makes it a bound."""
+    if c.subject.levels is None:
+        return "exact"
+    return "udq" if getattr(c.subject.method, "dequantizer", None) is None else "vdq"
+
+
+def path_family(c: Comparison) -> list[Measurement]:
+    """Perceptual path length in z, in w where there are styles, else between codes of examples.
+
+    The distance is the extractor's own, where it has one, else the squared distance of pixels
+    in [0, 1].
+    """
+    method, spec = _method(c), c.subject.spec
+    if not callable(getattr(method, "decode", None)):
+        raise NotAvailable(f"{type(method).__name__} has no decode")
+    if getattr(method, "conditional", False):
+        raise NotAvailable("paths of a conditional model would cross its classes")
+    distance = getattr(c.extractor, "distance", None)
+    label = c.label if distance else "pixels"
+    distance = distance or _squared(spec.levels)
+    found = []
+    for space, (latents, decode, path) in _spaces(c).items():
+        length = path_length(
+            decode,
+            latents,
+            distance,
+            jax.random.key(c.seed),
+            path=path,
+            num=c.pairs,
+            batch=PAIRS_AT_A_TIME,
+        ).length
+        parts = {"space": space, "path": path.__name__, "epsilon": EPSILON, "sampling": "end"}
+        print_of = fingerprint(
+            c.print_of_data(c.split), parts, distance=label, num_generated=c.pairs
+        )
+        fields: dict[str, Any] = dict(better="lower", fingerprint=print_of)
+        if space == "codes":
+            fields["notes"] = ("between codes of test examples: latent spaces differ by model",)
+        found.append(c.measured(f"ppl_{space}-{label}", "diversity", length, **fields))
+    return [dataclasses.replace(m, settings={}) for m in found]
+
+
+def _spaces(c: Comparison) -> dict[str, Any]:
+    """Space -> (latents, decode, path)."""
+    method, state = _method(c), c.subject.state
+    options = {}
+    if "rounded" in inspect.signature(method.decode).parameters:
+        options["rounded"] = False
+
+    def decode(z: PyTree) -> Array:
+        return method.decode(state, z, **options)
+
+    if not callable(getattr(method, "latents", None)):
+        return {"codes": (_codes(c), decode, spherical)}
+    spaces = {"z": (method.latents, decode, spherical)}
+    if callable(getattr(method, "styles_of", None)) and callable(getattr(method, "render", None)):
+
+        def styles(rng: Array, num: int) -> Array:
+            return method.styles_of(state, method.latents(rng, num))
+
+        spaces["w"] = (styles, lambda w: method.render(state, w, rounded=False), linear)
+    return spaces
+
+
+def _codes(c: Comparison) -> Any:
+    """Draws among the codes of test examples, in place of a prior."""
+    method, state = _method(c), c.subject.state
+    if not callable(getattr(method, "encode", None)):
+        raise NotAvailable(f"{type(method).__name__} has neither latents nor encode")
+    split = c.dataset.splits["test"]
+    x = split.take(evenly(len(split), 500))["x"]
+    codes = jax.jit(method.encode)(state, x, jax.random.key(c.seed))
+
+    def latents(rng: Array, num: int) -> PyTree:
+        rows = jax.random.randint(rng, (num,), 0, len(x))
+        return jax.tree.map(lambda leaf: leaf[rows].astype(jnp.float32), codes)
+
+    return latents
+
+
+def _squared(levels: int | None) -> Any:
+    scale = 1.0 if levels is None else 1.0 / (levels - 1)
+
+    def distance(x: Array, y: Array) -> Array:
+        return jnp.sum(jnp.square((x - y) * scale).reshape(len(x), -1), axis=1)
+
+    return distance
+
+
+def classes_family(c: Comparison) -> list[Measurement]:
+    """Of a conditional model: whether its classes are what they are called.
+
+    `class_accuracy` is the share of images that the extractor reads as the class that was asked
+    for. `cas` is the accuracy on real test images of a classifier that was trained on generated
+    ones alone (Ravuri & Vinyals 2019, Classification accuracy score, section 3).
+    """
+    if c.subject.labelled is None:
+        raise NotAvailable("classes are of conditional models, this one takes no class")
+    images = np.concatenate(list(c.subject.labelled))
+    label = (np.arange(len(images)) % c.subject.spec.num_classes).astype(np.int32)
+    found = []
+    logits = c.extractor(images[:1]).get("logits")
+    if logits is not None:
+        read = c.extractor(images)["logits"].argmax(1) == label
+        share = of_share(float(read.mean()), len(read))
+        context = c.context(of_real=getattr(c.extractor, "accuracy", None))
+        print_of = fingerprint(c.print_of_data("train"), c.extractor.fingerprint)
+        print_of["num_generated"] = len(images)
+        fields: dict[str, Any] = dict(better="higher", fingerprint=print_of, context=context)
+        found.append(c.measured(f"class_accuracy-{c.label}", "fidelity", share, **fields))
+    return [*found, *_trained_on(c, images, label)]
+
+
+def _trained_on(c: Comparison, images: np.ndarray, label: np.ndarray) -> list[Measurement]:
+    spec = c.subject.spec
+    if spec.levels is None or len(spec.shape) != 3:
+        return []
+    named = dataclasses.replace(spec, name=f"generated {spec.name}")
+    splits = {"train": ArraySplit(images, label), "test": c.dataset.splits["test"]}
+    with tempfile.TemporaryDirectory() as folder:
+        made = Dataset(named, splits, source="generated", binarized=c.dataset.binarized)
+        accuracy = trained(made, str(pathlib.Path(folder)), say=None).accuracy
+    count = len(c.dataset.splits["test"])
+    parts = {"num_generated": len(images), "num_real": count, "classifier": "embedded"}
+    return [
+        c.measured(
+            "cas",
+            "diversity",
+            of_share(accuracy, count),
+            better="higher",
+            fingerprint=fingerprint(c.print_of_data("test"), parts),
+            context=c.context(of_real=getattr(c.extractor, "accuracy", None)),
+        )
+    ]
+
+
+def speed_family(c: Comparison) -> list[Measurement]:
+    """Images a second, without the time of compiling, and what training noted of cost."""
+    if c.subject.sample is None:
+        raise NotAvailable("only a run samples")
+    jax.block_until_ready(c.subject.sample(0))
+    once = speed(c.subject.sample, c.subject.sample_size, calls=1, warm_ups=1)
+    calls = int(np.clip(SECONDS / once.median_seconds, FEWEST_CALLS, CALLS))
+    timed = speed(c.subject.sample, c.subject.sample_size, calls, warm_ups=2)
+    device = {"device": jax.devices()[0].device_kind, "devices": jax.device_count()}
+    context = c.context(
+        median_seconds=timed.median_seconds, p95_seconds=timed.p95_seconds, calls=timed.calls
+    )
+    rate = c.measured(
+        "images_per_second" if c.subject.spec.unit == "images" else "points_per_second",
+        "cost",
+        Interval(timed.images_per_second),
+        unit=f"{c.subject.spec.unit}/s",
+        better="higher",
+        fingerprint=fingerprint(device, batch=timed.batch, shape=str(c.subject.spec.shape)),
+        context=context,
+        notes=("compilation excluded",),
+    )
+    found = [rate]
+    costs = c.subject.costs() if c.subject.costs else {}
+    for name, (value, unit, print_of) in costs.items():
+        if value is None:
+            continue
+        fields: dict[str, Any] = dict(unit=unit, better="lower", fingerprint=print_of)
+        made = c.measured(name, "cost", Interval(value), **fields)
+        found.append(dataclasses.replace(made, settings={}))
+    return found
+
+
+def _method(c: Comparison) -> Any:
+    if c.subject.method is None:
+        raise NotAvailable("images alone have no model: it is of runs")
+    return c.subject.method
+
+
+FAMILIES = OF_IMAGES | {
+    "likelihood": likelihood_family,
+    "ppl": path_family,
+    "classes": classes_family,
+    "speed": speed_family,
+}

@@ -1,0 +1,286 @@
+"""Many images of a model, batch by batch: resumable, and the same on any number of devices.
+
+Batch i is a function of (seed, set, i) alone and is computed on one device; several devices work
+on several batches at a time. Every batch is one file, written whole or not at all, so that an
+interrupted generation of 50,000 images goes on where it stopped and ends with the same images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import inspect
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxgen.config import ConfigError
+from jaxgen.rundir import write_json
+from jaxgen.train import sharding
+from jaxgen.train.program import whole_params
+from jaxgen.types import DataSpec, Method, State
+
+BATCH = 128  # images of a key: other sizes give other images
+AXES = ("data", "fsdp")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws the batches of one set.
+
+    Attributes:
+        method: that samples.
+        mesh: whose devices share the work.
+        spec: of the data.
+        knobs: of `Method.sample`.
+        seed: of the user.
+        number: of the set: sets of different numbers are independent.
+        batch: images of a key.
+        balanced: give batch i the labels (i * batch + 0, 1, ...) modulo the number of classes.
+    """
+
+    method: Method
+    mesh: Mesh
+    spec: DataSpec
+    knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    number: int = 0
+    batch: int = BATCH
+    balanced: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the knobs."""
+        check_knobs(self.method, self.knobs)
+        if self.batch < 1:
+            raise ConfigError(f"--batch={self.batch}, expected 1 or more")
+
+    @functools.cached_property
+    def draw(self) -> Callable[[State, Any, Any], Any]:
+        """Compiled: (state, key, numbers of batches [devices]) -> [devices * batch, ...]."""
+        knobs = dict(self.knobs)
+
+        def one(state: State, key: Any, number: Any) -> Any:
+            if self.balanced:
+                first = number[0] * self.batch + jnp.arange(self.batch)
+                knobs["label"] = first % self.spec.num_classes
+            return self.method.sample(
+                state, jax.random.fold_in(key, number[0]), self.batch, **knobs
+            )
+
+        whole, split = PartitionSpec(), PartitionSpec(AXES)
+        every = jax.shard_map(
+            one,
+            mesh=self.mesh,
+            in_specs=(whole, whole, split),
+            out_specs=split,
+            check_vma=False,
+        )
+
+        def draw(state: State, key: Any, numbers: Any) -> Any:
+            return every(whole_params(state.averaged(), self.mesh), key, numbers)
+
+        return jax.jit(draw, out_shardings=sharding.replicated(self.mesh))
+
+    @property
+    def key(self) -> Any:
+        """Of the set."""
+        return jax.random.fold_in(jax.random.key(self.seed), self.number)
+
+    def batches(self, state: State, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, [batch, ...]) of these batches, as many at a time as there are devices.
+
+        Raises:
+            ConfigError: for knobs that the method refuses, or images that are not finite.
+        """
+        devices = self.mesh.size
+        for first in range(0, len(numbers), devices):
+            here = list(numbers[first : first + devices])
+            padded = np.array(here + here[:1] * (devices - len(here)), np.uint32)
+            x = self._images(state, padded)
+            for i, number in enumerate(here):
+                yield number, self._checked(x[i * self.batch : (i + 1) * self.batch], number)
+
+    def _images(self, state: State, numbers: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(self.draw(state, self.key, numbers))
+        except (TypeError, ValueError) as error:  # of the method, about its knobs
+            if not self.knobs:
+                raise
+            given = ", ".join(f"{k}={v!r}" for k, v in self.knobs.items())
+            raise ConfigError(f"{given}: {str(error).splitlines()[0]}") from error
+
+    def _checked(self, x: np.ndarray, number: int) -> np.ndarray:
+        if x.dtype.kind != "f":
+            return x
+        bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).sum())
+        if bad:
+            raise ConfigError(
+                f"{bad} of the {len(x)} {self.spec.unit} of batch {number} hold NaN or infinity: "
+                "nothing is measured on them; look at the run's metrics, or take an earlier --step"
+            )
+        return to_levels(x, self.spec.levels)
+
+
+def check_knobs(method: Method, knobs: Mapping[str, Any]) -> None:
+    """Refuses a knob that `method.sample` does not have.
+
+    Raises:
+        ConfigError: naming the nearest one.
+    """
+    known = [k for k in inspect.signature(method.sample).parameters][3:]
+    for knob in knobs:
+        if knob not in known:
+            near = difflib.get_close_matches(knob, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"no such knob {knob!r}{hint} (known: {', '.join(known)})")
+
+
+def check_finite(state: State, step: int) -> None:
+    """Refuses a state whose params are not finite: rounded to grey levels, NaN would be black.
+
+    Raises:
+        ConfigError: naming the first such tensor.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.averaged().params):
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.isfinite(leaf).all()):
+            raise ConfigError(
+                f"the parameters of step {step} hold NaN or infinity "
+                f"({jax.tree_util.keystr(path)}), and so would its images; take an earlier --step"
+            )
+
+
+def to_levels(x: np.ndarray, levels: int | None) -> np.ndarray:
+    """Real-valued images in the units of the data to the nearest levels; others as they are."""
+    if levels is None or x.dtype.kind != "f":
+        return x
+    return np.clip(np.rint(x), 0, levels - 1).astype(np.uint8 if levels <= 256 else np.uint16)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """A set of generated images in files of one batch each; reading it makes what is missing.
+
+    Attributes:
+        sampler: of the batches.
+        state: that it draws from.
+        num: of images.
+        folder: of the files, made by `stored`.
+        say: is told how far it is, None for silence.
+    """
+
+    sampler: Sampler
+    state: State
+    num: int
+    folder: pathlib.Path
+    say: Callable[[str], None] | None = None
+
+    def __len__(self) -> int:
+        return self.num
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, ...] in the order of the batches; the last is cut to the number asked for."""
+        self.complete()
+        size = self.sampler.batch
+        for number in range(self._count):
+            yield np.load(self._path(number))[: self.num - number * size]
+
+    def complete(self) -> None:
+        """Makes the batches that are not there, or not whole."""
+        missing = [n for n in range(self._count) if not self._whole(n)]
+        if missing and len(missing) < self._count and self.say:
+            there = self._count - len(missing)
+            self.say(f"generation resumed: {there} of {self._count} batches are in {self.folder}")
+        for made, (number, x) in enumerate(self.sampler.batches(self.state, missing), 1):
+            path = self._path(number)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            with open(temporary, "wb") as file:
+                np.save(file, x)
+            os.replace(temporary, path)
+            if self.say and made % 50 == 0:
+                self.say(f"generated {made} of {len(missing)} batches")
+
+    @property
+    def _count(self) -> int:
+        return math.ceil(self.num / self.sampler.batch)
+
+    def _path(self, number: int) -> pathlib.Path:
+        return self.folder / f"{number:06}.npy"
+
+    def _whole(self, number: int) -> bool:
+        path = self._path(number)
+        if not path.exists():
+            return False
+        try:
+            shape = np.load(path, mmap_mode="r").shape
+        except (ValueError, EOFError, OSError):
+            return False
+        return shape == (self.sampler.batch, *self.sampler.spec.shape)
+
+
+def stored(
+    sampler: Sampler,
+    state: State,
+    num: int,
+    root: pathlib.Path,
+    about: Mapping[str, Any],
+    say: Callable[[str], None] | None = None,
+) -> Stored:
+    """A set in a folder below `root`, named by the hash of all that the images depend on.
+
+    Args:
+        sampler: of the batches.
+        state: that it draws from.
+        num: of images; not in the hash, so that a larger set begins with a smaller one.
+        root: of all such folders.
+        about: what else tells models apart: the step, the digest of the state.
+        say: see `Stored`.
+    """
+    if num < 1:
+        raise ConfigError(f"--num={num}, expected 1 or more")
+    recipe = dict(about) | {
+        "knobs": {k: repr(v) for k, v in sorted(sampler.knobs.items())},
+        "seed": sampler.seed,
+        "set": sampler.number,
+        "batch": sampler.batch,
+        "balanced": sampler.balanced,
+    }
+    name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "about.json", recipe)
+    return Stored(sampler, state, num, folder, say)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """A set that is generated when it is read, and not kept.
+
+    Attributes:
+        sampler: of the batches.
+        state: that it draws from.
+        num: of images.
+    """
+
+    sampler: Sampler
+    state: State
+    num: int
+
+    def __len__(self) -> int:
+        return self.num
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, ...], see `Stored`."""
+        size = self.sampler.batch
+        numbers = range(math.ceil(self.num / size))
+        for number, x in self.sampler.batches(self.state, numbers):
+            yield x[: self.num - number * size]

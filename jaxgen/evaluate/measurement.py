@@ -1,0 +1,129 @@
+"""Measured numbers with all that they depend on, and the file that collects those of one model.
+
+    measurements.json: {"source": {...}, "measurements": [M, ...]}
+
+M has the fields of `Measurement`. A later measurement replaces an earlier one of the same name,
+settings and fingerprint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.evaluate.interval import Interval
+from jaxgen.rundir import read_json, write_json
+
+FILE = "measurements.json"
+GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
+
+
+class NotAvailable(Exception):
+    """A metric that a model or its data cannot give; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One number.
+
+    Attributes:
+        name: with the extractor's label behind a dash, where features are compared.
+        group: one of `GROUPS`.
+        value: itself; None if it is not finite.
+        low: lower end of its 95 % interval, None where there is none.
+        high: upper end.
+        unit: "" for none.
+        better: "lower", "higher" or "none".
+        settings: knobs of sampling; {} for the defaults.
+        fingerprint: flat, what must be equal for two numbers to be ranked.
+        context: flat, stated and not compared.
+        notes: sentences for whoever reads the number.
+    """
+
+    name: str
+    group: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    better: str = "none"
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; numbers that are not finite are None, and a note says so."""
+        out = dataclasses.asdict(self)
+        out["notes"] = list(self.notes)
+        if self.value is not None and not math.isfinite(self.value):
+            out["notes"].append(f"not finite: {self.value}")
+        for key in ("value", "low", "high"):
+            number = out[key]
+            out[key] = float(number) if number is not None and math.isfinite(number) else None
+        for key in ("settings", "fingerprint", "context"):
+            out[key] = {k: _plain(v) for k, v in out[key].items()}
+        return out
+
+
+def bounded(name: str, group: str, found: Interval, **fields: Any) -> Measurement:
+    """A measurement of a value with its interval."""
+    return Measurement(name, group, found.value, found.low, found.high, **fields)
+
+
+def merged(old: Sequence[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Old measurements, as JSON, without those that the new ones replace, and the new ones."""
+    new = list(new)
+    replaced = {_key(m) for m in new}
+    return [m for m in old if _key(m) not in replaced] + new
+
+
+def save(
+    folder: pathlib.Path, source: Mapping[str, Any], measurements: Iterable[Measurement]
+) -> pathlib.Path:
+    """Adds measurements to the file in a folder, atomically.
+
+    Args:
+        folder: of the file; made if there is none.
+        source: what was measured.
+        measurements: of it.
+
+    Returns:
+        The path of the file.
+    """
+    path = folder / FILE
+    old = load(folder)["measurements"] if path.exists() else []
+    new = (m.as_json() for m in measurements)
+    write_json(path, {"source": dict(source), "measurements": merged(old, new)})
+    return path
+
+
+def load(folder: pathlib.Path) -> dict[str, Any]:
+    """What `save` wrote.
+
+    Raises:
+        ConfigError: for a file that holds something else.
+    """
+    path = folder / FILE
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"source", "measurements"} <= found.keys():
+        raise ConfigError(f"{path} is no file of measurements: delete it to measure anew")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _key(measurement: Mapping[str, Any]) -> str:
+    parts = {k: measurement[k] for k in ("name", "settings", "fingerprint")}
+    return json.dumps(parts, sort_keys=True)

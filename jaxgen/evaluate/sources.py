@@ -1,0 +1,186 @@
+"""Sets of images that no run of jaxgen made: a folder of image files, a .npz or .npy file.
+
+They are brought to the units of the data that they are compared with, or refused: size, channels
+and grey levels must be those of the data. Files of images always have 0 .. 255 (or 1 or 16 bits)
+and are brought to the grey levels of the data; arrays are taken as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.data import images
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.features import checked
+from jaxgen.types import DataSpec
+
+CHUNK = 256  # images at a time
+KEYS = ("x", "images", "image", "samples", "arr_0")  # of a .npz file; the last is np.savez's own
+ARRAYS = (".npz", ".npy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySet:
+    """Images in memory.
+
+    Attributes:
+        x: [N, H, W, C] or [N, D], in the units of the data.
+        kind: "npz", or "array".
+        notes: on what was done to them.
+    """
+
+    x: np.ndarray
+    kind: str = "array"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, ...], in order."""
+        for first in range(0, len(self.x), CHUNK):
+            yield self.x[first : first + CHUNK]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FolderSet:
+    """Image files, decoded when they are read.
+
+    Attributes:
+        root: of the folder.
+        files: paths relative to it.
+        spec: of the data whose units they are brought to.
+        notes: on what is done to them.
+    """
+
+    root: pathlib.Path
+    files: tuple[str, ...]
+    spec: DataSpec
+    notes: tuple[str, ...] = ()
+    kind = "folder"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, H, W, C], in order.
+
+        Raises:
+            ConfigError: for an image of another size.
+            DataError: for a file that is damaged.
+        """
+        for first in range(0, len(self.files), CHUNK):
+            yield np.stack([self._read(f) for f in self.files[first : first + CHUNK]])
+
+    def _read(self, name: str) -> np.ndarray:
+        path = self.root / name
+        kind = images.kind(path, str(path))
+        wanted, got = self.spec.shape, (kind.height, kind.width)
+        if got != wanted[:2]:
+            raise ConfigError(
+                f"{path} is {got[0]}x{got[1]}, expected {wanted[0]}x{wanted[1]} pixels, as "
+                f"{self.spec.name} has: resize the images, or name other data with --data"
+            )
+        channels = None if kind.channels == wanted[2] else wanted[2]
+        x = images.decode(path, str(path), channels)
+        if kind.levels == self.spec.levels:
+            return x
+        top = (self.spec.levels or 2) - 1
+        scaled = np.rint(x.astype(np.float64) * (top / (kind.levels - 1)))
+        return scaled.astype(np.uint8 if top < 256 else np.uint16)
+
+
+def open_set(path: pathlib.Path, spec: DataSpec, num: int | None = None) -> ArraySet | FolderSet:
+    """The images of a folder or file.
+
+    Args:
+        path: of a folder of image files (sub-folders included), a .npz or a .npy file.
+        spec: of the data that they are compared with.
+        num: that many of them, evenly spaced; None takes all.
+
+    Raises:
+        ConfigError: for a path without images, fewer than `num`, or images that are not such as
+            the data have.
+        DataError: for a damaged image file.
+    """
+    if path.is_dir():
+        found = _folder(path, spec)
+    elif path.is_file() and path.suffix in ARRAYS:
+        found = ArraySet(_array(path, spec), "npz")
+    elif path.exists():
+        raise ConfigError(f"{path} is no run, folder of images, .npz or .npy file")
+    else:
+        raise ConfigError(f"no such run, folder or file: {path.absolute()}")
+    if num is None:
+        return found
+    if not 0 < num <= len(found):
+        raise ConfigError(f"--num={num}, expected 1 to {len(found)}, the images in {path}")
+    rows = evenly(len(found), num)
+    if isinstance(found, FolderSet):
+        return dataclasses.replace(found, files=tuple(found.files[i] for i in rows))
+    return dataclasses.replace(found, x=found.x[rows])
+
+
+def _folder(root: pathlib.Path, spec: DataSpec) -> FolderSet:
+    if len(spec.shape) != 3 or spec.levels is None:
+        raise ConfigError(f"{spec.name} has no images of grey levels: give its points as a .npz")
+    names = []
+    for place, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        names += [
+            pathlib.Path(place, f).relative_to(root).as_posix()
+            for f in files
+            if f.lower().endswith(images.SUFFIXES) and not f.startswith(".")
+        ]
+    if not names:
+        raise ConfigError(
+            f"no images in {root}: expected files named *{' *'.join(images.SUFFIXES)}"
+        )
+    names.sort()
+    first = images.kind(root / names[0], str(root / names[0]))
+    notes = []
+    if first.channels != spec.shape[2]:
+        notes.append(f"files have {first.channels} channels, brought to {spec.shape[2]}")
+    if first.levels != spec.levels:
+        notes.append(f"files have {first.levels} grey levels, brought to {spec.levels}")
+    return FolderSet(root, tuple(names), spec, tuple(notes))
+
+
+def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
+    try:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            x = loaded if path.suffix == ".npy" else _picked(path, loaded)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ConfigError(f"{path} is truncated or damaged: {error}") from error
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} cannot be read as plain numbers: {error}") from error
+    if x.dtype.kind not in "buif":
+        raise ConfigError(f"{path} holds {x.dtype}, expected grey levels or real numbers")
+    x = x.reshape(*x.shape, 1) if x.ndim == 3 and len(spec.shape) == 3 else x
+    if not len(x):
+        raise ConfigError(f"no examples in {path}")
+    try:
+        return checked(x.astype(np.uint8) if x.dtype.kind == "b" else x, spec)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _picked(path: pathlib.Path, archive: np.lib.npyio.NpzFile) -> np.ndarray:
+    for key in KEYS:
+        if key in archive.files:
+            return archive[key]
+    raise ConfigError(
+        f"no examples in {path}: expected one of {', '.join(KEYS)}; got "
+        f"{', '.join(sorted(archive.files)) or 'nothing'}"
+    )

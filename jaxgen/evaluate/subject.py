@@ -1,0 +1,270 @@
+"""What is measured, and what it is compared with: sets of images beside a split of real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.data import Dataset
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.features import Extractor
+from jaxgen.evaluate.fingerprint import Fingerprint, fingerprint
+from jaxgen.evaluate.interval import Interval, of_draws
+from jaxgen.evaluate.measurement import Measurement, bounded
+from jaxgen.types import DataSpec, Method, State
+
+CHUNK = 1024  # real images at a time
+PARTS = 4  # of a single set, for the interval of its numbers
+FEW, FEW_PER_FEATURE = 2048, 10  # fewer examples than either make many numbers biased
+Cost = tuple[float | None, str, Mapping[str, Any]]
+
+
+class ImageSet(Protocol):
+    """Images of one draw of a model, in the units of the data."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, H, W, C] or [B, D], in order."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, or images of one, as the metrics see it.
+
+    Attributes:
+        spec: of the data.
+        levels: grey levels that are modelled: fewer than those of the data for 5-bit models.
+        sets: independent draws, each with the same number of images.
+        settings: knobs of the sampling.
+        context: of every number: seed, step, versions, device.
+        notes: to every number.
+        method: None for mere images, as all below.
+        state: of averaged params.
+        sample: (number of the call) -> images on the device, for timing; of `sample_size` images.
+        sample_size: see there.
+        per_example: split -> columns [N] of `Method.evaluate`.
+        labelled: a set whose image i is of class i modulo the number of classes.
+        costs: gives numbers that training left behind, name -> (value, unit, fingerprint).
+    """
+
+    spec: DataSpec
+    levels: int | None
+    sets: Sequence[ImageSet]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    method: Method | None = None
+    state: State | None = None
+    sample: Callable[[int], Any] | None = None
+    sample_size: int = 0
+    per_example: Callable[[str], Mapping[str, np.ndarray]] | None = None
+    labelled: ImageSet | None = None
+    costs: Callable[[], Mapping[str, Cost]] | None = None
+
+    @property
+    def num(self) -> int:
+        """Images of each set."""
+        return len(self.sets[0])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """Of N examples.
+
+    Attributes:
+        features: [N, D] float32.
+        logits: [N, K] float32, None where the extractor has none.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """A subject beside real data; features are computed once, when a metric first asks.
+
+    Attributes:
+        subject: what is measured.
+        dataset: the real data.
+        extractor: of features.
+        split: the reference.
+        max_examples: of the reference, evenly spaced; None takes all.
+        seed: of subsets and paths.
+        pairs: of latents, for path lengths.
+    """
+
+    subject: Subject
+    dataset: Dataset
+    extractor: Extractor
+    split: str = "train"
+    max_examples: int | None = None
+    seed: int = 0
+    pairs: int = 2000
+
+    def __post_init__(self) -> None:
+        """Checks the split."""
+        if self.split not in self.dataset.splits:
+            raise ConfigError(f"--split={self.split}, expected one of {list(self.dataset.splits)}")
+
+    @property
+    def other_split(self) -> str:
+        """What the reference is compared with, for the floor of a distance."""
+        return "test" if self.split != "test" else "train"
+
+    @functools.cached_property
+    def real(self) -> Features:
+        """Of the reference."""
+        return self.features_of(self.split, self.max_examples)
+
+    @functools.cached_property
+    def other(self) -> Features:
+        """Of the other split."""
+        return self.features_of(self.other_split, self.max_examples)
+
+    @functools.cached_property
+    def train(self) -> Features:
+        """Of the whole train split, for copies of it."""
+        if self.split == "train" and len(self.real) == len(self.dataset.splits["train"]):
+            return self.real
+        return self.features_of("train", None)
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """Indices in the train split of the rows of `train`."""
+        return np.arange(len(self.dataset.splits["train"]), dtype=np.int64)
+
+    @functools.cached_property
+    def test(self) -> Features:
+        """Of the test split."""
+        return self.real if self.split == "test" else self.features_of("test", self.max_examples)
+
+    @functools.cached_property
+    def fake(self) -> list[Features]:
+        """Of every set of the subject."""
+        return [_joined([self.extractor(x) for x in images]) for images in self.subject.sets]
+
+    def features_of(self, split: str, most: int | None) -> Features:
+        """Of examples of a split, evenly spaced."""
+        return _joined([self.extractor(x) for x in self.real_images(split, most)])
+
+    def real_images(self, split: str, most: int | None) -> Iterator[np.ndarray]:
+        """Batches of examples of a split, evenly spaced."""
+        source = self.dataset.splits[split]
+        rows = evenly(len(source), most)
+        for first in range(0, len(rows), CHUNK):
+            yield source.take(rows[first : first + CHUNK])["x"]
+
+    @functools.cached_property
+    def data(self) -> dict[str, Any]:
+        """The fingerprint of the data."""
+        return self.dataset.fingerprint()
+
+    @property
+    def label(self) -> str:
+        """Of the extractor."""
+        return self.extractor.label
+
+    def prefix(self, of_classifier: str, of_inception: str, of_others: str) -> str:
+        """The name of a metric by the extractor; that of Inception for its own weights only."""
+        kind = self.extractor.name.partition(":")[0]
+        if kind == "classifier":
+            return of_classifier
+        weights = str(self.extractor.fingerprint.get("weights_sha256", ""))
+        return of_inception if weights.startswith("6726825d") else of_others
+
+    def print_of_data(self, split: str) -> Fingerprint:
+        """What any number depends on."""
+        found = {"data": self.data["name"], "levels": self.subject.levels, "split": split}
+        found["data_sha256"] = self.data["splits"][split]["sha256"]
+        return found | {k: self.data[k] for k in ("binarized",) if k in self.data}
+
+    def print_of_features(self, **more: Any) -> Fingerprint:
+        """What a number on features depends on."""
+        counts = {"num_real": len(self.real), "num_generated": self.subject.num}
+        return fingerprint(self.print_of_data(self.split), self.extractor.fingerprint, counts, more)
+
+    def context(self, **more: Any) -> dict[str, Any]:
+        """Of the subject, with the number of sets."""
+        return {**self.subject.context, "sets": len(self.subject.sets), **more}
+
+    def over_sets(
+        self, function: Callable[[Features], Sequence[float]]
+    ) -> tuple[list[Interval], tuple[str, ...]]:
+        """Numbers of every set as means with intervals, and a note where the interval needs one.
+
+        Of a single set the value is that of all its images; the interval has the spread of the
+        numbers of its disjoint parts, over the root of their number, as its half width's scale.
+        """
+        values = np.array([function(f) for f in self.fake], np.float64)
+        return intervals(values, self.fake[0], function)
+
+    def measured(self, name: str, group: str, found: Interval, **fields: Any) -> Measurement:
+        """A measurement with the settings, context and notes of the subject."""
+        fields["notes"] = (*self.subject.notes, *fields.get("notes", ()))
+        fields.setdefault("context", self.context())
+        return bounded(name, group, found, settings=dict(self.subject.settings), **fields)
+
+    def biased(self, *, per_feature: bool = True) -> tuple[str, ...]:
+        """The note on too few examples, () where there are enough."""
+        least, dims = FEW, self.real.features.shape[1]
+        if per_feature:
+            least = max(FEW, FEW_PER_FEATURE * dims)
+        if min(len(self.real), self.subject.num) >= least:
+            return ()
+        return (
+            f"biased: {len(self.real):,} real and {self.subject.num:,} generated "
+            f"{self.subject.spec.unit}, below {least:,}",
+        )
+
+
+def intervals(
+    values: np.ndarray, whole: Features, function: Callable[[Features], Sequence[float]]
+) -> tuple[list[Interval], tuple[str, ...]]:
+    """See `Comparison.over_sets`.
+
+    Args:
+        values: [sets, numbers].
+        whole: the first set.
+        function: that gave its values.
+    """
+    from scipy.stats import t
+
+    if len(values) > 1:
+        return [of_draws(column) for column in values.T], ()
+    if len(whole) < PARTS * 8:
+        return [Interval(float(v)) for v in values[0]], ("no interval: one small set",)
+    rows = [np.arange(i, len(whole), PARTS) for i in range(PARTS)]
+    parts = np.array([function(_taken(whole, r)) for r in rows], np.float64)
+    half = t.ppf(0.975, PARTS - 1) * parts.std(0, ddof=1) / math.sqrt(PARTS)
+    ends = zip(values[0], values[0] - half, values[0] + half, strict=True)
+    found = [Interval(float(v), float(low), float(high)) for v, low, high in ends]
+    return found, (f"interval from the spread of {PARTS} disjoint parts of one set",)
+
+
+def _taken(whole: Features, rows: np.ndarray) -> Features:
+    logits = None if whole.logits is None else whole.logits[rows]
+    return Features(whole.features[rows], logits)
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Features:
+    if not parts:
+        raise ConfigError("no images to take features of")
+    features = np.concatenate([part["features"] for part in parts])
+    if not np.isfinite(features).all():
+        bad = int((~np.isfinite(features)).any(1).sum())
+        raise ConfigError(f"features of {bad} of {len(features)} images are not finite")
+    if "logits" not in parts[0]:
+        return Features(features)
+    return Features(features, np.concatenate([part["logits"] for part in parts]))

@@ -1,0 +1,80 @@
+"""Named families of metrics, for any model or set of images: `measure(comparison, families)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jaxgen.config import ConfigError, unknown
+from jaxgen.evaluate.abilities import FAMILIES
+from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
+from jaxgen.evaluate.measurement import Measurement, NotAvailable
+from jaxgen.evaluate.subject import Comparison
+
+ALL = "all"
+ALIASES = {"fcd": "fd", "fid": "fd", "kcd": "kd", "kid": "kd", "precision": "pr", "recall": "pr"}
+ALIASES |= {"density": "dc", "coverage": "dc", "bpd": "likelihood", "nll": "likelihood"}
+
+
+def chosen(metrics: str | Sequence[str], images_only: bool = False) -> tuple[str, ...]:
+    """Names of families, from a comma-separated list or a sequence; "all" is all of them.
+
+    Args:
+        metrics: names, or other words for them, as "fcd".
+        images_only: leave out those that need more than images.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest one; or no name at all.
+    """
+    known = OF_IMAGES if images_only else FAMILIES
+    names = metrics.split(",") if isinstance(metrics, str) else metrics
+    found: dict[str, None] = {}
+    for name in (n.strip() for n in names if n.strip()):
+        if name == ALL:
+            found |= dict.fromkeys(known)
+        elif ALIASES.get(name, name) in known:
+            found[ALIASES.get(name, name)] = None
+        else:
+            raise ConfigError(unknown("metric", name, [*known, ALL]))
+    if not found:
+        raise ConfigError(f"no metric named; known: {', '.join([*known, ALL])}")
+    return tuple(found)
+
+
+def measure(
+    comparison: Comparison,
+    metrics: str | Sequence[str],
+    say: Callable[[str], None] | None = None,
+) -> tuple[list[Measurement], dict[str, str]]:
+    """Measures families one after the other.
+
+    Args:
+        comparison: a subject beside real data.
+        metrics: see `chosen`.
+        say: is told what is being measured, None for silence.
+
+    Returns:
+        The measurements; and family -> why not, of those that the subject cannot give.
+
+    Raises:
+        ConfigError: for a family that was asked for by name and cannot be given, or for images
+            that cannot be measured.
+    """
+    names = chosen(metrics)
+    listed = metrics.split(",") if isinstance(metrics, str) else list(metrics)
+    by_name = ALL not in [name.strip() for name in listed]
+    found: list[Measurement] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        if say:
+            say(f"measuring {name}")
+        try:
+            found += FAMILIES[name](comparison)
+        except NotAvailable as reason:
+            if by_name and len(names) == 1:
+                raise ConfigError(f"{name} is not available: {reason}") from None
+            missing[name] = str(reason)
+        except ConfigError as error:
+            if by_name:
+                raise
+            missing[name] = str(error)
+    return found, missing

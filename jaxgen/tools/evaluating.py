@@ -1,0 +1,130 @@
+"""`jaxgen eval`: the objective of a run on its own data, or named metrics of its samples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.arguments import load_run, places
+
+OBJECTIVE = ("per_example",)  # options of the evaluation without --metrics alone
+IMAGES = ("data", "workdir")  # options of images that no run made
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    evaluate = commands.add_parser(
+        "eval",
+        help="evaluate a run, or images of another tool",
+        epilog="With --metrics further --NAME=VALUE are knobs of the sampling, as "
+        "--temperature=0.7; for images of another tool they are options of the data, as --size=64.",
+    )
+    evaluate.set_defaults(command=_eval)
+    evaluate.add_argument("run", help="a run directory; a folder of images, .npz or .npy")
+    evaluate.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+    evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
+    evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
+    evaluate.add_argument("--manual_dir", help="where the data are now")
+    evaluate.add_argument(
+        "--importance_samples", type=int, metavar="K", help="draws of latents, or dequantisation"
+    )
+    evaluate.add_argument(
+        "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
+    )
+    metrics = evaluate.add_argument_group("metrics of samples (docs/evaluation.md)")
+    metrics.add_argument("--metrics", help="comma-separated, as fd,pr,likelihood; or all")
+    metrics.add_argument(
+        "--num", type=int, help="images of each set; default: 10000 at most"
+    )
+    metrics.add_argument("--seed", type=int, default=0)
+    metrics.add_argument("--sets", type=int, help="independent ones, for intervals; default: 3")
+    metrics.add_argument("--reference", default="train", help="split to compare with")
+    metrics.add_argument("--extractor", help="classifier[:DATA], pixels, inception, ...")
+    metrics.add_argument("--weights", help="file of the extractor's weights")
+    metrics.add_argument("--batch", type=int, help="images at a time; other sizes: other images")
+    metrics.add_argument("--page", action="store_true", help="also write what jaxgen compare shows")
+    metrics.add_argument("--data", help="of images of another tool: what to compare with")
+    metrics.add_argument("--workdir", help="of images of another tool: where to write")
+
+
+def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    if arguments.metrics:
+        _measure(arguments, knobs)
+        return
+    given = [n for n in (*IMAGES, "extractor", "num", "sets") if getattr(arguments, n) is not None]
+    if given:
+        raise ConfigError(f"--{given[0]} needs --metrics=..., as --metrics=fd,pr")
+    run = load_run(arguments)
+    options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
+    options["max_examples"] = arguments.max_examples
+    for name in ("manual_dir", "importance_samples"):
+        if getattr(arguments, name) is not None:
+            options[name] = getattr(arguments, name)
+    if arguments.per_example:
+        _write_examples(run, pathlib.Path(arguments.per_example), options)
+        return
+    estimates = run.evaluate(**options)
+    rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
+    print(json.dumps({"run": str(run.directory.path), "step": run.step} | rows, indent=1))
+
+
+def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
+    import numpy as np
+
+    if out.suffix not in (".csv", ".npz"):
+        raise ConfigError(f"--per_example={out}, expected a name that ends in .csv or .npz")
+    if len(options["splits"]) != 1:
+        raise ConfigError("--per_example takes one split: add --splits=test")
+    columns = run.per_example(options.pop("splits")[0], **options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, **columns)
+    else:
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+        out.write_text("\n".join(lines) + "\n")
+    print(f"{len(columns['index'])} examples of step {run.step}: {out}")
+
+
+def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.measure import Request, measure_images, measure_run
+
+    if arguments.per_example:
+        raise ConfigError("--per_example is of the evaluation without --metrics")
+    names = ("num", "sets", "extractor", "weights", "batch", "max_examples", "importance_samples")
+    options = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    request = Request(
+        arguments.metrics,
+        seed=arguments.seed,
+        reference=arguments.reference,
+        page=arguments.page,
+        knobs=knobs,
+        command=shlex.join(["jaxgen", *sys.argv[1:]]),
+        **options,
+        **places(arguments),
+    )
+    path = pathlib.Path(arguments.run).expanduser()
+    is_run = (path / "config.json").exists() or not (path.exists() or path.suffix)
+    missing = [name for name in IMAGES if getattr(arguments, name) is None]
+    if is_run and len(missing) < len(IMAGES):
+        raise ConfigError(f"{path} is a run: --data and --workdir are for images of another tool")
+    if is_run:
+        out = measure_run(load_run(arguments), request, _say)
+    elif missing:
+        raise ConfigError(
+            f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"
+        )
+    else:
+        out = measure_images(arguments.run, arguments.data, arguments.workdir, request, _say)
+    source = {k: out["source"][k] for k in ("name", "kind", "path", "step", "data")}
+    print(json.dumps(out | {"source": source}, indent=1))
+
+
+def _say(text: str) -> None:
+    """Standard output is for the numbers."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,330 @@
+"""`jaxgen eval PATH --metrics=...`: measures a run, or images of any other tool, and keeps it.
+
+What is written into `evaluation/` of the run (or of `--workdir`): `measurements.json`, the arrays
+that `jaxgen compare` shows, and `generated/` with the images themselves, which may be deleted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.config import ConfigError, build, flatten
+from jaxgen.data import load
+from jaxgen.data.dataset import Dataset
+from jaxgen.evaluate import measurement
+from jaxgen.evaluate.features import extractor
+from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.sources import open_set
+from jaxgen.evaluate.subject import Comparison, Cost, Subject
+from jaxgen.evaluate.suite import chosen, measure
+from jaxgen.rundir import read_json
+from jaxgen.tools import shown
+from jaxgen.tools.run import Run
+from jaxgen.train.checkpoint import state_digest
+from jaxgen.train.log import read_lines
+from jaxgen.train.program import peak_bytes
+from jaxgen.types import DataSpec
+
+MOST = 10_000  # generated images, and real ones, by default
+SETS = 3  # independent ones, by default, for the intervals
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be measured.
+
+    Attributes:
+        metrics: names of families, comma-separated or a sequence, or "all".
+        num: images of each set; None takes as many as the reference has, at most 10,000.
+        seed: of the latents; sets of one seed are independent of each other.
+        sets: independent ones; None takes 3 up to 10,000 images and 1 above.
+        reference: split that images are compared with.
+        max_examples: of the reference; None takes at most 10,000.
+        extractor: of features; None takes the classifier of labelled images, else pixels.
+        weights: file of the extractor's weights, where it needs one.
+        batch: images of one key.
+        knobs: of the method's `sample`, or for images of other tools of `jaxgen.data.load`.
+        importance_samples: draws of the likelihood.
+        page: write interpolations, reconstructions and likelihoods of training examples, too.
+        manual_dir: where the data are now.
+        data_dir: where prepared data and classifiers are.
+        command: to be noted.
+    """
+
+    metrics: str | Sequence[str]
+    num: int | None = None
+    seed: int = 0
+    sets: int | None = None
+    reference: str = "train"
+    max_examples: int | None = None
+    extractor: str | None = None
+    weights: str | None = None
+    batch: int = BATCH
+    knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    importance_samples: int | None = None
+    page: bool = False
+    manual_dir: str | None = None
+    data_dir: str | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers and the names."""
+        for name in ("num", "sets", "max_examples", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name}={value}, expected 1 or more")
+        chosen(self.metrics)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the data are, as far as that was said."""
+        found = {"manual_dir": self.manual_dir, "data_dir": self.data_dir}
+        return {k: v for k, v in found.items() if v is not None}
+
+
+def measure_run(
+    run: Run, request: Request, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Measures a run and adds the numbers to its `evaluation/measurements.json`.
+
+    Args:
+        run: loaded.
+        request: what to measure.
+        say: is told how far it is.
+
+    Returns:
+        "source", "measurements" (this time's), "not_available" and "file".
+
+    Raises:
+        ConfigError: for a request that does not fit the run, or images that are not finite.
+    """
+    check_finite(run.state, run.step)
+    dataset = run.dataset(**request.places)
+    num = request.num or min(MOST, request.max_examples or MOST, _count(dataset, request))
+    count = request.sets or (SETS if num <= MOST else 1)
+    folder = run.directory.path / "evaluation"
+    sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)
+    averaged = run.state.averaged()
+    digest = state_digest({"params": averaged.params, "vars": averaged.vars})
+    about = {"step": run.step, "state": digest}
+
+    def kept(**changes: Any) -> Stored:
+        drawn = dataclasses.replace(sampler, **changes)
+        return stored(drawn, run.state, num, folder / "generated", about, say)
+
+    sets = [kept(number=i) for i in range(count)]
+    takes_classes = getattr(run.method, "conditional", False) and "label" not in request.knobs
+    subject = Subject(
+        spec=run.spec,
+        levels=_levels(run),
+        sets=sets,
+        settings=dict(request.knobs),
+        context=_context(run, request),
+        method=run.method,
+        state=averaged,
+        sample=_timed(sampler, run),
+        sample_size=sampler.batch * run.mesh.size,
+        per_example=_per_example(run, request),
+        labelled=kept(balanced=True) if takes_classes else None,
+        costs=lambda: _costs(run, sampler),
+    )
+    if request.importance_samples and hasattr(run.method, "importance_samples"):
+        method = dataclasses.replace(run.method, importance_samples=request.importance_samples)
+        subject = dataclasses.replace(subject, method=method)
+    comparison = _comparison(subject, dataset, request)
+    found, missing = measure(comparison, request.metrics, say)
+    source = _source_of_run(run, request, dataset)
+    path = measurement.save(folder, source, found)
+    shown.write_sets(folder, comparison, _few(sets[0]), request.page)
+    if request.page:
+        shown.write_latents(folder, run, dataset)
+        shown.write_likelihoods(folder, run, dataset, request.places)
+    return _answer(source, found, missing, path)
+
+
+def measure_images(
+    path: str, data: str, workdir: str, request: Request, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Measures a folder of images, a .npz or a .npy file against a data set.
+
+    Args:
+        path: of the images.
+        data: name of the data set.
+        workdir: where `evaluation/` is written.
+        request: what to measure; its knobs are options of `jaxgen.data.load`.
+        say: is told how far it is.
+
+    Returns:
+        See `measure_run`.
+
+    Raises:
+        ConfigError: for images that the data set's are not like, or metrics of models.
+        DataError: for data or image files that cannot be read.
+    """
+    where = pathlib.Path(path).expanduser()
+    dataset = build(load, "data", name=data, **dict(request.knobs), **request.places)
+    images = open_set(where, dataset.spec, request.num)
+    request = dataclasses.replace(request, knobs={})
+    if request.max_examples is None:
+        request = dataclasses.replace(request, max_examples=MOST)
+    subject = Subject(
+        spec=dataset.spec,
+        levels=dataset.spec.levels,
+        sets=[images],
+        context=_machine(),
+        notes=images.notes,
+    )
+    comparison = _comparison(subject, dataset, request)
+    found, missing = measure(comparison, request.metrics, say)
+    source = _source(where.resolve().stem, images.kind, where, request, dataset)
+    folder = pathlib.Path(workdir).expanduser() / "evaluation"
+    file = measurement.save(folder, source, found)
+    shown.write_sets(folder, comparison, next(iter(images)), request.page)
+    return _answer(source, found, missing, file)
+
+
+def default_extractor(spec: DataSpec) -> str:
+    """The name of the extractor that needs no download."""
+    return "classifier" if spec.num_classes and spec.levels and len(spec.shape) == 3 else "pixels"
+
+
+def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Comparison:
+    places = dict(request.places) | {"dataset": dataset}
+    if request.weights is not None:
+        places["weights"] = request.weights
+    name = request.extractor or default_extractor(dataset.spec)
+    return Comparison(
+        subject,
+        dataset,
+        extractor(name, dataset.spec, **places),
+        split=request.reference,
+        max_examples=min(request.max_examples or MOST, _count(dataset, request)),
+        seed=request.seed,
+    )
+
+
+def _count(dataset: Dataset, request: Request) -> int:
+    if request.reference not in dataset.splits:
+        splits = ", ".join(dataset.splits)
+        raise ConfigError(f"--reference={request.reference}, expected one of {splits}")
+    return len(dataset.splits[request.reference])
+
+
+def _levels(run: Run) -> int | None:
+    """Grey levels that the method models: fewer than those of the data with 5 bits."""
+    found = getattr(run.method, "levels", run.spec.levels)
+    return found if isinstance(found, int) else run.spec.levels
+
+
+def _few(images: Stored) -> np.ndarray:
+    """The first batch or so, without making the rest."""
+    return next(iter(dataclasses.replace(images, num=min(images.num, shown.IMAGES))))
+
+
+def _timed(sampler: Sampler, run: Run) -> Callable[[int], Any]:
+    size = run.mesh.size
+
+    def sample(call: int) -> Any:
+        numbers = np.arange(call * size, (call + 1) * size, dtype=np.uint32)
+        return sampler.draw(run.state, sampler.key, numbers)
+
+    return sample
+
+
+def _per_example(run: Run, request: Request) -> Callable[[str], Mapping[str, np.ndarray]]:
+    options: dict[str, Any] = dict(request.places) | {"max_examples": request.max_examples}
+    if request.importance_samples:
+        options["importance_samples"] = request.importance_samples
+    return lambda split: run.per_example(split, **options)
+
+
+def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
+    """Seconds of a train step, parameters, and memory of sampling."""
+    manifest, options = read_json(run.directory.manifest), run.config["train"]
+    examples = options["batch_size"] * max(turn.times for turn in run.method.turns)
+    key = f"{run.spec.unit}_per_second"
+    rates = [row[key] for row in read_lines(run.directory.metrics) if row.get(key)]
+    where = {"device": str(manifest["devices"]), "batch": options["batch_size"]}
+    found: dict[str, Cost] = {}
+    if rates:
+        found["step_seconds"] = (examples / float(np.median(rates)), "s", where)
+    for player, params in run.state.params.items():
+        total = sum(leaf.size for leaf in jax.tree.leaves(params))
+        found[f"parameters_{player}"] = (total, "", {"player": player})
+    found["parameters"] = (sum(v for v, _, _ in found.values() if isinstance(v, int)), "", {})
+    numbers = np.arange(run.mesh.size, dtype=np.uint32)
+    compiled = sampler.draw.lower(run.state, sampler.key, numbers).compile()
+    of = {"of": "sampling, estimate of XLA, each device", "batch": sampler.batch}
+    found["peak_bytes"] = (peak_bytes(compiled), "bytes", of)
+    return found
+
+
+def _context(run: Run, request: Request) -> dict[str, Any]:
+    averaged = ", ".join(sorted(run.state.ema)) or "none"
+    about = {"step": run.step, "seed": request.seed, "averaged_params": averaged}
+    return _machine() | about | {"batch": request.batch}
+
+
+def _machine() -> dict[str, Any]:
+    from jaxgen.session import versions
+
+    found = {f"version_{k}": v for k, v in versions().items() if k in ("jax", "numpy", "jaxgen")}
+    return found | {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
+
+
+def _source_of_run(run: Run, request: Request, dataset: Dataset) -> dict[str, Any]:
+    model = run.config["model"]
+    if "name" not in model:
+        model = next(v for v in model.values() if isinstance(v, Mapping))
+    name = str(model["name"])
+    path = run.directory.path
+    counts = {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in run.state.params.items()}
+    return _source(path.name, "run", path, request, dataset) | {
+        "family": name.partition(".")[0] if "." in name else "",
+        "model": name,
+        "method": run.config["method"]["name"],
+        "config": flatten(run.config),
+        "trained_by": read_json(run.directory.manifest)["command"],
+        "step": run.step,
+        "parameters": counts,
+    }
+
+
+def _source(
+    name: str, kind: str, path: pathlib.Path, request: Request, dataset: Dataset
+) -> dict[str, Any]:
+    from jaxgen.session import versions
+
+    print_of = dataset.fingerprint()
+    splits = {f"sha256_{k}": v["sha256"] for k, v in print_of["splits"].items()}
+    data = {k: print_of[k] for k in ("name", "shape", "levels")}
+    return {
+        "name": name,
+        "kind": kind,
+        "path": os.fspath(path),
+        "family": "",
+        "model": "",
+        "method": "",
+        "config": {},
+        "command": request.command,
+        "step": None,
+        "parameters": {},
+        "data": data | {"sha256": splits["sha256_train"]} | splits,
+        "versions": versions(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _answer(source: Any, found: Any, missing: dict[str, str], path: pathlib.Path) -> dict[str, Any]:
+    rows = [m.as_json() for m in found]
+    out = {"source": source, "measurements": rows, "not_available": missing, "file": str(path)}
+    return out

@@ -1,0 +1,110 @@
+"""The arrays beside `measurements.json` that `jaxgen compare` shows."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.data.dataset import Dataset
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.neighbours import nearest
+from jaxgen.evaluate.path_length import linear, spherical
+from jaxgen.evaluate.subject import Comparison
+from jaxgen.tools.run import Run
+
+IMAGES = 64
+NEIGHBOURS_OF, NEIGHBOURS = 8, 3
+ROWS, STEPS = 4, 8  # of interpolations
+PAIRS = 16  # of examples and reconstructions
+VALUES = ("bpd", "nelbo", "nll")
+
+
+def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -> None:
+    """`images.npz`, and `neighbours.npz` where train features are there, or for the page.
+
+    Images of other knobs than the defaults do not replace those of the defaults.
+
+    Args:
+        folder: to write into.
+        c: whose features are used.
+        x: the first images of the first set, [N, ...].
+        page: take features of the train split if they are not there.
+    """
+    if c.subject.settings and (folder / "images.npz").exists():
+        return
+    write(folder / "images.npz", x=x[:IMAGES], levels=np.array(c.subject.spec.levels or 0))
+    if not page and "train" not in vars(c):
+        return
+    drawn = x[:NEIGHBOURS_OF]
+    found = nearest(c.extractor(drawn)["features"], c.train.features, NEIGHBOURS)
+    rows = found.indices.reshape(-1)
+    near = c.dataset.splits["train"].take(c.train_rows[rows])["x"]
+    write(
+        folder / "neighbours.npz",
+        generated=drawn,
+        nearest=near.reshape(*found.indices.shape, *drawn.shape[1:]),
+        distance=found.distances,
+        space=np.array(c.label),
+    )
+
+
+def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
+    """`interpolation.npz` and `reconstruction.npz`, as far as the method can."""
+    method, split = run.method, dataset.splits["test"]
+    if len(run.spec.shape) != 3 or getattr(method, "conditional", False):
+        return
+    x = split.take(evenly(len(split), max(2 * ROWS, PAIRS)))["x"]
+    if callable(getattr(method, "decode", None)):
+        write(folder / "interpolation.npz", x=_interpolated(run, x[: 2 * ROWS]))
+    if callable(getattr(method, "reconstruct", None)):
+        pairs = x[:PAIRS]
+        write(folder / "reconstruction.npz", data=pairs, reconstruction=run.reconstruct(pairs))
+
+
+def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:
+    """[ROWS, STEPS, ...] between codes of examples, or draws of the prior where there are none."""
+    if callable(getattr(run.method, "encode", None)):
+        codes, path = run.encode(x), linear
+    else:
+        codes, path = run.method.latents(jax.random.key(0), len(x)), spherical
+    first, second = (jax.tree.map(lambda z: z[0::2], codes), jax.tree.map(lambda z: z[1::2], codes))
+    steps = np.linspace(0, 1, STEPS, dtype=np.float32)
+    rows = [run.decode(path(first, second, np.full(ROWS, t, np.float32))) for t in steps]
+    return np.stack(rows, axis=1)
+
+
+def write_likelihoods(
+    folder: pathlib.Path, run: Run, dataset: Dataset, places: Mapping[str, str]
+) -> None:
+    """`likelihood.npz`: of every test example, and of as many train examples."""
+    if not callable(getattr(run.method, "log_prob", None)):
+        return
+    most = len(dataset.splits["test"])
+    columns = {s: run.per_example(s, max_examples=most, **places) for s in ("train", "test")}
+    name = next((n for n in VALUES if n in columns["test"]), None)
+    if name is None:
+        return
+    values = {split: found[name] for split, found in columns.items()}
+    unit = "bits/dim" if name == "bpd" else "nats"
+    write(folder / "likelihood.npz", **values, name=np.array(name), unit=np.array(unit))
+
+
+def write(path: pathlib.Path, **arrays: Any) -> None:
+    """A .npz file, atomically.
+
+    Raises:
+        ConfigError: when the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(temporary, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from error
