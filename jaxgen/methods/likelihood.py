@@ -106,11 +106,16 @@ class Likelihood:
         """What the data pass before the model; parameters are in its dequantiser alone."""
         if self.levels is None:
             return Chain(())
-        steps = {"center": (Affine(shift=-0.5),), "logit": (Logit(self.alpha),), "none": ()}
         dequantize = UniformDequantize(self.levels)
         if self.dequantizer is not None:
             dequantize = VariationalDequantize(self.levels, self.dequantizer)
-        return Chain((dequantize, *steps[self.preprocess]))
+        return Chain((dequantize, *self._steps))
+
+    @property
+    def _steps(self) -> tuple[Bijector, ...]:
+        """Of data in [0, 1)."""
+        steps = {"center": (Affine(shift=-0.5),), "logit": (Logit(self.alpha),), "none": ()}
+        return steps[self.preprocess]
 
     @property
     def network(self) -> Bijector:
@@ -185,9 +190,24 @@ class Likelihood:
         x, _ = self._pre(x, rng)
         return self._apply(state, x, self._given(label), rngs={"dequantize": rng})[0]
 
-    def decode(self, state: State, z: Any, label: Any = None) -> Array:
-        """Latents to data, in the units of the data."""
+    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = True) -> Array:
+        """Latents to data, in the units of the data.
+
+        Args:
+            state: of the model.
+            z: latents.
+            label: classes, of a conditional model.
+            rounded: to grey levels; False leaves the middle of the noise that dequantises.
+
+        Raises:
+            ConfigError: for what is not rounded, behind a learnt dequantisation.
+        """
         x, _ = self._apply(state, z, self._given(label), method="inverse")
+        if not rounded and self.levels is not None:
+            if self.dequantizer is not None:
+                raise ConfigError("a learnt dequantisation gives rounded data alone")
+            x, _ = Chain(self._steps).apply({}, x, method="inverse")
+            return (x * self.levels - 0.5) * (self.spec.levels / self.levels)
         if self.dequantizer is None:
             x, _ = self.pre.apply({}, x, method="inverse")
         if self.n_bits is not None:

@@ -13,6 +13,7 @@ import optax
 from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.ops.classes import one_hot
+from jaxgen.ops.ranges import real_levels
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PATH_DECAY = 0.99  # of the mean path length
@@ -178,6 +179,15 @@ class StyleGAN2(Adversarial):
         if cutoff is None:
             return near
         return jnp.where(jnp.arange(styles.shape[1]).reshape(1, -1, 1) < cutoff, near, styles)
+
+    def styles_of(self, state: State, z: Array) -> Array:
+        """w [B, style] of z [B, latent], not truncated."""
+        return self._mapped(state, z, None)
+
+    def render(self, state: State, w: Array, rounded: bool = True) -> Array:
+        """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""
+        x = self._synthesized(state, state.vars, self._spread(w), jax.random.key(0), "const")
+        return self._unscaled(x) if rounded else real_levels(x, self.spec.levels)
 
     def mix(self, state: State, rng: Array, rows: int, columns: int, coarse: int) -> Array:
         """[rows * columns, ...] data: the first `coarse` layers' styles are of the row.

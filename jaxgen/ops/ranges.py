@@ -20,3 +20,8 @@ def to_levels(x: Float[Array, "*shape"], levels: int | None) -> Num[Array, "*sha
     top = levels - 1
     dtype = jnp.uint8 if levels <= 256 else jnp.uint16
     return jnp.round(jnp.clip((x + 1) * (top / 2), 0, top)).astype(dtype)
+
+
+def real_levels(x: Float[Array, "*shape"], levels: int | None) -> Float[Array, "*shape"]:
+    """Images in [-1, 1] in the units of the data, neither rounded nor cut off."""
+    return x if levels is None else (x + 1) * ((levels - 1) / 2)
