@@ -3,9 +3,11 @@
     d = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2)
 
 Source: Dowson & Landau 1982, "The Frechet distance between multivariate normal distributions";
-Heusel et al. 2017 (TTUR), equation 6, for features of images. All in float64 on the host. The
-trace of the root is found from symmetric matrices and eigenvalues that are rounding noise count
-as zero: roots of noise are otherwise its largest error where covariances are singular.
+Heusel et al. 2017 (TTUR), equation 6, for features of images. All in float64 on the host.
+
+With S = R R^T the trace is the sum of the singular values of R1^T R2. So no root is taken of an
+eigenvalue of S1 S2, of which those below 1e-16 of the largest are noise, with roots of 1e-8; in R,
+eigenvalues of S that are rounding noise count as zero.
 """
 
 from __future__ import annotations
@@ -39,9 +41,8 @@ def frechet(real: Moments, fake: Moments) -> float:
 def frechet_of(real: np.ndarray, fake: np.ndarray) -> float:
     """Distance of features [N, D] and [M, D].
 
-    If a set has no more than D examples, its covariance is singular, and the trace comes from
-    the singular values of the data: with A the centred rows over sqrt(N - 1), the trace of the
-    root of S1 S2 is the nuclear norm of A1 A2^T, and no root of a small number is taken.
+    If a set has no more than D examples, its covariance is singular, and the data themselves are
+    its root: R^T is the centred rows over sqrt(N - 1).
 
     Raises:
         ConfigError: as `frechet`.
@@ -50,9 +51,7 @@ def frechet_of(real: np.ndarray, fake: np.ndarray) -> float:
     _check(first, second)
     if min(len(real), len(fake)) > real.shape[1]:
         return frechet(first, second)
-    a, b = _triangle(real, first), _triangle(fake, second)
-    trace = np.linalg.norm(a @ b.T, "nuc")
-    return _sum(first, second, float(trace))
+    return _sum(first, second, _triangle(real, first) @ _triangle(fake, second).T)
 
 
 def frechet_draws(real: Moments, draws: Sequence[Moments]) -> Interval:
@@ -92,7 +91,7 @@ def extrapolated(
     generated side is extrapolated: the bias of a finite reference stays. The smallest subset is
     a tenth of the samples, at most 5,000 and more than 2 D: below that the bias is no line.
 
-    Source: Chong & Forsyth 2020, Effectively unbiased FID and Inception score, section 4.
+    Source: Chong & Forsyth 2020, Effectively unbiased FID and Inception score.
 
     Args:
         real: of the reference.
@@ -140,28 +139,21 @@ def expected_bias(covariance: np.ndarray, num_real: float, num_fake: float) -> f
 def _root(covariance: np.ndarray) -> np.ndarray:
     """[D, R] with root @ root.T the covariance, R its rank."""
     values, vectors = np.linalg.eigh(covariance)
-    kept = _above_noise(values)
+    kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _distance(real: Moments, root: np.ndarray, fake: Moments) -> float:
     """The distance, given the root of the real covariance."""
     _check(real, fake)
-    values = np.linalg.eigvalsh(root.T @ fake.covariance @ root)
-    trace = np.sqrt(values[_above_noise(values)]).sum()
-    return _sum(real, fake, float(trace))
+    return _sum(real, fake, root.T @ _root(fake.covariance))
 
 
-def _above_noise(values: np.ndarray) -> np.ndarray:
-    """Which eigenvalues are not zero but for rounding."""
-    largest = values.max(initial=0.0)
-    return values > largest * len(values) * np.finfo(np.float64).eps
-
-
-def _sum(real: Moments, fake: Moments, trace: float) -> float:
+def _sum(real: Moments, fake: Moments, roots: np.ndarray) -> float:
+    """The distance, given the product of both roots, whose nuclear norm is the trace."""
     shift = np.sum((real.mean - fake.mean) ** 2)
     spread = np.trace(real.covariance) + np.trace(fake.covariance)
-    return float(shift + spread - 2 * trace)
+    return float(shift + spread - 2 * np.linalg.svd(roots, compute_uv=False).sum())
 
 
 def _triangle(x: np.ndarray, moments: Moments) -> np.ndarray:
@@ -171,6 +163,9 @@ def _triangle(x: np.ndarray, moments: Moments) -> np.ndarray:
 
 
 def _check(real: Moments, fake: Moments) -> None:
+    if min(real.count, fake.count) < 2:
+        counts = f"{real.count:g} and {fake.count:g}"
+        raise ConfigError(f"a Frechet distance needs at least 2 examples a set, got {counts}")
     if real.mean.shape != fake.mean.shape:
         sizes = f"{len(real.mean)} and {len(fake.mean)}"
         raise ConfigError(f"features of different kinds: {sizes} dimensions")

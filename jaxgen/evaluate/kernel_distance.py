@@ -1,9 +1,9 @@
 """The kernel distance: the unbiased squared maximum mean discrepancy of two sets of features.
 
-The kernel is (<x, y> / D + 1)^3, of any set size the expectation is the distance itself, and so
-values around zero may be negative.
+The kernel is (<x, y> / D + 1)^3. For sets of any size the expectation is the distance itself, and
+so values around zero may be negative.
 
-Source: Binkowski et al. 2018, Demystifying MMD GANs, section 4 (KID); Gretton et al. 2012, A
+Source: Binkowski et al. 2018, Demystifying MMD GANs (KID); Gretton et al. 2012, A
 kernel two-sample test, equation 3, for the estimator. float64 on the host.
 """
 

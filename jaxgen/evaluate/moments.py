@@ -1,7 +1,7 @@
 """Mean and covariance of features, streamed over batches in float64.
 
 Batches are centred before they are multiplied, and merged by the formula of Chan et al. 1979,
-"Updating formulae and a pairwise algorithm for computing sample variances", equation 2.1: sums of
+"Updating formulae and a pairwise algorithm for computing sample variances": sums of
 squares lose all digits where the mean is large.
 """
 

@@ -136,7 +136,7 @@ def density_coverage(
 ) -> DensityCoverage:
     """Density and coverage: generated examples in balls around real ones up to their k-th other.
 
-    Source: Naeem et al. 2020, Reliable fidelity and diversity metrics, section 3.3; balls are
+    Source: Naeem et al. 2020, Reliable fidelity and diversity metrics, section 3; balls are
     open, as in its code (`<`).
 
     Args:
@@ -162,7 +162,7 @@ def density_coverage(
 def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
     """Of samples of the same distribution: 1 - prod_{i=1..k} (N - i) / (M + N - i).
 
-    Source: Naeem et al. 2020, proposition 2.
+    Source: Naeem et al. 2020, section 3.
     """
     i = np.arange(1, k + 1)
     return float(1 - np.prod((num_real - i) / (num_fake + num_real - i)))

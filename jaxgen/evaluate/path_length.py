@@ -1,0 +1,163 @@
+"""Perceptual path length: how far an image moves, per step, along a path between two latents.
+
+    E d(G(p(t)), G(p(t + epsilon))) / epsilon^2
+
+Source: Karras et al. 2019, A style-based generator architecture, section 4.1, for z and w;
+Karras et al. 2020, Analyzing and improving the image quality of StyleGAN, section 3 and its
+official code for the ends of paths and for the trimming. Paths in z follow great circles; there
+z is normalised first, here its length moves linearly: of a generator that normalises z that is
+the same, and others are not asked for latents that their prior never draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.evaluate.interval import Interval, of_stderr
+from jaxgen.types import Array, PyTree
+
+EPSILON = 1e-4
+TRIM = 0.01  # of the distances at either end that are left out
+
+Path = Callable[[PyTree, PyTree, Array], PyTree]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PathLength:
+    """Of a generator.
+
+    Attributes:
+        length: trimmed mean of the distances, with the interval of trimmed means.
+        distances: [N] float64, over epsilon squared, untrimmed.
+    """
+
+    length: Interval
+    distances: np.ndarray
+
+
+def path_length(
+    decode: Callable[[PyTree], Array],
+    latents: Callable[[Array, int], PyTree],
+    distance: Callable[[Array, Array], Array],
+    rng: Array,
+    *,
+    path: Path | None = None,
+    sampling: Literal["full", "end"] = "end",
+    num: int = 50_000,
+    batch: int = 64,
+    epsilon: float = EPSILON,
+    trim: float = TRIM,
+) -> PathLength:
+    """Mean distance of images whose latents lie `epsilon` apart on a path, over epsilon^2.
+
+    For z, `path` is `spherical` and `latents` draws the prior; for w, `path` is `linear`,
+    `latents` draws the prior and maps it, and `decode` goes from w to images.
+
+    Args:
+        decode: latents to images [B, ...] of a floating type. It must be a function: a generator
+            that draws noise must draw the same for both ends. It is called under jit.
+        latents: (rng, B) -> a pytree with leaves [B, ...].
+        distance: of two batches of images, [B], such as LPIPS or a squared distance of features.
+        rng: a key.
+        path: between two latents; `spherical` by default.
+        sampling: where on the path: at its start, or anywhere ("full").
+        num: of pairs.
+        batch: pairs of one call.
+        epsilon: of the path's parameter, which runs from 0 to 1. Generators that compute in
+            bfloat16 need 1e-2.
+        trim: share of the smallest, and of the largest, distances to leave out.
+
+    Raises:
+        ConfigError: for images of integers, whose rounding is all that would be measured.
+    """
+    path = path or spherical
+
+    @jax.jit
+    def step(rng: Array) -> Array:
+        first, second, position = jax.random.split(rng, 3)
+        a, b = latents(first, batch), latents(second, batch)
+        t = jnp.zeros(batch)
+        if sampling == "full":
+            t = jax.random.uniform(position, (batch,))
+        x, y = decode(path(a, b, t)), decode(path(a, b, t + epsilon))
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ConfigError(
+                f"a path length needs images of real numbers, got {x.dtype}: steps of {epsilon:g}"
+                " vanish in rounding"
+            )
+        return distance(x, y)
+
+    calls = [step(jax.random.fold_in(rng, i)) for i in range(math.ceil(num / batch))]
+    distances = np.concatenate([np.asarray(c, np.float64) for c in calls])[:num] / epsilon**2
+    return PathLength(trimmed_mean(distances, trim), distances)
+
+
+def trimmed_mean(values: np.ndarray, trim: float = TRIM) -> Interval:
+    """Mean of the values between two of their quantiles, `trim` and 1 - `trim`, ends included.
+
+    The quantiles are values that occur: the one below the first, the one above the last.
+
+    Source: of the standard error Tukey & McLaughlin 1963: that of the values with both tails
+    pulled in to the quantiles, over 1 - 2 trim.
+    """
+    low = np.quantile(values, trim, method="lower")
+    high = np.quantile(values, 1 - trim, method="higher")
+    kept = values[(values >= low) & (values <= high)]
+    if len(values) < 2:
+        return Interval(float(kept.mean()))
+    spread = np.clip(values, low, high).std(ddof=1) / (1 - 2 * trim)
+    return of_stderr(float(kept.mean()), float(spread / math.sqrt(len(values))))
+
+
+def linear(a: PyTree, b: PyTree, t: Array) -> PyTree:
+    """Points of straight lines: (1 - t) a + t b, for leaves [B, ...] and t [B]."""
+    return jax.tree.map(lambda x, y: x + _along(t, x) * (y - x), a, b)
+
+
+def spherical(a: PyTree, b: PyTree, t: Array) -> PyTree:
+    """Points of great circles, with lengths that move linearly.
+
+    Source: Shoemake 1985, Animating rotation with quaternion curves, as an
+    orthogonal frame of the plane of both, which is exact also for small t.
+
+    Args:
+        a: a pytree with leaves [B, ...]; one vector an example, all leaves together.
+        b: like `a`.
+        t: [B], in [0, 1].
+    """
+    a_length, b_length = _length(a), _length(b)
+    a_unit, b_unit = _scaled(a, 1 / a_length), _scaled(b, 1 / b_length)
+    cosine = jnp.clip(_inner(a_unit, b_unit), -1.0, 1.0)
+    across = jax.tree.map(lambda x, y: y - _along(cosine, x) * x, a_unit, b_unit)
+    across = _scaled(across, 1 / jnp.maximum(_length(across), 1e-12))
+    angle = t * jnp.arccos(cosine)
+    length = a_length + t * (b_length - a_length)
+    first, second = length * jnp.cos(angle), length * jnp.sin(angle)
+    return jax.tree.map(jnp.add, _scaled(a_unit, first), _scaled(across, second))
+
+
+def _along(t: Array, x: Array) -> Array:
+    """[B] with the rank of x."""
+    return t.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _scaled(a: PyTree, t: Array) -> PyTree:
+    return jax.tree.map(lambda x: _along(t, x) * x, a)
+
+
+def _inner(a: PyTree, b: PyTree) -> Array:
+    """[B], over all leaves."""
+    parts: Any = jax.tree.map(lambda x, y: jnp.sum(x * y, axis=tuple(range(1, x.ndim))), a, b)
+    return sum(jax.tree.leaves(parts))
+
+
+def _length(a: PyTree) -> Array:
+    return jnp.sqrt(_inner(a, a))
