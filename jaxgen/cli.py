@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxgen.tools import evaluating, looking
 from jaxgen.tools.arguments import add_run, load_run
+from jaxgen.tools.report import command as report
 
 KNOBS = {"class": "label"}  # what Python does not take as a name
 
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
     evaluating.add(commands)
     looking.add(commands)
+    report.add(commands)
 
     calibrate = commands.add_parser("calibrate", help="test and plot a run's posteriors")
     calibrate.set_defaults(command=_calibrate)

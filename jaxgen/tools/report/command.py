@@ -1,0 +1,44 @@
+"""`jaxgen compare`: reads the runs and writes the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import time
+from typing import Any
+
+from jaxgen.config import ConfigError
+
+
+def add(commands: Any) -> None:
+    """Adds `compare` to the parser of `jaxgen`."""
+    compare = commands.add_parser("compare", help="measured runs side by side, as one HTML page")
+    compare.set_defaults(command=_compare)
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="directories that jaxgen eval measured; NAME=RUN"
+    )
+    compare.add_argument("--out", default="report.html", help=".html; default: report.html")
+
+
+def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.report.page import page, rows_of
+    from jaxgen.tools.report.records import entries
+
+    out = pathlib.Path(arguments.out)
+    if out.suffix != ".html":
+        raise ConfigError(f"--out={out}, expected a name that ends in .html")
+    found = entries(arguments.runs)
+    write(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
+    apart = sum(c.status == "differs" for row in rows_of(found) for c in row.cells.values())
+    numbers = sum(len(entry.measurements) for entry in found)
+    note = f", {apart} not comparable" if apart else ""
+    print(f"{numbers} numbers of {len(found)} models{note}: {out}")
+
+
+def write(out: pathlib.Path, text: str) -> None:
+    """Writes atomically."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(out)

@@ -1,0 +1,102 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+# what stands before the extractor in the name of a measurement -> title, what it says
+TITLES = {
+    "fid": ("Fréchet inception distance", "distance of Gaussians fitted to Inception features"),
+    "fcd": (
+        "Fréchet classifier distance",
+        "distance of Gaussians fitted to features of a classifier of these data; not the FID",
+    ),
+    "fcd_ratio": ("Fréchet distance / total variance", "comparable across classifiers"),
+    "fd": ("Fréchet distance", "distance of Gaussians fitted to features"),
+    "kcd": ("Kernel classifier distance", "squared MMD of features, unbiased: may be negative"),
+    "kid": ("Kernel inception distance", "squared MMD of Inception features, unbiased"),
+    "score": ("Classifier score", "confident and varied predictions; not the Inception score"),
+    "precision": ("Precision", "share of samples that lie among the real ones"),
+    "recall": ("Recall", "share of real examples that lie among the samples"),
+    "density": ("Density", "how many real neighbourhoods hold a sample"),
+    "coverage": ("Coverage", "share of real neighbourhoods that hold a sample"),
+    "ppl_z": ("Perceptual path length, z", "how much the image moves with the latents"),
+    "ppl_w": ("Perceptual path length, w", "how much the image moves with the styles"),
+    "swd": ("Sliced Wasserstein distance", "of patches of the Laplacian pyramid, by resolution"),
+    "class_accuracy": ("Classification accuracy score", "on real data, trained on samples"),
+    "bpd": ("Bits per dimension", "test likelihood; its kind of bound is in the fingerprint"),
+    "nll": ("Negative log-likelihood", "of the test data"),
+    "nelbo": ("Negative ELBO", "upper bound of the negative log-likelihood"),
+    "iw_nll": ("Importance-weighted NLL", "tighter upper bound of the negative log-likelihood"),
+    "copying_ct": ("Data-copying test C_T", "far below 0: samples sit on training data"),
+    "authentic": ("Authentic share", "samples that are no near copies of training data"),
+    "nn_ratio": ("Nearest-neighbour ratio", "distance to training data, of samples over test"),
+    "images_per_second": ("Sampling speed", "images per second, compilation excluded"),
+    "step_seconds": ("Train step", "seconds"),
+    "parameters": ("Parameters", "of all networks that sampling needs"),
+    "peak_bytes": ("Peak memory", "of the device"),
+}
+
+
+def title(name: str) -> tuple[str, str]:
+    """Title and explanation of a measurement; its own name and "" for one that is not known."""
+    prefix = name.split("@")[0].partition("-")[0]
+    for known in (prefix, prefix.rpartition("_")[0]):
+        if known in TITLES:
+            text, meaning = TITLES[known]
+            rest = prefix[len(known) + 1 :]
+            return (f"{text}, {rest}" if rest else text), meaning
+    return name, ""
+
+
+def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A value, to two digits of its interval where there is one, otherwise to four digits."""
+    if value is None:
+        return "—"
+    if low is not None and high is not None and 0 < high - low < math.inf:
+        places = 1 - math.floor(math.log10((high - low) / 2))
+        if 0 <= places <= 6 and abs(value) < 1e6:
+            return f"{value:,.{places}f}"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    if 1e-3 <= abs(value) < 1e6:
+        return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.3e}"
+
+
+def quantity(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """`number`, but bytes in MiB or GiB."""
+    if unit != "bytes" or value is None:
+        return number(value, low, high)
+    scale, name = (2**30, "GiB") if value >= 2**30 else (2**20, "MiB")
+    return f"{value / scale:,.1f} {name}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """The interval in the decimals of the value; "" where there is none."""
+    if value is None or low is None or high is None or low == high:
+        return ""
+    if unit == "bytes":
+        return f"{quantity(low, None, None, unit)} to {quantity(high, None, None, unit)}"
+    places = 1 - math.floor(math.log10((high - low) / 2)) if high > low else 0
+    if 0 <= places <= 6 and abs(value) < 1e6:
+        return f"{low:,.{places}f} to {high:,.{places}f}"
+    return f"{number(low)} to {number(high)}"
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """`a=1, b=x`; hashes are cut to eight characters."""
+    return ", ".join(f"{key}={plain(value)}" for key, value in values.items())
+
+
+def plain(value: Any) -> str:
+    """A value of a fingerprint or a config on one line."""
+    if isinstance(value, str):
+        long = len(value) >= 32 and all(c in "0123456789abcdef" for c in value)
+        return value[:8] if long else value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, default=str)

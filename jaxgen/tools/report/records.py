@@ -1,0 +1,185 @@
+"""What the page reads of a run: measurements; arrays, curves and config where there are any."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxgen.config import ConfigError, flatten
+from jaxgen.rundir import RunDir, read_json
+
+GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
+# array file of a run's evaluation/ -> the keys that it must hold
+ARRAYS = {
+    "images": ("x",),
+    "neighbours": ("generated", "nearest", "distance"),
+    "likelihood": (),
+    "interpolation": ("x",),
+    "reconstruction": ("data", "reconstruction"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One number of one model.
+
+    Attributes:
+        name: as `fcd-digits8-cnn64@ab12cd34`.
+        value: None where it could not be measured.
+        low: lower end of the 95 % interval, None where it is not known.
+        high: upper end.
+        unit: "" for none.
+        better: "lower", "higher" or "none".
+        group: one of `GROUPS`.
+        settings: of the sampler; {} for its defaults.
+        fingerprint: must be equal for two numbers to be ranked.
+        context: stated, not compared.
+        notes: sentences, as "biased: 297 real examples".
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    better: str = "none"
+    group: str = "fidelity"
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One column of the comparison.
+
+    Attributes:
+        name: unique on the page.
+        path: of the directory.
+        source: what was measured.
+        measurements: in the order of the file.
+        arrays: file name without suffix -> its arrays, of `ARRAYS`.
+        curves: rows of `metrics.jsonl`.
+        config: flat.
+        manifest: {} for a folder of images.
+    """
+
+    name: str
+    path: pathlib.Path
+    source: Mapping[str, Any]
+    measurements: Sequence[Measurement]
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
+    curves: Sequence[Mapping[str, Any]]
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Name, shape, levels and hash of the data that it was measured against."""
+        return self.source.get("data") or {}
+
+
+def entries(arguments: Sequence[str]) -> list[Entry]:
+    """The directories of the command line, each RUN or NAME=RUN.
+
+    Raises:
+        ConfigError: for a directory without measurements, one named twice, or two of one name.
+    """
+    found: list[Entry] = []
+    for argument in arguments:
+        name, path = _split(argument)
+        entry = read(path, name)
+        for other in found:
+            if other.path == entry.path:
+                raise ConfigError(f"{path} is named twice")
+            if other.name == entry.name:
+                raise ConfigError(
+                    f"{other.path} and {entry.path} are both called {entry.name}: "
+                    f"name one of them, as other-name={path}"
+                )
+        found.append(entry)
+    return found
+
+
+def _split(argument: str) -> tuple[str | None, pathlib.Path]:
+    name, equals, path = argument.partition("=")
+    if equals and name and path and not pathlib.Path(argument).exists():
+        return name, pathlib.Path(path).expanduser()
+    return None, pathlib.Path(argument).expanduser()
+
+
+def read(path: pathlib.Path, name: str | None = None) -> Entry:
+    """A measured directory.
+
+    Args:
+        path: a run, or the working directory of a measured folder.
+        name: on the page; by default the one that was measured.
+
+    Raises:
+        ConfigError: when it does not exist, has no measurements, or they are damaged.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"{path} is not a directory; give runs that jaxgen eval has measured")
+    file = path / "evaluation" / "measurements.json"
+    if not file.exists():
+        raise ConfigError(f"{path} has no measurements: run jaxgen eval {path} --metrics=... first")
+    written = read_json(file)
+    try:
+        source = dict(written["source"])
+        found = tuple(_measurement(m) for m in written["measurements"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{file} is not a file of measurements: {error!r}") from None
+    if not found:
+        raise ConfigError(f"{path} has no measurements: run jaxgen eval {path} --metrics=... first")
+    run = RunDir(path.absolute())
+    config = read_json(run.config) if run.config.exists() else source.get("config") or {}
+    from jaxgen.train.log import read_lines
+
+    return Entry(
+        name=str(name or source.get("name") or path.name),
+        path=path.resolve(),
+        source=source,
+        measurements=found,
+        arrays={kind: a for kind in ARRAYS if (a := _arrays(file.with_name(f"{kind}.npz"), kind))},
+        curves=read_lines(run.metrics),
+        config=flatten(config),
+        manifest=read_json(run.manifest) if run.manifest.exists() else {},
+    )
+
+
+def _measurement(written: Mapping[str, Any]) -> Measurement:
+    """Unknown fields are ignored; NaN and infinity count as not measured."""
+    known = {f.name for f in dataclasses.fields(Measurement)}
+    values = {k: v for k, v in written.items() if k in known}
+    notes = list(values.get("notes") or ())
+    for key in ("value", "low", "high"):
+        number = values.get(key)
+        if number is not None and not math.isfinite(float(number)):
+            notes.append(f"{key} is {float(number)}")
+            number = None
+        values[key] = None if number is None else float(number)
+    if values.get("better", "none") not in ("lower", "higher", "none"):
+        raise ValueError(f"better={values['better']!r} of {values['name']}")
+    for key in ("settings", "fingerprint", "context"):
+        values[key] = dict(values.get(key) or {})
+    return Measurement(**values | {"name": str(values["name"]), "notes": tuple(notes)})
+
+
+def _arrays(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
+    if not file.exists():
+        return {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{file} is damaged: {error}") from None
+    if lacking := [key for key in ARRAYS[kind] if key not in found]:
+        raise ConfigError(f"{file} lacks {', '.join(lacking)}; measure again with jaxgen eval")
+    return found

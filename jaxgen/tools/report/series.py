@@ -1,0 +1,216 @@
+"""What the charts draw: planes of fidelity and diversity, curves over knobs, histograms, training.
+
+Everything is plain JSON. A chart never holds two fingerprints: each has its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxgen.tools.report.numbers import pairs, title
+from jaxgen.tools.report.ranking import ABSENT, differences, identity
+from jaxgen.tools.report.records import Entry, Measurement
+
+PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity
+BINS = 60
+MOST_POINTS = 2000  # of one training curve on the page
+
+
+def planes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Fidelity against diversity: one chart for each pair of measurements and fingerprint.
+
+    Returns:
+        [{"label", "x", "y", "points": [{"model", "x", "y", "x_low", ..., "settings", "knob",
+        "seed"}]}], those with most points first; a model's points are ordered by its knob.
+    """
+    charts: list[tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = []
+    for across, upwards in PLANES:
+        for entry in entries:
+            for x in entry.measurements:
+                y = _partner(entry, x, across, upwards)
+                if y is not None:
+                    where = _chart(charts, (identity(x), identity(y)))
+                    where.setdefault("x", _axis(x))
+                    where.setdefault("y", _axis(y))
+                    where.setdefault("points", []).append(_point(entry.name, x, y))
+    return _labelled(charts, lambda c: f"{c['y']['title']} and {c['x']['title'].lower()}")
+
+
+def _partner(entry: Entry, x: Measurement, across: str, upwards: str) -> Measurement | None:
+    prefix, _, label = x.name.partition("-")
+    if prefix != across or x.value is None:
+        return None
+    name = f"{upwards}-{label}" if label else upwards
+    for y in entry.measurements:
+        same = y.name == name and y.settings == x.settings and y.value is not None
+        if same and not differences(x.fingerprint, y.fingerprint):
+            return y
+    return None
+
+
+def _point(model: str, x: Measurement, y: Measurement) -> dict[str, Any]:
+    ends = {"x_low": x.low, "x_high": x.high, "y_low": y.low, "y_high": y.high}
+    return {"model": model, "x": x.value, "y": y.value} | ends | _knob(x)
+
+
+def knobs(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """A measurement over the knob of the samplers: one chart for each fingerprint.
+
+    Returns:
+        As `planes`, with "y", "low" and "high" of each point and its "knob" as x; only
+        measurements that some model has at two values of its knob.
+    """
+    charts: list[tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = []
+    for entry in entries:
+        for m in entry.measurements:
+            known = _knob(m)
+            if known["knob"] is not None and m.value is not None:
+                where = _chart(charts, (identity(m),))
+                where.setdefault("y", _axis(m))
+                point = {"model": entry.name, "y": m.value, "low": m.low, "high": m.high}
+                where.setdefault("points", []).append(point | known)
+    drawn = [(key, chart) for key, chart in charts if _several(chart["points"])]
+    return _labelled(drawn, lambda c: c["y"]["title"])
+
+
+def _several(points: Sequence[Mapping[str, Any]]) -> bool:
+    values: dict[str, set[float]] = {}
+    for point in points:
+        values.setdefault(point["model"], set()).add(point["knob"])
+    return max(map(len, values.values())) > 1
+
+
+def _knob(m: Measurement) -> dict[str, Any]:
+    """The settings, and their number where there is exactly one."""
+    numbers = [
+        v for v in m.settings.values() if isinstance(v, (int, float)) and not isinstance(v, bool)
+    ]
+    knob = float(numbers[0]) if len(m.settings) == 1 and numbers else None
+    seed = m.context.get("seed", m.fingerprint.get("seed"))
+    return {"settings": pairs(m.settings) or "default", "knob": knob, "seed": seed}
+
+
+def _axis(m: Measurement) -> dict[str, str]:
+    return {"name": m.name, "title": title(m.name)[0], "unit": m.unit, "better": m.better}
+
+
+def _chart(charts: list[Any], key: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    for other, chart in charts:
+        if not any(differences(a, b) for a, b in zip(key, other, strict=True)):
+            return chart
+    charts.append((key, {}))
+    return charts[-1][1]
+
+
+def _labelled(charts: Sequence[Any], head: Any) -> list[dict[str, Any]]:
+    """Charts by number of models, labelled by what tells those of one title apart."""
+    out = []
+    for key, chart in charts:
+        same = [k for k, c in charts if head(c) == head(chart)]
+        telling = {name for other in same for name in differences(key[-1], other[-1])}
+        telling -= {"weights_sha256"} if "name" in telling else set()
+        shown = {k: key[-1].get(k, ABSENT) for k in sorted(telling)}
+        chart["label"] = head(chart) + (f" ({pairs(shown)})" if shown else "")
+        order = sorted(
+            chart["points"], key=lambda p: (p["model"], p["knob"] is None, p["knob"] or 0.0)
+        )
+        out.append(chart | {"points": order})
+    return sorted(out, key=lambda c: -len({p["model"] for p in c["points"]}))
+
+
+def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Per-example likelihoods of train and test data, in bins that models share.
+
+    Returns:
+        [{"label", "unit", "edges", "outside", "series": [{"model", "split", "share" [BINS],
+        "count", "mean", "stderr"}]}], one for each name and unit. The outermost thousandths are
+        left out of the picture, "outside" examples in all.
+    """
+    groups: dict[tuple[str, str], list[tuple[str, str, np.ndarray]]] = {}
+    for entry in entries:
+        arrays = entry.arrays.get("likelihood", {})
+        name, unit = str(arrays.get("name", "likelihood")), str(arrays.get("unit", ""))
+        for split in ("train", "test"):
+            values = np.asarray(arrays.get(split, ()), np.float64).ravel()
+            if np.isfinite(values).any():
+                known = values[np.isfinite(values)]
+                groups.setdefault((name, unit), []).append((entry.name, split, known))
+    out = []
+    for (name, unit), found in groups.items():
+        ends = [np.quantile(v, (0.001, 0.999)) for _, _, v in found]
+        low, high = min(e[0] for e in ends), max(e[1] for e in ends)
+        edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        inside = sum(int(((v >= edges[0]) & (v <= edges[-1])).sum()) for _, _, v in found)
+        series = [_histogram(model, split, v, edges) for model, split, v in found]
+        outside = sum(len(v) for _, _, v in found) - inside
+        chart = {"label": title(name)[0], "unit": unit, "edges": edges.tolist()}
+        out.append(chart | {"outside": outside, "series": series})
+    return out
+
+
+def _histogram(model: str, split: str, values: np.ndarray, edges: np.ndarray) -> dict[str, Any]:
+    count = len(values)
+    stderr = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else None
+    share = np.histogram(values, edges)[0] / count
+    numbers = {"count": count, "mean": float(values.mean()), "stderr": stderr}
+    return {"model": model, "split": split, "share": share.tolist()} | numbers
+
+
+def training(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Curves of `metrics.jsonl`: [{"label", "series": [{"model", "steps", "values", "thinned"}]}].
+
+    Held-out curves come first, then those that most models have; numbers that are not finite
+    are left out.
+    """
+    curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    for entry in entries:
+        for row in entry.curves:
+            split = str(row.get("split", "train"))
+            for key, value in row.items():
+                if key in ("step", "split") or not isinstance(value, (int, float)):
+                    continue
+                label = f"{split.removeprefix('eval_')}/{key}"
+                steps, values = curves.setdefault(label, {}).setdefault(entry.name, ([], []))
+                steps.append(int(row["step"]))
+                values.append(float(value))
+    order = sorted(curves, key=lambda k: (not k.startswith("test/"), -len(curves[k]), k))
+    order.sort(key=lambda k: k.endswith(("per_second", "grad_norm", "learning_rate")))
+    return [
+        {"label": label, "series": [_thin(model, *c) for model, c in curves[label].items()]}
+        for label in order
+    ]
+
+
+def _thin(model: str, steps: list[int], values: list[float]) -> dict[str, Any]:
+    stride = -(-len(steps) // MOST_POINTS)
+    kept = slice((len(steps) - 1) % stride, None, stride)  # the last point stays
+    points = {"steps": steps[kept], "values": values[kept]}
+    return {"model": model} | points | {"thinned": stride}
+
+
+def measurements(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Every number as a table {"columns", "rows"}; mappings as JSON text."""
+    columns = "model name group settings value low high unit better fingerprint context notes"
+    rows = [
+        [
+            entry.name,
+            m.name,
+            m.group,
+            json.dumps(dict(m.settings), default=str),
+            m.value,
+            m.low,
+            m.high,
+            m.unit,
+            m.better,
+            json.dumps(dict(m.fingerprint), default=str),
+            json.dumps(dict(m.context), default=str),
+            "; ".join(m.notes),
+        ]
+        for entry in entries
+        for m in entry.measurements
+    ]
+    return {"columns": columns.split(), "rows": rows}
