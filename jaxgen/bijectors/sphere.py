@@ -121,5 +121,6 @@ def _height_cdf(height: Height, dim: int) -> tuple[Height, Height]:
 def _height_quantile(value: Height, dim: int) -> Height:
     if dim == 2:
         return 2 * value - 1
-    end = jnp.ones_like(value)
+    # at the poles themselves its slope is infinite
+    end = jnp.full_like(value, 1 - 4 * jnp.finfo(value.dtype).eps)
     return invert_increasing(lambda h: _height_cdf(h, dim), value, -end, end)
