@@ -1,0 +1,75 @@
+"""Lazy turns are one program: nothing is compiled after the first step, whatever is due."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen.methods.adversarial import Adversarial
+from jaxgen.methods.stylegan2 import StyleGAN2
+from jaxgen.models.gans.gan import Discriminator, Generator
+from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
+from jaxgen.models.gans.stylegan2 import Generator as Styled
+from jaxgen.train.optim import average, optimizer
+from jaxgen.train.program import build_program
+from jaxgen.train.sharding import make_mesh
+from jaxgen.types import DataSpec
+
+SPEC = DataSpec("digits", (8, 8, 1), 17)
+CYCLE = 16
+
+
+LAZY = {"r1": {"weight": 1.0, "every": CYCLE}, "r2": {"weight": 1.0, "every": 4}}
+METHODS = {
+    "gan": Adversarial(Generator(2, (4,)), Discriminator((4,)), SPEC, penalties=LAZY),
+    "stylegan2": StyleGAN2(
+        Styled(4, 4, layers=1, most=4),
+        StyledDiscriminator(most=4),
+        SPEC,
+        penalties=LAZY,
+        augment={"name": "ada", "images": 100},
+    ),
+}
+SLOW = {"stylegan2"}  # to compile
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in METHODS]
+)
+def test_nothing_is_traced_or_compiled_after_the_first_cycle(name):
+    """Counted by JAX itself, over one lazy cycle of 16 steps and a second one."""
+    method = METHODS[name]
+    players = ("generator", "discriminator")
+    optimizers = {player: optimizer("adam", 1e-3) for player in players}
+    batch = {"x": np.zeros((16, 8, 8, 1), np.uint8)}
+    emas = {"generator": average(10.0)}
+    program = build_program(method, optimizers, emas, make_mesh(), batch, seed=0)
+    state, step = program.init(batch), program.compile()
+    seen = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: seen.append(event))
+    try:
+        weights = []
+        for i in range(2 * CYCLE):
+            if i == CYCLE:
+                seen.clear()
+            state, out = step(state, program.put([batch]), program.rng, np.int32(1))
+            values = np.asarray(out[0])[0]
+            weights.append({k: v[1] for k, v in zip(program.names, values, strict=True)})
+        assert not [event for event in seen if "trace" in event or "compile" in event], seen
+    finally:
+        jax.monitoring.clear_event_listeners()
+    lazy = {turn.label: turn.every for turn in method.turns if turn.every > 1}
+    assert lazy.items() >= {"r1": CYCLE, "r2": 4}.items()
+    for turn, every in lazy.items():
+        played = [i for i, w in enumerate(weights) if w[f"{turn}/loss"]]
+        assert played == list(range(0, 2 * CYCLE, every))
+
+
+def test_the_listener_hears_a_compilation():
+    """The counter of the test above counts."""
+    seen = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: seen.append(event))
+    try:
+        jax.jit(lambda x: x * 3.25 + 1)(np.float32(2)).block_until_ready()
+        assert [event for event in seen if "compile" in event]
+    finally:
+        jax.monitoring.clear_event_listeners()
