@@ -80,6 +80,10 @@ def parser() -> argparse.ArgumentParser:
     weights.add_argument("file", help="of NVlabs/stylegan2-ada-pytorch; its code is not run")
     weights.add_argument("--workdir", required=True, help="a new run directory")
 
+    files = commands.add_parser("weights", help="fetch the published weights of an extractor")
+    files.set_defaults(command=_weights)
+    files.add_argument("name", help="inception or lpips_vgg")
+
     doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
     doctor.set_defaults(command=_doctor)
     models = commands.add_parser("models", help="what can be named in a config")
@@ -143,6 +147,12 @@ def _import(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.import_stylegan2 import import_pickle
 
     print(f"imported: {import_pickle(arguments.file, arguments.workdir).path}")
+
+
+def _weights(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.tools.weights import fetch
+
+    fetch(arguments.name)
 
 
 def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

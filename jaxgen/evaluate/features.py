@@ -49,7 +49,8 @@ def extractor(name: str, spec: DataSpec, **places: Any) -> Extractor:
     """The extractor called `name`, for images of `spec`.
 
     Args:
-        name: "pixels", "classifier:DATASET" ("classifier" is that of `spec`'s own data).
+        name: "pixels", "classifier:DATASET" ("classifier" is that of `spec`'s own data),
+            "inception" or "inception_clean".
         spec: of the images.
         **places: `weights`, a file, for those that need one; `dataset`, what the classifier learns
             from, where it is loaded already; else options of `jaxgen.data.load`, as `manual_dir`.
@@ -93,12 +94,15 @@ def checked(images: np.ndarray, spec: DataSpec) -> np.ndarray:
     return levels
 
 
-def in_tiles(function: Callable[[np.ndarray], Any], images: np.ndarray) -> dict[str, np.ndarray]:
-    """`function` of `TILE` images at a time, the last tile padded with the first image.
+def in_tiles(
+    function: Callable[[np.ndarray], Any], images: np.ndarray, size: int = TILE
+) -> dict[str, np.ndarray]:
+    """`function` of `size` images at a time, the last tile padded with the first image.
 
     Args:
-        function: [TILE, ...] -> name -> [TILE, ...].
+        function: [size, ...] -> name -> [size, ...].
         images: [B, ...], B at least 1.
+        size: of a tile.
 
     Raises:
         ConfigError: when there are no images.
@@ -106,9 +110,9 @@ def in_tiles(function: Callable[[np.ndarray], Any], images: np.ndarray) -> dict[
     if not len(images):
         raise ConfigError("expected at least one image, got none")
     rows: list[dict[str, np.ndarray]] = []
-    for first in range(0, len(images), TILE):
-        tile = images[first : first + TILE]
-        padding = np.repeat(images[:1], TILE - len(tile), axis=0)
+    for first in range(0, len(images), size):
+        tile = images[first : first + size]
+        padding = np.repeat(images[:1], size - len(tile), axis=0)
         out = function(np.concatenate([tile, padding]) if len(padding) else tile)
         rows.append({k: np.asarray(v)[: len(tile)] for k, v in out.items()})
     return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
@@ -157,11 +161,22 @@ def _classifier(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extract
     return found
 
 
+def _inception(name: str) -> Callable[..., Extractor]:
+    def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
+        from jaxgen.evaluate.inception import inception
+
+        return inception(name, spec, places.get("weights"), places.get("data_dir"))
+
+    return make
+
+
 def _described(spec: DataSpec) -> str:
     return f"{spec.unit} of {'x'.join(map(str, spec.shape))} with {spec.levels} grey levels"
 
 
 KINDS: dict[str, Callable[[str, DataSpec, Mapping[str, Any]], Extractor]] = {
     "classifier": _classifier,
+    "inception": _inception("inception"),
+    "inception_clean": _inception("inception_clean"),
     "pixels": _pixels,
 }

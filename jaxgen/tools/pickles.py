@@ -17,17 +17,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
-
-STORAGES = {
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-    "HalfStorage": np.float16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
-MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before it wrote zip files
+from jaxgen.data.torch_file import MAGIC, STORAGES, strided
 
 
 @dataclasses.dataclass
@@ -105,12 +95,7 @@ def _storage(data: bytes) -> np.ndarray:
 
 
 def _tensor(storage: np.ndarray, offset: int, size: Any, stride: Any, *_: Any) -> np.ndarray:
-    size, stride = tuple(size), tuple(stride)
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (all(size) and last >= len(storage)):
-        raise ConfigError("an array reaches beyond its storage")
-    steps = [s * storage.itemsize for s in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
+    return strided(storage, offset, size, stride)
 
 
 def _parameter(data: np.ndarray, *_: Any) -> np.ndarray:
