@@ -10,6 +10,8 @@
         a folder of images at 256x256: the official "paper256"
     python -m jaxgen.main --config=configs/stylegan2.py:ffhq1024 --config.data.name=FOLDER
         a folder of images at 1024x1024: configuration F, 30,370,060 and 29,012,513 parameters
+    python -m jaxgen.main --config=configs/stylegan2.py:PRESET,ada
+        with adaptive augmentation (Karras et al. 2020, "Limited Data")
     python -m jaxgen.main --config=configs/stylegan2.py:PRESET,tiny
         seconds, for tests
 
@@ -117,7 +119,7 @@ PRESETS = {
 
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/stylegan2.py:ARG`; see the module docstring."""
-    arg = parse_arg(arg, data="digits", tiny=False)
+    arg = parse_arg(arg, data="digits", ada=False, tiny=False)
     c = common("digits")
     c.model = dict(
         generator=dict(
@@ -142,6 +144,8 @@ def get_config(arg: str = "") -> ConfigDict:
     c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     c.evaluate.sample = dict(truncation=1.0)
     preset(arg.data, PRESETS)(c)
+    if arg.ada:
+        c.method.augment = dict(name="ada")
     if arg.tiny:
         shorten(c)
         c.model.generator.update(latent=4, style=4, layers=1, most=4)

@@ -112,9 +112,8 @@ def test_kill_9_within_a_fade(starter, tmp_path, config):
 @pytest.mark.slow
 def test_kill_9_of_lazy_turns(starter, tmp_path):
     """Adaptive augmentation, the mean path length, averages, and turns every so many steps."""
-    lazy = ("--config.method.augment.name=ada", "--config.method.path_every=3")
-    r1 = "--config.method.penalties.r1.every=5"
-    run = ("--config=configs/stylegan2.py:digits,tiny", *lazy, r1, *EVERY_STEP)
+    lazy = ("--config.method.path_every=3", "--config.method.penalties.r1.every=5")
+    run = ("--config=configs/stylegan2.py:digits,ada,tiny", *lazy, *EVERY_STEP)
     check_digest(starter, tmp_path, run, limit=900)
 
 
