@@ -1,7 +1,7 @@
 """ProGAN (Karras et al. 2018): images that grow while the networks train.
 
     python -m jaxgen.main --config=configs/progan.py
-        digits, 4x4 then 8x8: two CPU cores, under three minutes
+        digits, 4x4 then 8x8: two CPU cores, three to four minutes
     python -m jaxgen.main --config=configs/progan.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, 4x4 to 32x32, cut to 28x28
     python -m jaxgen.main --config=configs/progan.py:cifar10

@@ -1,7 +1,7 @@
 """StyleGAN, the first (Karras et al. 2019): styles, noise, and images that grow.
 
     python -m jaxgen.main --config=configs/stylegan.py
-        digits, 4x4 then 8x8: two CPU cores, under three minutes
+        digits, 4x4 then 8x8: two CPU cores, three to four minutes
     python -m jaxgen.main --config=configs/stylegan.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, 4x4 to 32x32, cut to 28x28
     python -m jaxgen.main --config=configs/stylegan.py:ffhq256 --config.data.name=FOLDER
