@@ -108,6 +108,11 @@ def common(data: str) -> Any:
         sample_every_steps=500,
         num_samples=64,
         sample=dict(temperature=1.0),
+        metrics="",
+        metrics_every_steps=0,
+        metrics_num=1000,
+        metrics_extractor="",
+        metrics_budget=0.1,
     )
     return c
 

@@ -61,6 +61,7 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
     if main:
         record(run, config, dataset, data, command)
     observer = build(_observer(program, dataset), "evaluate", **config["evaluate"])
+    observer.prepare()
     checkpoints = build(_checkpoints(run, speak), "checkpoint", **config["checkpoint"])
     parts = Parts(
         run=run,

@@ -87,7 +87,8 @@ class Sampler:
         )
 
         def draw(state: State, key: Any, numbers: Any) -> Any:
-            return every(whole_params(state.averaged(), self.mesh), key, numbers)
+            used = state.averaged().replace(opt={}, ema={})
+            return every(whole_params(used, self.mesh), key, numbers)
 
         return jax.jit(draw, out_shardings=sharding.replicated(self.mesh))
 

@@ -118,6 +118,11 @@ class Comparison:
         if self.split not in self.dataset.splits:
             raise ConfigError(f"--split={self.split}, expected one of {list(self.dataset.splits)}")
 
+    def adopt(self, known: Comparison) -> None:
+        """Takes over the features of real data of a comparison with the same data."""
+        shared = ("real", "other", "train", "test", "data")
+        vars(self).update({k: v for k, v in vars(known).items() if k in shared})
+
     @property
     def other_split(self) -> str:
         """What the reference is compared with, for the floor of a distance."""

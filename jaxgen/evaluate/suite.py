@@ -44,6 +44,7 @@ def measure(
     comparison: Comparison,
     metrics: str | Sequence[str],
     say: Callable[[str], None] | None = None,
+    lenient: bool = False,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Measures families one after the other.
 
@@ -51,17 +52,18 @@ def measure(
         comparison: a subject beside real data.
         metrics: see `chosen`.
         say: is told what is being measured, None for silence.
+        lenient: list what cannot be given, as for "all", and raise nothing.
 
     Returns:
         The measurements; and family -> why not, of those that the subject cannot give.
 
     Raises:
-        ConfigError: for a family that was asked for by name and cannot be given, or for images
-            that cannot be measured.
+        ConfigError: for images that cannot be measured; where families were asked for by name,
+            also when none of them can be given.
     """
     names = chosen(metrics)
     listed = metrics.split(",") if isinstance(metrics, str) else list(metrics)
-    by_name = ALL not in [name.strip() for name in listed]
+    by_name = not lenient and ALL not in [name.strip() for name in listed]
     found: list[Measurement] = []
     missing: dict[str, str] = {}
     for name in names:
@@ -70,11 +72,12 @@ def measure(
         try:
             found += FAMILIES[name](comparison)
         except NotAvailable as reason:
-            if by_name and len(names) == 1:
-                raise ConfigError(f"{name} is not available: {reason}") from None
             missing[name] = str(reason)
         except ConfigError as error:
             if by_name:
                 raise
             missing[name] = str(error)
+    if missing and not found and by_name:
+        reasons = "; ".join(f"{name} is not available: {why}" for name, why in missing.items())
+        raise ConfigError(reasons)
     return found, missing

@@ -230,7 +230,7 @@ class _Loop:
         save_due = self._due(options.save_every_steps)
         if self._due(options.log_every_steps):
             save_due |= self._minutes_are_up()
-        if self._due(observer.every_steps) or self._due(observer.sample_every_steps):
+        if any(map(self._due, observer.intervals)):
             score = self._observe(state)
         if score is not None and (position.best is None or score < position.best):
             position.best, save_due = score, True
@@ -252,8 +252,19 @@ class _Loop:
             self._write_evaluation()
         if self._due(observer.sample_every_steps):
             observer.draw(state, position.step, self._parts.run, self._log)
+        if self._due(observer.metrics_every_steps):
+            self._measure(state)
         self._logged_at += time.monotonic() - began
         return score
+
+    def _measure(self, state: State) -> None:
+        """Metrics of samples, where the config asks for them."""
+        values, step = self._parts.observer.measure(state), self._position.step
+        if values and self._log:
+            self._log.write(step, "metrics", values)
+        if values:
+            shown = "  ".join(f"{k} {short(v, 4)}" for k, v in values.items())
+            self._parts.say(f"step {step}: measured  {shown}")
 
     def _report(self, leave: int = 0) -> None:
         """Writes the rows that are complete, reading all records but the newest `leave`."""

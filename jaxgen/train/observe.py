@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import eval_batches, evenly
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
+from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
 from jaxgen.train import sharding
 from jaxgen.train.log import MetricLog
@@ -44,6 +45,11 @@ class Observer:
         sample_every_steps: int = 1000,
         num_samples: int = 64,
         sample: Mapping[str, Any] | None = None,
+        metrics: str | Sequence[str] = "",
+        metrics_every_steps: int = 0,
+        metrics_num: int = 1000,
+        metrics_extractor: str = "",
+        metrics_budget: float = 0.1,
     ):
         """Checks the options; compiles at the first use.
 
@@ -61,6 +67,13 @@ class Observer:
             sample_every_steps: interval of sample grids; 0 draws at the end only.
             num_samples: of a grid.
             sample: knobs of `Method.sample`, as `{"temperature": 0.7}`.
+            metrics: families of `evaluate.suite` to measure on samples, as "fd,pr"; empty for
+                none.
+            metrics_every_steps: their interval; 0 measures at the end only.
+            metrics_num: samples for them.
+            metrics_extractor: of their features; pixels if empty.
+            metrics_budget: share of the time that they may take: a measurement that is due when
+                the share is used up is left out.
 
         Raises:
             ConfigError: for a split that the data do not have, or an unfit number.
@@ -70,14 +83,34 @@ class Observer:
                 raise ConfigError(
                     f"config.evaluate.splits: {name!r} is none of {', '.join(dataset.splits)}"
                 )
-        if min(every_steps, sample_every_steps) < 0 or min(batch_size, num_samples) < 1:
+        lowest = min(every_steps, sample_every_steps, metrics_every_steps)
+        if lowest < 0 or min(batch_size, num_samples) < 1:
             raise ConfigError("config.evaluate: intervals must be >= 0, sizes >= 1")
         self.every_steps, self.sample_every_steps = every_steps, sample_every_steps
-        self.intervals = (every_steps, sample_every_steps)
+        self.metrics_every_steps = metrics_every_steps if metrics else 0
+        self.intervals = (every_steps, sample_every_steps, self.metrics_every_steps)
+        self._watch: Watch | None = None
+        if metrics:
+            self._watch = Watch(
+                method,
+                mesh,
+                dataset,
+                metrics=metrics,
+                num=metrics_num,
+                name=metrics_extractor,
+                budget=metrics_budget,
+            )
         self._mesh, self._dataset = mesh, dataset
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
         self._levels = dataset.spec.levels
+        self._compile(method, target, num_samples, dict(sample or {}))
+
+    def _compile(
+        self, method: Method, target: State, num_samples: int, sample: dict[str, Any]
+    ) -> None:
+        """Makes the functions that are compiled at their first use."""
+        mesh = self._mesh
         whole, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
         where = jax.tree.map(lambda x: x.sharding, target)
 
@@ -89,13 +122,13 @@ class Observer:
 
         def draw(state: State, rng: Any) -> Any:
             state = whole_params(state.averaged(), mesh)
-            return method.sample(state, rng, num_samples, **dict(sample or {}))
+            return method.sample(state, rng, num_samples, **sample)
 
         def log_prob(state: State, x: Any) -> Any:
             return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
 
         self._log_prob = None
-        if dataset.spec.shape == (2,) and getattr(method, "log_prob", None):
+        if self._dataset.spec.shape == (2,) and getattr(method, "log_prob", None):
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
@@ -139,6 +172,15 @@ class Observer:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+
+    def prepare(self) -> None:
+        """Before training, what metrics of samples need."""
+        if self._watch:
+            self._watch.prepare()
+
+    def measure(self, state: State) -> dict[str, float]:
+        """Name -> value of the metrics of samples; {} where there are none, or no time for them."""
+        return self._watch.measure(state) if self._watch else {}
 
     def score(self, estimates: Mapping[str, Estimate]) -> float | None:
         """The value that marks the best checkpoint, None if it is not finite.

@@ -1,0 +1,58 @@
+"""Fingerprints, and the file of measurements."""
+
+import json
+
+import pytest
+
+from jaxgen.config import ConfigError
+from jaxgen.evaluate.fingerprint import differences, equal, fingerprint
+from jaxgen.evaluate.interval import Interval
+from jaxgen.evaluate.measurement import Measurement, bounded, load, save
+
+
+def test_equal_and_different():
+    a = fingerprint({"levels": 256, "k": 3}, split="train")
+    assert list(a) == ["k", "levels", "split"]
+    assert equal(a, {"split": "train", "k": 3, "levels": 256})
+    assert differences(a, a | {"levels": 32}) == {"levels": (256, 32)}
+    assert differences(a, {k: a[k] for k in ("k", "levels")}) == {"split": ("train", None)}
+    assert not equal({"x": None}, {})  # said to be unknown, and not said
+
+
+def test_only_scalars():
+    with pytest.raises(ConfigError, match="shape is tuple, expected a scalar"):
+        fingerprint(shape=(8, 8))
+
+
+def test_a_number_replaces_its_predecessor_alone(tmp_path):
+    def made(name, value, **fields):
+        return bounded(name, "fidelity", Interval(value, value - 1, value + 1), **fields)
+
+    save(tmp_path, {"name": "a"}, [made("fd", 1.0, fingerprint={"n": 1}), made("kd", 5.0)])
+    save(
+        tmp_path,
+        {"name": "b"},
+        [
+            made("fd", 2.0, fingerprint={"n": 1}),
+            made("fd", 3.0, fingerprint={"n": 2}),
+            made("fd", 4.0, fingerprint={"n": 1}, settings={"temperature": 0.7}),
+        ],
+    )
+    found = load(tmp_path)
+    assert found["source"] == {"name": "b"}
+    values = [(m["name"], m["value"]) for m in found["measurements"]]
+    assert values == [("kd", 5.0), ("fd", 2.0), ("fd", 3.0), ("fd", 4.0)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_is_not_finite_is_said(tmp_path):
+    path = save(tmp_path, {}, [Measurement("kl", "diversity", float("inf"), None, float("nan"))])
+    (row,) = json.loads(path.read_text())["measurements"]
+    assert row["value"] is None and row["high"] is None
+    assert row["notes"] == ["not finite: inf"]
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    (tmp_path / "measurements.json").write_text("[]")
+    with pytest.raises(ConfigError, match="is no file of measurements: delete it"):
+        load(tmp_path)
