@@ -17,6 +17,9 @@
             lecam           the control of r1 with LeCam (Tseng et al. 2021)
             least_squares   Mao et al. 2017
             hinge           Lim & Ye 2017, without spectral normalisation
+            sngan           hinge, five critic steps, spectral normalisation (Miyato et al. 2018)
+            noise           the control of r1 with instance noise that falls to zero
+            minibatch       the control of r1 with minibatch discrimination (Salimans et al. 2016)
     python -m jaxgen.main --config=configs/gan.py:digits
         8x8 scans, non-saturating with R1
     python -m jaxgen.main --config=configs/gan.py:stacked_digits
@@ -109,6 +112,23 @@ def hinge(c: ConfigDict) -> None:
     c.method.game = "hinge"
 
 
+def sngan(c: ConfigDict) -> None:
+    """Their Adam's b2, leaky rectifiers."""
+    wgan_gp_none(c)
+    c.method.game = "hinge"
+    c.model.discriminator.update(spectral=True, slope=0.1)
+
+
+def noise(c: ConfigDict) -> None:
+    """Half a unit at first, none after half of the steps."""
+    c.method.update(instance_noise=0.5, instance_noise_steps=20_000)
+
+
+def minibatch(c: ConfigDict) -> None:
+    """Twenty kernels."""
+    c.model.discriminator.kernels = 20
+
+
 def digits(c: ConfigDict) -> None:
     """Wider, with more latents; the penalty is of 64 dimensions."""
     r1(c)
@@ -144,6 +164,9 @@ PRESETS = {
     "lecam": lecam,
     "least_squares": least_squares,
     "hinge": hinge,
+    "sngan": sngan,
+    "noise": noise,
+    "minibatch": minibatch,
     "digits": digits,
     "stacked_digits": stacked_digits,
 }

@@ -65,6 +65,13 @@ MEASURED = {
     "non-saturating": (NOT, TOGETHER, 0.453),
     "non-saturating, alternating": (NOT, Rule("alternating", H), 0.201),
     "WGAN, clipped": (bilinear, Rule("simultaneous", H, bound=1.0), 0.709),
+    "WGAN, clipped, alternating": (bilinear, Rule("alternating", H, bound=1.0), 0.724),
+    "WGAN, alternating": (bilinear, Rule("alternating", H), 0.988),
+    "WGAN-GP, five critic steps": (
+        functools.partial(wasserstein_with_penalty, weight=0.7),
+        Rule("alternating", H, 5),
+        0.51,
+    ),
     "WGAN, not clipped": (bilinear, TOGETHER, 1.8e4),
     "WGAN-GP": (functools.partial(wasserstein_with_penalty, weight=0.7), TOGETHER, 1.27),
     "R1 0.3": (functools.partial(dirac, r1=0.3), TOGETHER, 1.9e-6),

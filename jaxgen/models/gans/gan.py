@@ -14,6 +14,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.gan_layers import MinibatchDiscrimination
+from jaxgen.nn.spectral_norm import Dense
+
 INIT = nn.initializers.he_normal()
 
 
@@ -50,11 +53,15 @@ class Discriminator(nn.Module):
         hidden: widths of the hidden layers.
         slope: of the leaky rectifiers below zero.
         maxout: pieces of maxout units instead of rectifiers; 0 for none.
+        spectral: normalise the kernels (Miyato et al. 2018); not with maxout.
+        kernels: of minibatch discrimination before the logit (Salimans et al. 2016); 0 for none.
     """
 
     hidden: Sequence[int] = (128, 128)
     slope: float = 0.0
     maxout: int = 0
+    spectral: bool = False
+    kernels: int = 0
 
     @nn.compact
     def __call__(self, x: Any, cond: Any = None) -> Any:
@@ -64,9 +71,13 @@ class Discriminator(nn.Module):
             if self.maxout:
                 h = nn.Dense(width * self.maxout, kernel_init=INIT)(h)
                 h = jnp.max(h.reshape(len(h), width, self.maxout), axis=-1)
+            elif self.spectral:
+                h = leaky(Dense(width, kernel_init=INIT)(h), self.slope)
             else:
                 h = leaky(nn.Dense(width, kernel_init=INIT)(h), self.slope)
-        return nn.Dense(1)(h)[:, 0]
+        if self.kernels:
+            h = MinibatchDiscrimination(self.kernels)(h)
+        return Dense(1)(h)[:, 0] if self.spectral else nn.Dense(1)(h)[:, 0]
 
 
 def beside(x: Any, cond: Any) -> Any:
