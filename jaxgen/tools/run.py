@@ -125,7 +125,7 @@ class Run:
         Raises:
             ConfigError: when the data are not those of the run.
         """
-        return self._observer(options).evaluate(self.state)
+        return self.observer(**options).evaluate(self.state)
 
     def per_example(self, split: str = "test", **options: Any) -> dict[str, np.ndarray]:
         """Every metric of every example, [N] each, with "index" and "label" (where there are any).
@@ -137,7 +137,7 @@ class Run:
         Raises:
             ConfigError: as `evaluate` does.
         """
-        return self._observer(options | {"splits": (split,)}).per_example(self.state, split)
+        return self.observer(**options | {"splits": (split,)}).per_example(self.state, split)
 
     def measure(self, metrics: Any = "all", **options: Any) -> dict[str, Any]:
         """Metrics of samples against the run's data, kept in `evaluation/` of the run.
@@ -156,7 +156,8 @@ class Run:
 
         return measure_run(self, build(Request, "measure", metrics=metrics, **options))
 
-    def _observer(self, options: dict[str, Any]) -> Any:
+    def observer(self, **options: Any) -> Any:
+        """What evaluates, compiled once for all its splits; options as of `evaluate`."""
         from jaxgen.train.observe import Observer
 
         places = {k: v for k, v in options.items() if k in ("manual_dir", "data_dir")}

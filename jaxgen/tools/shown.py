@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
@@ -74,9 +75,9 @@ def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:
     else:
         codes, path = run.method.latents(jax.random.key(0), len(x)), spherical
     first, second = (jax.tree.map(lambda z: z[0::2], codes), jax.tree.map(lambda z: z[1::2], codes))
-    steps = np.linspace(0, 1, STEPS, dtype=np.float32)
-    rows = [run.decode(path(first, second, np.full(ROWS, t, np.float32))) for t in steps]
-    return np.stack(rows, axis=1)
+    first, second = (jax.tree.map(lambda z: jnp.repeat(z, STEPS, 0), c) for c in (first, second))
+    z = path(first, second, jnp.tile(jnp.linspace(0, 1, STEPS), ROWS))
+    return run.decode(z).reshape(ROWS, STEPS, *run.spec.shape)
 
 
 def write_likelihoods(
@@ -86,7 +87,8 @@ def write_likelihoods(
     if not callable(getattr(run.method, "log_prob", None)):
         return
     most = len(dataset.splits["test"])
-    columns = {s: run.per_example(s, max_examples=most, **places) for s in ("train", "test")}
+    observer = run.observer(max_examples=most, splits=("train", "test"), **places)
+    columns = {s: observer.per_example(run.state, s) for s in ("train", "test")}
     name = next((n for n in VALUES if n in columns["test"]), None)
     if name is None:
         return
