@@ -137,7 +137,8 @@ def _content(found: Sequence[Entry], data: dict[str, Any]) -> list[Markup | None
 def _verdict(found: Sequence[Entry], rows: Sequence[Row]) -> Markup:
     lead = (
         "Ranked only where fingerprints are equal: same data, extractor, counts and bound. Bold "
-        "is best beyond the 95 % intervals; where these overlap, no winner is named."
+        "is best beyond the 95 % intervals; where these overlap, no winner is named. A floor is "
+        "what held-out real data reach."
     )
     counts = tally(rows, [entry.name for entry in found])
     cards = [

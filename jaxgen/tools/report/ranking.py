@@ -200,7 +200,7 @@ def _status_of_first(rivals: set[str]) -> str:
 
 
 def _interval(m: Measurement) -> tuple[float | None, float | None]:
-    if m.low is None and m.high is None and m.name.split("-")[0].split(".")[0] in EXACT:
+    if m.low is None and m.high is None and m.name.startswith(EXACT):
         return m.value, m.value
     return m.low, m.high
 

@@ -248,7 +248,8 @@ def reproduce(entries: Sequence[Entry]) -> Markup:
 
 def _provenance(entry: Entry) -> Markup:
     source, manifest, data = entry.source, entry.manifest, entry.data
-    command = manifest.get("command") or source.get("command")
+    trained = manifest.get("command") or source.get("trained_by")
+    commands = dict.fromkeys((trained, source.get("command")))
     versions = manifest.get("versions") or source.get("versions") or {}
     players = source.get("parameters") or {}
     facts = {
@@ -269,8 +270,8 @@ def _provenance(entry: Entry) -> Markup:
         for k, v in facts.items()
         if v not in (None, "")
     ]
-    shown = h("div", h("pre", h("code", command), tabindex="0"), class_="command")
-    return h("div", shown if command else None, h("dl", terms))
+    shown = [h("pre", h("code", command), tabindex="0") for command in commands if command]
+    return h("div", shown, h("dl", terms))
 
 
 def _data_line(data: Any) -> str:

@@ -94,6 +94,7 @@ def _cell(model: str, row: Row, cell: Cell | None, ident: str) -> Markup:
     value = quantity(m.value, m.low, m.high, m.unit)
     between = interval(m.value, m.low, m.high, m.unit)
     badge, _ = BADGES.get(cell.status, ("", ""))
+    floor = m.context.get("floor")
     differing = ", ".join(cell.differences)
     if cell.status == "differs":
         badge = f"{badge}: {differing}"
@@ -102,6 +103,7 @@ def _cell(model: str, row: Row, cell: Cell | None, ident: str) -> Markup:
         h("strong" if cell.status == "best" else "span", value, class_="value"),
         h("span", between, class_="interval") if between else None,
         h("span", pairs(m.settings), class_="settings") if m.settings else None,
+        h("span", f"floor {number(floor)}", class_="settings") if floor is not None else None,
         h("span", badge, class_="badge") if badge else None,
         h("span", "biased", class_="badge note") if any("biased" in n for n in m.notes) else None,
         type="button",

@@ -53,11 +53,19 @@
   const tip = document.getElementById("tip");
   document.body.append(tip);
 
+  let anchor = null;
+
   function showTip(button) {
+    anchor = button;
     const facts = document.getElementById(button.dataset.tip);
     tip.replaceChildren(facts.firstElementChild.cloneNode(true));
     tip.hidden = false;
-    const box = button.getBoundingClientRect();
+    placeTip();
+  }
+
+  function placeTip() {
+    if (!anchor) return;
+    const box = anchor.getBoundingClientRect();
     const size = tip.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left), innerWidth - size.width - 8);
     const below = box.bottom + 8 + size.height < innerHeight;
@@ -66,7 +74,7 @@
     tip.style.top = `${top}px`;
   }
 
-  const hideTip = () => { tip.hidden = true; };
+  const hideTip = () => { anchor = null; tip.hidden = true; };
   for (const button of all("[data-tip]")) {
     button.addEventListener("pointerenter", () => showTip(button));
     button.addEventListener("focus", () => showTip(button));
@@ -75,7 +83,7 @@
     button.addEventListener("blur", hideTip);
   }
   addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
-  addEventListener("scroll", hideTip, { passive: true });
+  addEventListener("scroll", placeTip, { passive: true, capture: true });
 
   // ---- sorting
 
@@ -156,7 +164,7 @@
       const scale = image.clientWidth / (columns * (w + 1) - 1);
       Object.assign(ring.style, { left: `${column * (w + 1) * scale}px`,
         top: `${row * (h + 1) * scale}px`, width: `${w * scale}px`, height: `${h * scale}px` });
-      const zoom = 96 / Math.max(w, h);
+      const zoom = (innerWidth < 640 ? 64 : 96) / Math.max(w, h);
       Object.assign(loupe.style, { width: `${w * zoom}px`, height: `${h * zoom}px`,
         backgroundImage: `url(${image.src})`,
         backgroundSize: `${(columns * (w + 1) - 1) * zoom}px ${(rows * (h + 1) - 1) * zoom}px`,
