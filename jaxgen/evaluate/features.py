@@ -50,9 +50,10 @@ def extractor(name: str, spec: DataSpec, **places: Any) -> Extractor:
 
     Args:
         name: "pixels", "classifier:DATASET" ("classifier" is that of `spec`'s own data),
-            "inception" or "inception_clean".
+            "inception", "inception_clean" or "lpips_vgg".
         spec: of the images.
-        **places: `weights`, a file, for those that need one; `dataset`, what the classifier learns
+        **places: `weights`, a file, for those that need one (`heads`, the second of
+            lpips_vgg); `dataset`, what the classifier learns
             from, where it is loaded already; else options of `jaxgen.data.load`, as `manual_dir`.
 
     Raises:
@@ -148,7 +149,7 @@ def _classifier(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extract
     from jaxgen.data import load
     from jaxgen.evaluate.classifier import trained
 
-    options = {k: v for k, v in places.items() if k not in ("weights", "dataset")}
+    options = {k: v for k, v in places.items() if k not in ("weights", "heads", "dataset")}
     dataset = places.get("dataset")
     if dataset is None or rest not in ("", dataset.spec.name):
         dataset = load(rest or spec.name, **options)
@@ -170,6 +171,12 @@ def _inception(name: str) -> Callable[..., Extractor]:
     return make
 
 
+def _perceptual(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
+    from jaxgen.evaluate.perceptual import perceptual
+
+    return perceptual(spec, *(places.get(name) for name in ("weights", "heads", "data_dir")))
+
+
 def _described(spec: DataSpec) -> str:
     return f"{spec.unit} of {'x'.join(map(str, spec.shape))} with {spec.levels} grey levels"
 
@@ -178,5 +185,6 @@ KINDS: dict[str, Callable[[str, DataSpec, Mapping[str, Any]], Extractor]] = {
     "classifier": _classifier,
     "inception": _inception("inception"),
     "inception_clean": _inception("inception_clean"),
+    "lpips_vgg": _perceptual,
     "pixels": _pixels,
 }

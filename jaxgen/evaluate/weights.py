@@ -35,6 +35,7 @@ class Weights:
         size: bytes, about.
         licence: as far as known.
         aliases: other names under which the same bytes are published.
+        prefix: of the names of the arrays that are wanted.
     """
 
     file: str
@@ -43,6 +44,7 @@ class Weights:
     size: int
     licence: str
     aliases: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 KNOWN = {
@@ -61,6 +63,7 @@ KNOWN = {
         "https://download.pytorch.org/models/vgg16-397923af.pth",
         553_000_000,
         "CC BY 4.0",
+        prefix="features.",
     ),
     "lpips": Weights(
         "vgg.pth",
@@ -101,7 +104,8 @@ def arrays(
             return found, weights.sha256
     source = pathlib.Path(path).expanduser() if path else _find(name, data_dir)
     _check(source, weights)
-    found = torch_file.read(source)
+    whole = torch_file.read(source)
+    found = {key: array for key, array in whole.items() if key.startswith(weights.prefix)}
     _store(converted, found, weights)
     return found, weights.sha256
 

@@ -1,0 +1,132 @@
+"""Learned perceptual image patch similarity (Zhang et al. 2018) as extractor and distance."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.evaluate import weights as files
+from jaxgen.evaluate.features import checked, in_tiles
+from jaxgen.evaluate.inception import as_bytes
+from jaxgen.nn.vgg import SMALLEST, PerceptualVgg
+from jaxgen.types import DataSpec, PyTree
+
+NAME = "lpips_vgg"
+TILE = 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PerceptualFeatures:
+    """Vectors whose squared distance is LPIPS (VGG-16, version 0.1).
+
+    Attributes:
+        spec: of the images.
+        params: of the network.
+        sha256: of the two published files, joined by "+".
+    """
+
+    spec: DataSpec
+    params: PyTree
+    sha256: str
+    name = NAME
+
+    @property
+    def label(self) -> str:
+        """As "lpips_vgg@397923af"."""
+        return f"{NAME}@{self.sha256[:8]}"
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Extractor`."""
+        levels = self.spec.levels
+        return {
+            "extractor": NAME,
+            "weights_sha256": self.sha256,
+            "resize": "none",
+            "quantisation": "8 bits" if levels == 256 else f"{levels} levels, stretched to 8 bits",
+            "tap": "lpips",
+        }
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Extractor`; the features of an image of 64x64 are two megabytes."""
+        x = as_bytes(checked(images, self.spec), self.spec.levels)
+        return in_tiles(lambda x: _apply(self.params, x.astype(np.float32) / 127.5 - 1), x, TILE)
+
+    def distance(self, x: Any, y: Any) -> np.ndarray:
+        """LPIPS of pairs of images that need not be grey levels, [B].
+
+        Args:
+            x: floats in [-1, 1], [B, H, W, 1 or 3].
+            y: the same.
+
+        Raises:
+            ConfigError: for integers, or values beyond [-1, 1]: both are silently wrong by far.
+        """
+        pair = [np.asarray(images) for images in (x, y)]
+        for images in pair:
+            if images.dtype.kind != "f" or not (np.abs(images) <= 1).all():
+                raise ConfigError("LPIPS takes images of floats in [-1, 1]; rescale them")
+        x, y = (np.broadcast_to(images, (*images.shape[:3], 3)) for images in pair)
+        found = in_tiles(lambda both: _between(self.params, both), np.stack([x, y], 1), TILE)
+        return found["distance"]
+
+
+def perceptual(
+    spec: DataSpec, trunk: str | None = None, heads: str | None = None, data_dir: str | None = None
+) -> PerceptualFeatures:
+    """The extractor with the published weights.
+
+    Args:
+        spec: of the images.
+        trunk: path of torchvision's VGG-16; see `weights.arrays`.
+        heads: path of the weights of the channels.
+        data_dir: as of `jaxgen.data.load`.
+
+    Raises:
+        ConfigError: when the weights are not there, or are others; for images that are too small.
+    """
+    if min(spec.shape[:2]) < SMALLEST or len(spec.shape) != 3:
+        size = "x".join(map(str, spec.shape))
+        raise ConfigError(f"{NAME} takes images of at least 16x16; {spec.name} has {size}")
+    vgg, first = files.arrays("vgg16", trunk, data_dir)
+    lpips, second = files.arrays("lpips", heads, data_dir)
+    return PerceptualFeatures(spec, params_of(vgg, lpips), f"{first}+{second}")
+
+
+def params_of(vgg: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> PyTree:
+    """The network's params from the arrays of the two published files, by their names in them.
+
+    Raises:
+        ConfigError: when a channel has a negative weight, which makes this no distance.
+    """
+    flat: dict[tuple[str, ...], np.ndarray] = {}
+    for name, array in vgg.items():
+        part, layer, kind = name.split(".")
+        if part == "features":
+            value = array.transpose(2, 3, 1, 0) if kind == "weight" else array
+            flat["trunk", f"features_{layer}", "kernel" if kind == "weight" else "bias"] = value
+    for name, array in heads.items():
+        if (array < 0).any():
+            raise ConfigError(f"{name}: expected weights of channels of at least 0")
+        flat[(f"weight_{name.split('.')[0].removeprefix('lin')}",)] = array.ravel()
+    return flax.traverse_util.unflatten_dict(flat)
+
+
+@jax.jit
+def _apply(params: PyTree, x: Any) -> dict[str, Any]:
+    return {"features": PerceptualVgg().apply({"params": params}, x)}
+
+
+@jax.jit
+def _between(params: PyTree, both: Any) -> dict[str, Any]:
+    """[B, 2, H, W, 3] to [B]."""
+    found = PerceptualVgg().apply({"params": params}, both.reshape(-1, *both.shape[2:]))
+    found = found.reshape(len(both), 2, -1)
+    return {"distance": jnp.sum((found[:, 0] - found[:, 1]) ** 2, -1)}
