@@ -204,6 +204,12 @@
     return element("div", { class: "legend" }, ...items, ...extra);
   }
 
+  // an axis of one value alone would have ticks a hair apart
+  function extent(points, ...keys) {
+    const [low, high] = d3.extent(points.flatMap((p) => keys.map((k) => p[k])).filter((v) => v !== null));
+    return low === high ? { domain: [low - 0.1, high + 0.1] } : {};
+  }
+
   const used = (points) => models.filter((m) => points.some((p) => p.model === m));
   const wishes = { lower: ", lower is better", higher: ", higher is better", none: "" };
   const axis = (a) => `${a.title}${a.unit ? `, ${a.unit}` : ""}${wishes[a.better]}`;
@@ -218,7 +224,8 @@
     const plot = Plot.plot({
       width, height: Math.min(440, Math.max(300, width * 0.72)), grid: true, ...scales,
       marginLeft: 48, marginTop: 28, marginBottom: 42,
-      x: { label: `${axis(chart.x)} →`, nice: true }, y: { label: `↑ ${axis(chart.y)}`, nice: true },
+      x: { label: `${axis(chart.x)} →`, nice: true, ...extent(points, "x", "x_low", "x_high") },
+      y: { label: `↑ ${axis(chart.y)}`, nice: true, ...extent(points, "y", "y_low", "y_high") },
       marks: [
         Plot.ruleX(points.filter((p) => p.y_low !== null && p.y_high !== null),
           { x: "x", y1: "y_low", y2: "y_high", stroke: "model", strokeOpacity: 0.45 }),
@@ -245,7 +252,7 @@
       width, height: Math.min(440, Math.max(300, width * 0.72)), grid: true, ...scales,
       marginLeft: 48, marginTop: 28, marginBottom: 42,
       x: { label: "knob of the sampler: temperature or truncation →", nice: true },
-      y: { label: `↑ ${axis(chart.y)}`, nice: true },
+      y: { label: `↑ ${axis(chart.y)}`, nice: true, ...extent(points, "y", "low", "high") },
       marks: [
         Plot.areaY(banded, { x: "knob", y1: "low", y2: "high", z: "model", fill: "model",
           fillOpacity: 0.16 }),
