@@ -109,8 +109,8 @@ def precision_family(c: Comparison) -> list[Measurement]:
     fields: dict[str, Any] = dict(better="higher", fingerprint=print_of)
     fields["notes"] = (*c.biased(per_feature=False), *notes)
     return [
-        c.measured(f"precision-{c.label}", "fidelity", precision, **fields),
-        c.measured(f"recall-{c.label}", "diversity", recall, **fields),
+        c.measured(f"precision-{c.label}", "fidelity", precision, 1.0, **fields),
+        c.measured(f"recall-{c.label}", "diversity", recall, 1.0, **fields),
     ]
 
 
@@ -130,8 +130,8 @@ def density_family(c: Comparison) -> list[Measurement]:
     of_same = expected_coverage(len(c.real), c.subject.num, DC_NEIGHBOURS)
     context = c.context(expected_of_same_distribution=of_same)
     return [
-        c.measured(f"density-{c.label}", "fidelity", density, **fields),
-        c.measured(f"coverage-{c.label}", "diversity", coverage, context=context, **fields),
+        c.measured(f"density-{c.label}", "fidelity", density, np.inf, **fields),
+        c.measured(f"coverage-{c.label}", "diversity", coverage, 1.0, context=context, **fields),
     ]
 
 

@@ -215,8 +215,20 @@ class Comparison:
         values = np.array([function(f) for f in self.fake], np.float64)
         return intervals(values, self.fake[0], function)
 
-    def measured(self, name: str, group: str, found: Interval, **fields: Any) -> Measurement:
-        """A measurement with the settings, context and notes of the subject."""
+    def measured(
+        self, name: str, group: str, found: Interval, most: float | None = None, **fields: Any
+    ) -> Measurement:
+        """A measurement with the settings, context and notes of the subject.
+
+        Args:
+            name: see `Measurement`.
+            group: see there.
+            found: value and interval.
+            most: of a number in [0, most], whose interval is cut to that; None for any number.
+            **fields: of the measurement.
+        """
+        if most is not None and found.low is not None and found.high is not None:
+            found = Interval(found.value, max(found.low, 0.0), min(found.high, most))
         fields["notes"] = (*self.subject.notes, *fields.get("notes", ()))
         fields.setdefault("context", self.context())
         return bounded(name, group, found, settings=dict(self.subject.settings), **fields)

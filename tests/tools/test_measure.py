@@ -61,12 +61,24 @@ def test_every_family_that_there_is(all_metrics):
     assert found["parameters"]["value"] == 3024
     for name, row in found.items():
         assert row["group"] in ("fidelity", "diversity", "likelihood", "copying", "cost"), name
+        if name.partition("-")[0] in ("precision", "recall", "coverage"):
+            assert 0 <= row["low"] and row["high"] <= 1
         assert row["low"] is None or row["low"] <= row["value"] <= row["high"]
         assert all(isinstance(v, str | int | float | None) for v in row["fingerprint"].values())
     saved = json.loads((loaded.directory.path / "evaluation/measurements.json").read_text())
     assert saved["measurements"] == out["measurements"]
     assert saved["source"]["model"] == "flows.glow.Glow"
     assert (saved["source"]["family"], saved["source"]["kind"]) == ("flows", "run")
+
+
+def test_what_is_decoded_without_rounding_is_rounded_to_the_same(all_metrics, test_images):
+    """Level k of a flow is the interval [k, k + 1) of its dequantised data, around k + 1/2."""
+    loaded = all_metrics[0]
+    z = loaded.encode(test_images[:8])
+    real = loaded.decode(z, rounded=False)
+    assert real.dtype == np.float32
+    assert np.abs(real - test_images[:8]).max() <= 0.5 + 1e-4
+    assert len(np.unique(real)) > 100  # it has not been rounded
 
 
 def test_numbers_carry_what_they_depend_on(all_metrics):
