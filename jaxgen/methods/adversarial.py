@@ -16,7 +16,7 @@ from jaxgen.ops.augmentations import AUGMENTATIONS
 from jaxgen.ops.classes import one_hot
 from jaxgen.ops.games import GAMES, Game, smoothed
 from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
-from jaxgen.ops.ranges import symmetric, to_levels
+from jaxgen.ops.ranges import real_levels, symmetric, to_levels
 from jaxgen.ops.scores import deviation, sample_scores
 from jaxgen.ops.standing import standing as standing_statistics
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
@@ -287,10 +287,11 @@ class Adversarial:
             state = state.replace(vars={**state.vars, "generator": own})
         return self._unscaled(self._image(state, latent, drawn(latent), cond))
 
-    def decode(self, state: State, z: Any, label: Any = None) -> Array:
-        """Latents [B, latent] to data, in their units."""
+    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = True) -> Array:
+        """Latents [B, latent] to data, in their units; grey levels are real unless `rounded`."""
         cond = one_hot(label, len(z), self.spec.num_classes) if self.conditional else None
-        return self._unscaled(self._image(state, jax.random.key(0), z, cond))
+        x = self._image(state, jax.random.key(0), z, cond)
+        return self._unscaled(x) if rounded else real_levels(x, self.spec.levels)
 
     def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
         """The generator as it is in evaluation."""
@@ -358,8 +359,7 @@ class Adversarial:
     def _health(self, real: Array, fake: Array) -> Metrics:
         """Shares of examples that the discriminator takes for what they are."""
         middle = self.rules.middle
-        if middle is None:
-            middle = 0.5 * (jnp.mean(real) + jnp.mean(fake))
+        middle = 0.5 * (jnp.mean(real) + jnp.mean(fake)) if middle is None else middle
         return {"accuracy_real": jnp.mean(real > middle), "accuracy_fake": jnp.mean(fake < middle)}
 
     @property
