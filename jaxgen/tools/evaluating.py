@@ -38,9 +38,7 @@ def add(commands: Any) -> None:
     )
     metrics = evaluate.add_argument_group("metrics of samples (docs/evaluation.md)")
     metrics.add_argument("--metrics", help="comma-separated, as fd,pr,likelihood; or all")
-    metrics.add_argument(
-        "--num", type=int, help="images of each set; default: 10000 at most"
-    )
+    metrics.add_argument("--num", type=int, help="images of each set; default: 10000 at most")
     metrics.add_argument("--seed", type=int, default=0)
     metrics.add_argument("--sets", type=int, help="independent ones, for intervals; default: 3")
     metrics.add_argument("--reference", default="train", help="split to compare with")
