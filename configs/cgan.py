@@ -10,7 +10,8 @@
         seconds, for tests
 
 In the paper momentum rises from 0.5 to 0.7 and the rate falls by 1.00004 a step from 0.1 to 1e-6;
-here the momentum is 0.7 and the rate falls linearly. Convolutional conditional players:
+here the momentum is 0.7 and the rate falls linearly. Widths and settings are not yet checked
+against the paper's text. Convolutional conditional players:
 configs/dcgan.py:mnist_class, configs/sngan.py:mnist_class. Our own measurements are in
 docs/results.md.
 """

@@ -14,8 +14,8 @@
 The official CIFAR-10 run moves the penalties' weight (0.05 to 0.005), Adam's b2 (0.9 to 0.99), the
 half-life of the average and the augmentation along a cosine over its first 20 million images; here
 they are at their final values from the start, the rates alone fall (2e-4 to 5e-5), and nothing is
-augmented unless `--config.method.augment.name=ada`. On points: configs/gan.py:r3. jaxgen has not
-been trained on CIFAR-10. Our own measurements are in docs/results.md.
+augmented. On points: configs/gan.py:r3. jaxgen has not been trained on CIFAR-10. Our own
+measurements are in docs/results.md.
 """
 
 from ml_collections import ConfigDict
