@@ -129,6 +129,7 @@ def test_arrays_for_the_page(all_metrics, test_images):
     assert (values["name"], values["unit"]) == ("bpd", "bits/dim")
 
 
+@pytest.mark.slow  # two compilations of the sampler
 def test_again_and_on_one_device_the_numbers_are_the_same(all_metrics, data_root):
     """The first has 8 devices; the images of both are made anew."""
     loaded, first = all_metrics
