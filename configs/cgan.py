@@ -1,9 +1,9 @@
 """The conditional GAN (Mirza & Osindero 2014).
 
     python -m jaxgen.main --config=configs/cgan.py
-        digits, 8x8, with R1: two CPU cores, two minutes; jaxgen sample RUN --class=3
+        digits, 8x8, with R1; jaxgen sample RUN --class=3
     python -m jaxgen.main --config=configs/cgan.py:mnist --config.data.manual_dir=DIR
-        the paper's network on MNIST, with R1: two CPU cores, under 20 minutes
+        the paper's network on MNIST, with R1; not timed
     python -m jaxgen.main --config=configs/cgan.py:paper --config.data.manual_dir=DIR
         the same without the penalty, by momentum as in the paper
     python -m jaxgen.main --config=configs/cgan.py:PRESET,tiny
@@ -12,8 +12,7 @@
 In the paper momentum rises from 0.5 to 0.7 and the rate falls by 1.00004 a step from 0.1 to 1e-6;
 here the momentum is 0.7 and the rate falls linearly. Widths and settings are not yet checked
 against the paper's text. Convolutional conditional players:
-configs/dcgan.py:mnist_class, configs/sngan.py:mnist_class. Our own measurements are in
-docs/results.md.
+configs/dcgan.py:mnist_class, configs/sngan.py:mnist_class. No preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """CoGAN (Liu & Tuzel 2016): pairs of images of two domains, from images that are no pairs.
 
     python -m jaxgen.main --config=configs/cogan.py
-        digits, 8x8, and their outlines: two CPU cores, a few minutes
+        digits, 8x8, and their outlines; not timed
     python -m jaxgen.main --config=configs/cogan.py:digits_negatives
         digits and their negatives
     python -m jaxgen.main --config=configs/cogan.py:mnist --config.data.manual_dir=DIR
@@ -12,7 +12,8 @@
 Grids show pairs side by side; `jaxgen sample RUN --domain=second` one domain alone. `agreement` in
 the evaluation is the paper's: the share of pixels in which the second image is what its domain
 makes of the first; `agreement_of_strangers` is that of images of different pairs. Weight decay,
-rates and steps are those of the official code. Our own measurements are in docs/results.md.
+rates and steps are those of the official code. Sections cited of the paper are not yet checked
+against its text; no preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict

@@ -1,9 +1,9 @@
 """R3GAN (Huang et al. 2024): a relativistic game with R1 and R2, and residual networks.
 
     python -m jaxgen.main --config=configs/r3gan.py
-        digits, 8x8: two CPU cores, a few minutes
+        digits, 8x8; not timed
     python -m jaxgen.main --config=configs/r3gan.py:mnist --config.data.manual_dir=DIR
-        MNIST from idx files in DIR: two CPU cores, under 20 minutes
+        MNIST from idx files in DIR; not timed
     python -m jaxgen.main --config=configs/r3gan.py:mnist_class --config.data.manual_dir=DIR
         the same with the class: jaxgen sample RUN --class=3
     python -m jaxgen.main --config=configs/r3gan.py:cifar10
