@@ -22,7 +22,7 @@ docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -128,11 +128,8 @@ def get_config(arg: str = "") -> ConfigDict:
         orthogonal=1e-4,
         augment=dict(),
     )
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.0, b2=0.999, eps=1e-6)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=2e-4, b1=0.0, b2=0.999, eps=1e-6)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)

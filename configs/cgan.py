@@ -17,7 +17,7 @@ configs/dcgan.py:mnist_class, configs/sngan.py:mnist_class. No preset has been t
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -81,10 +81,8 @@ def get_config(arg: str = "") -> ConfigDict:
         conditional=True,
         prior="uniform",
     )
-    c.optim = dict()
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)

@@ -18,7 +18,7 @@ against its text; no preset has been trained to its end.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -71,11 +71,8 @@ def get_config(arg: str = "") -> ConfigDict:
         domain="edges",
         prior="uniform",
     )
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.5, b2=0.999, l2=5e-4)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=2e-4, b1=0.5, b2=0.999, l2=5e-4)
     c.train.update(batch_size=128)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)

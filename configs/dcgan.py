@@ -20,7 +20,7 @@ measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -84,14 +84,9 @@ def get_config(arg: str = "") -> ConfigDict:
         conditional=False,
         augment=dict(),
     )
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.5, b2=0.999)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=2e-4, b1=0.5, b2=0.999)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c)
-        c.model.generator.update(latent=4, width=4)
-        c.model.discriminator.width = 4
+        shorten(c, latent=4, width=4)
     return c

@@ -35,7 +35,7 @@ averaged with decay 0.999. Our own measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def r1(c: ConfigDict) -> None:
@@ -190,20 +190,15 @@ def get_config(arg: str = "") -> ConfigDict:
         history=0.0,
         lecam=0.0,
     )
-    adam = dict(
-        name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, schedule="linear", decay_steps=40_000
-    )
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=693.0))  # decay 0.999
+    adam = dict(learning_rate=1e-3, b1=0.0, b2=0.99, schedule="linear", decay_steps=40_000)
+    two_players(c, half_life_steps=693.0, **adam)  # decay 0.999
     c.train.update(steps=40_000, batch_size=256, steps_per_dispatch=20)
     c.train.update(log_every_steps=1000, save_every_steps=10_000)
     c.evaluate.update(every_steps=10_000, sample_every_steps=10_000, num_samples=2500)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.preset, PRESETS)(c)
     if c.data.name.endswith("digits"):
         c.evaluate.update(every_steps=c.train.steps, num_samples=64)
     if arg.tiny:
-        shorten(c)
+        shorten(c, hidden=(16,))
         c.train.steps_per_dispatch = 4
-        c.model.generator.hidden = c.model.discriminator.hidden = (16,)
     return c

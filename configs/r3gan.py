@@ -20,7 +20,7 @@ measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -99,17 +99,10 @@ def get_config(arg: str = "") -> ConfigDict:
         conditional=False,
         augment=dict(),
     )
-    adam = dict(name="adam", learning_rate=5e-4, b1=0.0, b2=0.99)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=5e-4, b1=0.0, b2=0.99)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c)
-        stages = len(c.model.generator.widths)
-        networks(c, (4,) * stages, 2, 1)
-        for player in c.model.values():
-            player.embedding = 4
-        c.model.generator.latent = 4
+        shorten(c, latent=4, embedding=4)
+        networks(c, (4,) * len(c.model.generator.widths), 2, 1)
     return c

@@ -19,7 +19,7 @@ same size; the official code shows the generator's loss twice as many samples.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -88,16 +88,11 @@ def get_config(arg: str = "") -> ConfigDict:
         discriminator=dict(name="gans.sngan.Discriminator", width=128, still=2),
     )
     c.method = dict(name="adversarial.Adversarial", game="hinge", critic_steps=5, conditional=False)
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.0, b2=0.9)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=2e-4, b1=0.0, b2=0.9)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c)
-        c.model.generator.update(latent=4, width=4)
-        c.model.discriminator.width = 4
+        shorten(c, latent=4, width=4)
         for player in c.optim.values():
             player.decay_steps = 20
     return c

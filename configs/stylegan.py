@@ -20,7 +20,7 @@ in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -112,14 +112,11 @@ def get_config(arg: str = "") -> ConfigDict:
         fade_steps=500,
         restart=True,
     )
-    c.optim = dict()
-    c.ema = dict(generator=dict(half_life_steps=300.0, ramp_up=0.0))
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
+    two_players(c, half_life_steps=300.0)
+    c.ema.generator.ramp_up = 0.0
     c.evaluate.sample = dict(truncation=1.0)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c)
+        shorten(c, latent=4, style=4, layers=1, most=4, group=4)
         c.method.update(stable_steps=4, fade_steps=4)
-        c.model.generator.update(latent=4, style=4, layers=1, most=4)
-        c.model.discriminator.update(most=4, group=4)
     return c

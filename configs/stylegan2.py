@@ -22,7 +22,7 @@ and mirrors no images. Our own measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 PATH_EVERY, PENALTY_EVERY = 4, 16
 
@@ -139,15 +139,12 @@ def get_config(arg: str = "") -> ConfigDict:
         path_every=PATH_EVERY,
         augment=dict(),
     )
-    c.optim = dict()
-    c.ema = dict(generator=dict(half_life_steps=300.0, ramp_up=0.0))
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
+    two_players(c, half_life_steps=300.0)
+    c.ema.generator.ramp_up = 0.0
     c.evaluate.sample = dict(truncation=1.0)
     preset(arg.data, PRESETS)(c)
     if arg.ada:
         c.method.augment = dict(name="ada")
     if arg.tiny:
-        shorten(c)
-        c.model.generator.update(latent=4, style=4, layers=1, most=4)
-        c.model.discriminator.update(most=4, layers=1, group=4)
+        shorten(c, latent=4, style=4, layers=1, most=4, group=4)
     return c

@@ -21,7 +21,7 @@ to the bound after each of its moves, where the official code does so before.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:
@@ -91,14 +91,9 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     c.method = dict(name="adversarial.Adversarial", game="wasserstein", critic_steps=5)
     c.method.penalties = dict(gradient_penalty=dict(weight=10.0))
-    adam = dict(name="adam", learning_rate=1e-4, b1=0.0, b2=0.9)
-    c.optim = dict(generator=dict(adam), discriminator=dict(adam))
-    c.ema = dict(generator=dict(half_life_steps=500.0))
+    two_players(c, learning_rate=1e-4, b1=0.0, b2=0.9)
     c.train.update(batch_size=64)
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c)
-        c.model.generator.update(latent=4, width=4)
-        c.model.discriminator.width = 4
+        shorten(c, latent=4, width=4)
     return c
