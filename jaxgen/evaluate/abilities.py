@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -72,83 +73,121 @@ def _noise(c: Comparison) -> str:
     return "udq" if getattr(c.subject.method, "dequantizer", None) is None else "vdq"
 
 
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Of latents, between two of which there is a path; see `path_length`.
+
+    Attributes:
+        latents: (rng, num) -> latents; of a conditional model (rng, num, label).
+        decode: latents -> images that are not rounded; of a conditional model (latents, label).
+        path: between two latents.
+        classes: (rng, num) -> [num]; None for a model without classes.
+    """
+
+    latents: Callable[..., PyTree]
+    decode: Callable[..., Array]
+    path: Callable[..., PyTree]
+    classes: Callable[[Array, int], Array] | None = None
+
+
 def path_family(c: Comparison) -> list[Measurement]:
     """Perceptual path length in z, in w where there are styles, else between codes of examples.
 
     The distance is the extractor's own, where it has one, else the squared distance of pixels
-    in [0, 1].
+    in [0, 1]. A pair of latents of a conditional model has one class, which is drawn evenly; a
+    pair of codes is of two test examples of one class.
     """
-    method, spec = _method(c), c.subject.spec
-    if not callable(getattr(method, "decode", None)):
-        raise NotAvailable(f"{type(method).__name__} has no decode")
-    if getattr(method, "conditional", False):
-        raise NotAvailable("paths of a conditional model would cross its classes")
-    distance = getattr(c.extractor, "distance", None)
-    label = c.label if distance else "pixels"
-    distance = distance or _squared(spec.levels)
+    if not callable(getattr(_method(c), "decode", None)):
+        raise NotAvailable(f"{type(c.subject.method).__name__} has no decode")
+    own = getattr(c.extractor, "distance_of_levels", None)
+    label, print_of_own = (c.label, c.extractor.fingerprint) if own else ("pixels", {})
     found = []
-    for space, (latents, decode, path) in _spaces(c).items():
+    for name, space in _spaces(c).items():
         length = path_length(
-            decode,
-            latents,
-            distance,
+            space.decode,
+            space.latents,
+            own or _squared(c.subject.spec.levels),
             jax.random.key(c.seed),
-            path=path,
+            path=space.path,
+            classes=space.classes,
             num=c.pairs,
             batch=PAIRS_AT_A_TIME,
         ).length
-        parts = {"space": space, "path": path.__name__, "epsilon": EPSILON, "sampling": "end"}
+        parts = {"space": name, "path": space.path.__name__, "epsilon": EPSILON, "sampling": "end"}
+        if space.classes:
+            parts["classes"] = "one a pair"
         print_of = fingerprint(
-            c.print_of_data(c.split), parts, distance=label, num_generated=c.pairs
+            c.print_of_data(c.split), print_of_own, parts, distance=label, num_generated=c.pairs
         )
         fields: dict[str, Any] = dict(better="lower", fingerprint=print_of)
-        if space == "codes":
+        if name == "codes":
             fields["notes"] = ("between codes of test examples: latent spaces differ by model",)
-        found.append(c.measured(f"ppl_{space}-{label}", "diversity", length, **fields))
+        found.append(c.measured(f"ppl_{name}-{label}", "diversity", length, **fields))
     return [dataclasses.replace(m, settings={}) for m in found]
 
 
-def _spaces(c: Comparison) -> dict[str, Any]:
-    """Space -> (latents, decode, path)."""
+def _spaces(c: Comparison) -> dict[str, Space]:
     method, state = _method(c), c.subject.state
     options = {}
     if "rounded" in inspect.signature(method.decode).parameters:
         options["rounded"] = False
 
-    def decode(z: PyTree) -> Array:
-        return method.decode(state, z, **options)
+    def decode(z: PyTree, *label: Array) -> Array:
+        return method.decode(state, z, *label, **options)
 
     if not callable(getattr(method, "latents", None)):
-        return {"codes": (_codes(c), decode, spherical)}
-    spaces = {"z": (method.latents, decode, spherical)}
+        return {"codes": _codes(c, decode)}
+
+    def classes(rng: Array, num: int) -> Array:
+        return jax.random.randint(rng, (num,), 0, c.subject.spec.num_classes)
+
+    drawn = classes if _conditional(c) else None
+    spaces = {"z": Space(lambda rng, num, *_: method.latents(rng, num), decode, spherical, drawn)}
     if callable(getattr(method, "styles_of", None)) and callable(getattr(method, "render", None)):
 
-        def styles(rng: Array, num: int) -> Array:
-            return method.styles_of(state, method.latents(rng, num))
+        def styles(rng: Array, num: int, *label: Array) -> Array:
+            return method.styles_of(state, method.latents(rng, num), *label)
 
-        spaces["w"] = (styles, lambda w: method.render(state, w, rounded=False), linear)
+        def render(w: Array, *_: Array) -> Array:
+            return method.render(state, w, rounded=False)
+
+        spaces["w"] = Space(styles, render, linear, drawn)
     return spaces
 
 
-def _codes(c: Comparison) -> Any:
+def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
     """Draws among the codes of test examples, in place of a prior."""
     method, state = _method(c), c.subject.state
     if not callable(getattr(method, "encode", None)):
         raise NotAvailable(f"{type(method).__name__} has neither latents nor encode")
     split = c.dataset.splits["test"]
-    x = split.take(evenly(len(split), 500))["x"]
-    codes = jax.jit(method.encode)(state, x, jax.random.key(c.seed))
+    batch = split.take(evenly(len(split), 500))
+    given = {"label": batch["label"]} if _conditional(c) else {}
+    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **given)
+    count = len(batch["x"])
 
-    def latents(rng: Array, num: int) -> PyTree:
-        rows = jax.random.randint(rng, (num,), 0, len(x))
+    def latents(rng: Array, num: int, *label: Array) -> PyTree:
+        if label:
+            of_class = label[0][:, None] == jnp.asarray(given["label"])[None]
+            rows = jax.random.categorical(rng, jnp.where(of_class, 0.0, -jnp.inf))
+        else:
+            rows = jax.random.randint(rng, (num,), 0, count)
         return jax.tree.map(lambda leaf: leaf[rows].astype(jnp.float32), codes)
 
-    return latents
+    def classes(rng: Array, num: int) -> Array:
+        return jnp.asarray(given["label"])[jax.random.randint(rng, (num,), 0, count)]
+
+    return Space(latents, decode, spherical, classes if given else None)
+
+
+def _conditional(c: Comparison) -> bool:
+    return bool(getattr(c.subject.method, "conditional", False))
 
 
 def _squared(levels: int | None) -> Any:
     scale = 1.0 if levels is None else 1.0 / (levels - 1)
 
+    @jax.jit
     def distance(x: Array, y: Array) -> Array:
         return jnp.sum(jnp.square((x - y) * scale).reshape(len(x), -1), axis=1)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.config import ConfigError
 from jaxgen.data import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.classifier_score import classifier_score
@@ -33,6 +34,8 @@ def frechet_family(c: Comparison) -> list[Measurement]:
     """The distance, its ratio to the trace of the real covariance, and without bias in num."""
     real = Moments.of(c.real.features)
     trace, dims = float(np.trace(real.covariance)), c.real.features.shape[1]
+    if not trace:
+        raise ConfigError(f"all real examples of {c.split} have the same features")
 
     def distances(fake: Features) -> list[float]:
         distance = frechet(real, Moments.of(fake.features))

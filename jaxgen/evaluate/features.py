@@ -21,6 +21,9 @@ TILE = 256  # images of one call of a network: one compiled program for any numb
 class Extractor(Protocol):
     """From images to features.
 
+    One with a distance of its own has `distance_of_levels(x, y)`: of pairs of images [B, H, W, C]
+    in the units of the data, which need not be whole grey levels, to [B].
+
     Attributes:
         name: what a user types: "classifier:digits", "pixels", "inception".
         label: with the hash of the weights, "digits8-cnn64@ab12cd34"; of names of metrics.

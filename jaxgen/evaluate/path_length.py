@@ -44,12 +44,13 @@ class PathLength:
 
 
 def path_length(
-    decode: Callable[[PyTree], Array],
-    latents: Callable[[Array, int], PyTree],
-    distance: Callable[[Array, Array], Array],
+    decode: Callable[..., Array],
+    latents: Callable[..., PyTree],
+    distance: Callable[[Array, Array], Any],
     rng: Array,
     *,
     path: Path | None = None,
+    classes: Callable[[Array, int], Array] | None = None,
     sampling: Literal["full", "end"] = "end",
     num: int = 50_000,
     batch: int = 64,
@@ -66,8 +67,11 @@ def path_length(
             that draws noise must draw the same for both ends. It is called under jit.
         latents: (rng, B) -> a pytree with leaves [B, ...].
         distance: of two batches of images, [B], such as LPIPS or a squared distance of features.
+            It is not called under jit.
         rng: a key.
         path: between two latents; `spherical` by default.
+        classes: (rng, B) -> [B], for a conditional generator: a pair has one class, at both ends
+            and along its path, which `latents` and `decode` take as their last argument.
         sampling: where on the path: at its start, or anywhere ("full").
         num: of pairs.
         batch: pairs of one call.
@@ -81,21 +85,23 @@ def path_length(
     path = path or spherical
 
     @jax.jit
-    def step(rng: Array) -> Array:
-        first, second, position = jax.random.split(rng, 3)
-        a, b = latents(first, batch), latents(second, batch)
+    def pair(rng: Array) -> tuple[Array, Array]:
+        first, second, position, chosen = jax.random.split(rng, 4)
+        given = () if classes is None else (classes(chosen, batch),)
+        a, b = latents(first, batch, *given), latents(second, batch, *given)
         t = jnp.zeros(batch)
         if sampling == "full":
             t = jax.random.uniform(position, (batch,))
-        x, y = decode(path(a, b, t)), decode(path(a, b, t + epsilon))
+        x, y = decode(path(a, b, t), *given), decode(path(a, b, t + epsilon), *given)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ConfigError(
                 f"a path length needs images of real numbers, got {x.dtype}: steps of {epsilon:g}"
                 " vanish in rounding"
             )
-        return distance(x, y)
+        return x, y
 
-    calls = [step(jax.random.fold_in(rng, i)) for i in range(math.ceil(num / batch))]
+    keys = (jax.random.fold_in(rng, i) for i in range(math.ceil(num / batch)))
+    calls = [distance(*pair(key)) for key in keys]
     distances = np.concatenate([np.asarray(c, np.float64) for c in calls])[:num] / epsilon**2
     return PathLength(trimmed_mean(distances, trim), distances)
 

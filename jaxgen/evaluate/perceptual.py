@@ -73,6 +73,19 @@ class PerceptualFeatures:
         for images in pair:
             if images.dtype.kind != "f" or not (np.abs(images) <= 1).all():
                 raise ConfigError("LPIPS takes images of floats in [-1, 1]; rescale them")
+        return self._distance(*pair)
+
+    def distance_of_levels(self, x: Any, y: Any) -> np.ndarray:
+        """LPIPS of pairs of images [B, H, W, C] in real grey levels, [B]: of paths of latents.
+
+        What lies beyond black or white is not cut off, and large images are not made smaller.
+        """
+        top = (self.spec.levels or 0) - 1
+        if top < 1:
+            raise ConfigError(f"{NAME} takes images of grey levels, {self.spec.name} has none")
+        return self._distance(*(np.asarray(images) * np.float32(2 / top) - 1 for images in (x, y)))
+
+    def _distance(self, *pair: np.ndarray) -> np.ndarray:
         x, y = (np.broadcast_to(images, (*images.shape[:3], 3)) for images in pair)
         found = in_tiles(lambda both: _between(self.params, both), np.stack([x, y], 1), TILE)
         return found["distance"]

@@ -180,9 +180,9 @@ class StyleGAN2(Adversarial):
             return near
         return jnp.where(jnp.arange(styles.shape[1]).reshape(1, -1, 1) < cutoff, near, styles)
 
-    def styles_of(self, state: State, z: Array) -> Array:
-        """w [B, style] of z [B, latent], not truncated."""
-        return self._mapped(state, z, None)
+    def styles_of(self, state: State, z: Array, label: Any = None) -> Array:
+        """w [B, style] of z [B, latent], not truncated; `label` as of `decode`."""
+        return self._mapped(state, z, self._classes(None, len(z), label))
 
     def render(self, state: State, w: Array, rounded: bool = True) -> Array:
         """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""
@@ -272,7 +272,7 @@ class StyleGAN2(Adversarial):
         options = {"rngs": {"noise": rng}, "method": "synthesize"}
         return self.generator.apply(own, styles, size, noise, **options)
 
-    def _classes(self, rng: Array, num: int, label: Any) -> Array | None:
+    def _classes(self, rng: Array | None, num: int, label: Any) -> Array | None:
         if not self.conditional:
             if label is not None:
                 raise ConfigError("method.conditional=False: expected no label=")
