@@ -225,8 +225,9 @@ def _levels(run: Run) -> int | None:
 
 
 def _few(images: Stored) -> np.ndarray:
-    """The first batch or so, without making the rest."""
-    return next(iter(dataclasses.replace(images, num=min(images.num, shown.IMAGES))))
+    """What is shown of a set, without making the rest."""
+    most = shown.POINTS if images.sampler.spec.shape == (2,) else shown.IMAGES
+    return np.concatenate(list(dataclasses.replace(images, num=min(images.num, most))))
 
 
 def _timed(sampler: Sampler, run: Run) -> Callable[[int], Any]:

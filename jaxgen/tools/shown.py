@@ -19,7 +19,7 @@ from jaxgen.evaluate.path_length import linear, spherical
 from jaxgen.evaluate.subject import Comparison
 from jaxgen.tools.run import Run
 
-IMAGES = 64
+IMAGES, POINTS = 64, 1000
 NEIGHBOURS_OF, NEIGHBOURS = 8, 3
 ROWS, STEPS = 4, 8  # of interpolations
 PAIRS = 16  # of examples and reconstructions
@@ -29,17 +29,24 @@ VALUES = ("bpd", "nelbo", "nll")
 def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -> None:
     """`images.npz`, and `neighbours.npz` where train features are there, or for the page.
 
-    Images of other knobs than the defaults do not replace those of the defaults.
+    Of points of the plane `points.npz`, generated and real ones, stands for the images. What other
+    knobs than the defaults gave does not replace what the defaults gave.
 
     Args:
         folder: to write into.
         c: whose features are used.
-        x: the first images of the first set, [N, ...].
+        x: the first examples of the first set, [N, ...].
         page: take features of the train split if they are not there.
     """
-    if c.subject.settings and (folder / "images.npz").exists():
+    points = c.subject.spec.shape == (2,)
+    file = folder / ("points.npz" if points else "images.npz")
+    if c.subject.settings and file.exists():
         return
-    write(folder / "images.npz", x=x[:IMAGES], levels=np.array(c.subject.spec.levels or 0))
+    if points:
+        real = np.concatenate(list(c.real_images(c.split, POINTS)))
+        write(file, generated=x[:POINTS], real=real, split=np.array(c.split))
+    else:
+        write(file, x=x[:IMAGES], levels=np.array(c.subject.spec.levels or 0))
     if not page and "train" not in vars(c):
         return
     drawn = x[:NEIGHBOURS_OF]

@@ -229,6 +229,20 @@ def _training(path, quality, family):
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def of_points(path, spread=0.1, far=3):
+    """Writes a run whose data are a ring of points; `far` of those generated are elsewhere."""
+    path = run(path, family="gans", likelihood=False)
+    evaluation = path / "evaluation"
+    for name in ("images", "neighbours", "interpolation", "reconstruction"):
+        (evaluation / f"{name}.npz").unlink()
+    rng = np.random.default_rng(5)
+    angle = rng.uniform(0, 2 * np.pi, (2, 500))
+    ring = np.stack([np.cos(angle), np.sin(angle)], -1) + spread * rng.normal(size=(2, 500, 2))
+    ring[1, :far] = 9
+    np.savez(evaluation / "points.npz", real=ring[0], generated=ring[1], split="train")
+    return path
+
+
 def write(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))

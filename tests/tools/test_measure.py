@@ -12,10 +12,16 @@ from command import TINY, rows
 import jaxgen
 from jaxgen.config import ConfigError
 from jaxgen.data import load
+from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.evaluate.features import Pixels
 from jaxgen.evaluate.fingerprint import differences
 from jaxgen.evaluate.frechet import frechet_of
+from jaxgen.evaluate.sources import ArraySet
+from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.tools import shown
 from jaxgen.tools.measure import Request, measure_run
 from jaxgen.train.sharding import make_mesh
+from jaxgen.types import DataSpec
 
 OPTIONS = ("--extractor=pixels", "--num=150", "--sets=2", "--max_examples=200")
 WATCHED = ("fd,pr", "pixels", 64)
@@ -127,6 +133,21 @@ def test_arrays_for_the_page(all_metrics, test_images):
     values = np.load(folder / "likelihood.npz")
     assert len(values["test"]) == len(values["train"]) == len(test_images)
     assert (values["name"], values["unit"]) == ("bpd", "bits/dim")
+
+
+def test_points_for_the_page(tmp_path):
+    """Points of the plane, real ones beside them; those of a knob do not replace them."""
+    spec = DataSpec("ring", (2,), None)
+    real, made = np.random.RandomState(0).randn(2, 3000, 2).astype(np.float32)
+    dataset = Dataset(spec, {s: ArraySplit(real) for s in ("train", "test")}, "test")
+    subject = Subject(spec, None, [ArraySet(made)])
+    for settings, x in (({}, made), ({"temperature": 0.5}, made / 2)):
+        changed = dataclasses.replace(subject, settings=settings)
+        shown.write_sets(tmp_path, Comparison(changed, dataset, Pixels(spec)), x, False)
+    found = np.load(tmp_path / "points.npz")
+    np.testing.assert_array_equal(found["generated"], made[:1000])
+    np.testing.assert_array_equal(found["real"], real[::3])
+    assert found["split"] == "train" and not (tmp_path / "images.npz").exists()
 
 
 @pytest.mark.slow  # two compilations of the sampler

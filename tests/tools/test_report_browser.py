@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen.tools.report.command import write
 from jaxgen.tools.report.page import page
-from jaxgen.tools.report.records import entries
+from jaxgen.tools.report.records import entries, read
 
 CHROMIUM = next(
     (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
@@ -159,7 +159,7 @@ def test_charts_answer(visit):
 @pytest.mark.parametrize("kind", ["csv", "json"])
 def test_every_number_can_be_saved(visit, tmp_path, kind):
     tab = visit(accept_downloads=True)
-    for key in ("measurements", "planes", "knobs", "histograms", "training"):
+    for key in ("measurements", "planes", "knobs", "histograms", "paired", "training"):
         with tab.expect_download() as download:
             tab.locator(f'[data-save="{key}"][data-kind="{kind}"]').first.click()
         file = tmp_path / download.value.suggested_filename
@@ -167,11 +167,31 @@ def test_every_number_can_be_saved(visit, tmp_path, kind):
         assert file.name == f"jaxgen-{key}.{kind}"
         with open(file, newline="", encoding="utf-8") as f:
             rows = list(csv.DictReader(f)) if kind == "csv" else json.load(f)
-        assert len(rows) > 20 and all(len(row) == len(rows[0]) and None not in row for row in rows)
+        assert len(rows) > (0 if key == "paired" else 20)
+        assert all(len(row) == len(rows[0]) and None not in row for row in rows)
         if key == "measurements":
             first = rows[0]
             assert first["model"] == "glow" and float(first["value"]) == 9.0
             assert json.loads(first["fingerprint"])["num_real"] == 297
+
+
+def test_points_are_drawn_and_saved(visit, tmp_path):
+    out = tmp_path / "points.html"
+    write(out, page(entries([str(fake_runs.of_points(tmp_path / "ring"))]), "now"))
+    tab = visit(accept_downloads=True)
+    tab.goto(out.as_uri())
+    chart = tab.locator('[data-chart="points-0"]')
+    chart.locator("svg").first.wait_for()
+    assert chart.locator('g[aria-label="dot"] circle').count() == 1000
+    chart.locator('g[aria-label="dot"] circle').first.hover(force=True)
+    x, y = read(tmp_path / "ring").arrays["points"]["real"][0]
+    said = chart.locator('g[aria-label="tip"]').text_content()
+    assert "real, train" in said and f"{x:.4g}, {y:.4g}" in said
+    with tab.expect_download() as download:
+        tab.locator('[data-save="points"][data-kind="json"]').click()
+    download.value.save_as(tmp_path / "points.json")
+    rows = json.loads((tmp_path / "points.json").read_text())
+    assert len(rows) == 1000 and set(rows[0]) == {"model", "kind", "x", "y"}
 
 
 def test_it_prints(visit):

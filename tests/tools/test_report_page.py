@@ -10,6 +10,7 @@ import fake_runs
 import numpy as np
 import PIL.Image
 import pytest
+import scipy.stats
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.report.drawings import rgb, sheet
@@ -17,7 +18,15 @@ from jaxgen.tools.report.markup import h, script_json
 from jaxgen.tools.report.numbers import interval, number, title
 from jaxgen.tools.report.page import page, payload
 from jaxgen.tools.report.records import entries, read
-from jaxgen.tools.report.series import MOST_POINTS, histograms, knobs, planes, training
+from jaxgen.tools.report.series import (
+    MOST_POINTS,
+    histograms,
+    knobs,
+    paired,
+    planes,
+    points,
+    training,
+)
 
 SECTIONS = (
     "verdict samples plane likelihood training interpolations reconstructions neighbours cost "
@@ -199,6 +208,72 @@ def test_histograms_count_every_example(found):
     assert first["stderr"] == pytest.approx(values.std(ddof=1) / np.sqrt(1500))
     inside = sum(round(sum(s["share"]) * s["count"]) for s in chart["series"])
     assert inside + chart["outside"] == sum(s["count"] for s in chart["series"])
+
+
+def test_likelihoods_are_paired_where_they_would_be_ranked(found):
+    """Flows and VAEs have bounds of two kinds; the GAN has none."""
+    (chart,) = paired(found)
+    assert [(p["model"], p["minus"]) for p in chart["pairs"]] == [("vae", "nvae")]
+    assert (chart["unit"], chart["better"]) == ("bits/dim", "lower")
+
+
+def likelihoods(path, values, **changes):
+    run = fake_runs.run(path, changes=changes)
+    known = {"name": "bpd", "unit": "bits/dim", "train": values, "test": values}
+    np.savez(run / "evaluation" / "likelihood.npz", **known)
+    return read(run)
+
+
+def test_a_paired_difference_is_surer_than_two_means(tmp_path):
+    """Of examples that are hard for both: against SciPy's paired test."""
+    rng = np.random.default_rng(0)
+    hard = rng.normal(3, 1, 297)
+    a = likelihoods(tmp_path / "a", hard + rng.normal(0.0, 0.1, 297))
+    b = likelihoods(tmp_path / "b", hard + rng.normal(0.05, 0.1, 297))
+    (chart,) = paired([a, b])
+    (pair,) = chart["pairs"]
+    x, y = (e.arrays["likelihood"]["test"] for e in (a, b))
+    test = scipy.stats.ttest_rel(x, y)
+    assert pair["difference"] == pytest.approx(np.mean(x) - np.mean(y)) and pair["count"] == 297
+    ends = pair["difference"] + 1.96 * np.array([-1, 1]) * pair["difference"] / test.statistic
+    np.testing.assert_allclose(sorted((pair["low"], pair["high"])), sorted(ends), rtol=1e-4)
+    assert pair["high"] < 0  # while the means are alone within the error
+    assert x.mean() + 1.96 * scipy.stats.sem(x) > y.mean() - 1.96 * scipy.stats.sem(y)
+    text = page([a, b], "now")
+    row = text[text.index("differences of two models on the same test examples") :]
+    cells = [t for tag, t in parse(row[row.index("<tbody>") : row.index("</tbody>") + 8]).texts]
+    assert [t for t in cells if t.strip()][:3] == ["a", " minus ", "b"] and cells[-1] == "a"
+
+
+def test_other_examples_are_not_paired(tmp_path):
+    values = np.random.default_rng(0).normal(3, 1, 297)
+    first = likelihoods(tmp_path / "first", values)
+    for i, changes in enumerate(({"data_sha256": "ee" * 32}, {"levels": 256}, {"bound": "x"})):
+        other = likelihoods(tmp_path / str(i), values, **changes)
+        assert (paired([first, other]) == []) == ("bound" not in changes)
+    assert paired([first, likelihoods(tmp_path / "few", values[:-1])]) == []
+    again = likelihoods(tmp_path / "counts", values, num_real=200)  # a number of fewer examples
+    assert len(paired([first, again])[0]["pairs"]) == 1
+    holes = likelihoods(tmp_path / "holes", np.where(values > 4, np.nan, values))
+    assert paired([first, holes]) == []
+
+
+def test_points_stand_where_images_would(tmp_path):
+    entry = read(fake_runs.of_points(tmp_path / "ring"))
+    (chart,) = points([entry])
+    arrays = entry.arrays["points"]
+    for kind in ("real", "generated"):
+        np.testing.assert_allclose(chart[kind], arrays[kind], rtol=1e-4)
+    assert chart["outside"] >= 3 and chart["split"] == "train"
+    low, high = arrays["real"].min(0), arrays["real"].max(0)
+    np.testing.assert_allclose(chart["x"][0], low[0] - 0.15 * (high - low)[0], rtol=1e-4)
+    np.testing.assert_allclose(chart["y"][1], high[1] + 0.15 * (high - low)[1], rtol=1e-4)
+    reader = parse(page([entry], "now"))
+    assert "samples" in [a["id"] for a in of(reader, "section")]
+    assert [a["data-chart"] for a in of(reader, "div") if "data-chart" in a][0] == "points-0"
+    shown = " ".join(text for _, text in reader.texts)
+    assert f"500 generated points over 500 real ones; {chart['outside']} lie beyond" in shown
+    assert "arrow keys" not in shown
 
 
 def test_curves(found, tmp_path):

@@ -34,10 +34,13 @@ TITLES = {
     "modes": ("Modes", "classes found among the samples"),
     "mode_kl": ("Modes, reverse KL", "of the classes of samples from those of the data"),
     "swd": ("Sliced Wasserstein distance", "of patches of the Laplacian pyramid, by resolution"),
-    "class_accuracy": ("Classification accuracy score", "on real data, trained on samples"),
+    "class_accuracy": ("Class accuracy", "share of samples read as the class asked for"),
+    "cas": ("Classification accuracy score", "of real data, by a classifier trained on samples"),
+    "high_quality": ("High-quality samples", "share within three standard deviations of a mode"),
     "bpd": ("Bits per dimension", "test likelihood; its kind of bound is in the fingerprint"),
     "nll": ("Negative log-likelihood", "of the test data"),
     "nelbo": ("Negative ELBO", "upper bound of the negative log-likelihood"),
+    "iw_bpd": ("Importance-weighted bits per dimension", "tighter upper bound"),
     "iw_nll": ("Importance-weighted NLL", "tighter upper bound of the negative log-likelihood"),
     "copying_ct": ("Data-copying test C_T", "far below 0: samples sit on training data"),
     "authentic": ("Authentic share", "samples that are no near copies of training data"),
@@ -45,6 +48,7 @@ TITLES = {
     "images_per_second": ("Sampling speed", "images per second, compilation excluded"),
     "step_seconds": ("Train step", "seconds"),
     "parameters": ("Parameters", "counted"),
+    "points_per_second": ("Sampling speed", "points per second, compilation excluded"),
     "peak_bytes": ("Peak memory", "of the device"),
 }
 

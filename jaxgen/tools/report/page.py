@@ -11,7 +11,7 @@ from jaxgen.tools.report.markup import Markup, h, join, script_json
 from jaxgen.tools.report.ranking import Row, table, tally
 from jaxgen.tools.report.records import Entry
 from jaxgen.tools.report.sections import chart, choice, downloads, section
-from jaxgen.tools.report.tables import everything, likelihoods, model_name, verdict
+from jaxgen.tools.report.tables import everything, likelihoods, model_name, paired, verdict
 
 # nothing is loaded from anywhere: a browser that knows the policy enforces it
 POLICY = (
@@ -66,6 +66,8 @@ def payload(found: Sequence[Entry]) -> dict[str, Any]:
         "planes": series.planes(found),
         "knobs": series.knobs(found),
         "histograms": series.histograms(found),
+        "paired": series.paired(found),
+        "points": series.points(found),
         "training": series.training(found),
     }
 
@@ -115,7 +117,7 @@ def _content(found: Sequence[Entry], data: dict[str, Any]) -> list[Markup | None
     rows = rows_of(found)
     return [
         _verdict(found, [row for row in rows if row.group != "cost"]),
-        sections.samples(found),
+        sections.samples(found, data["points"]),
         _plane(data),
         _likelihood(found, data),
         _training(data),
@@ -217,6 +219,9 @@ def _likelihood(found: Sequence[Entry], data: dict[str, Any]) -> Markup | None:
         (chart(f"histogram-{i}", _described(c)), likelihoods(found, c))
         for i, c in enumerate(data["histograms"])
     ]
+    tables = [("histograms", "Histograms")]
+    if data["paired"]:
+        tables.append(("paired", "Differences"))
     return section(
         "likelihood",
         "Likelihood of train and test data",
@@ -224,7 +229,8 @@ def _likelihood(found: Sequence[Entry], data: dict[str, Any]) -> Markup | None:
         "likelihood does not mean that an image belongs to these data: plainer foreign images "
         "may be given more.",
         figures,
-        downloads(("histograms", "Histograms")),
+        [paired(found, c) for c in data["paired"]],
+        downloads(*tables),
     )
 
 

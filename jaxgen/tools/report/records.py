@@ -18,6 +18,7 @@ GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
 # array file of a run's evaluation/ -> the keys that it must hold
 ARRAYS = {
     "images": ("x",),
+    "points": ("generated", "real"),
     "neighbours": ("generated", "nearest", "distance"),
     "likelihood": (),
     "interpolation": ("x",),

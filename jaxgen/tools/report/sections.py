@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,8 +80,8 @@ def _images(entry: Entry, kind: str, key: str, ndim: int) -> np.ndarray | None:
     return x if x is not None and x.ndim == ndim and x.size else None
 
 
-def samples(entries: Sequence[Entry]) -> Markup | None:
-    """The same seeds of all models, side by side."""
+def samples(entries: Sequence[Entry], points: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The same seeds of all models, side by side; `points` as of `series.points`."""
     cards = []
     for entry in entries:
         x = _images(entry, "images", "x", 4)
@@ -116,62 +116,81 @@ def samples(entries: Sequence[Entry]) -> Markup | None:
                 h("div", loupe, note, class_="closer"),
             )
         )
-    if not cards:
+    if not cards and not points:
         return None
+    lead = "Drawn from the same seed, none left out."
+    if cards:
+        lead += (
+            " Point at an image, or use the arrow keys, to see the one at the same place of every"
+            " model."
+        )
+    scatters = [chart(f"points-{i}", _beyond(found)) for i, found in enumerate(points)]
     return section(
         "samples",
         "Samples",
-        "Drawn from the same seed, none left out. Point at an image, or use the arrow keys, to see "
-        "the one at the same place of every model.",
-        h("div", cards, class_="cards"),
+        lead,
+        h("div", cards, class_="cards") if cards else None,
+        h("div", scatters, class_="cards points") if scatters else None,
         h("p", class_="hidden", role="status", data_status=True),
+        downloads(("points", "Points")) if scatters else None,
     )
+
+
+def _beyond(found: Mapping[str, Any]) -> str:
+    text = f"{len(found['generated']):,} generated points over {len(found['real']):,} real ones"
+    return text + (f"; {found['outside']:,} lie beyond the axes." if found["outside"] else ".")
 
 
 def strips(entries: Sequence[Entry]) -> Markup | None:
     """Interpolations."""
-    cards = []
-    for entry in entries:
+
+    def drawn(entry: Entry) -> tuple[Sheet, str] | None:
         x = _images(entry, "interpolation", "x", 5)
         if x is None:
-            continue
+            return None
         x = x[:MOST_ROWS]
-        drawn = sheet(x.reshape((-1, *x.shape[2:])), levels(entry), x.shape[1])
-        alt = (
-            f"{x.shape[0]} interpolations of {entry.name}, {x.shape[1]} images each, left to right"
-        )
-        cards.append(
-            h("figure", h("figcaption", model_name(entries, entry.name)), picture(drawn, alt, 440))
-        )
-    if not cards:
-        return None
+        rows, steps = x.shape[:2]
+        alt = f"{rows} interpolations of {entry.name}, {steps} images each, left to right"
+        return sheet(x.reshape((-1, *x.shape[2:])), levels(entry), steps), alt
+
     lead = "Each row goes from one latent to another; models without a latent space are left out."
-    return section("interpolations", "Interpolations", lead, h("div", cards, class_="cards wide"))
+    return _pictures(entries, "interpolations", "Interpolations", lead, drawn)
 
 
 def reconstructions(entries: Sequence[Entry]) -> Markup | None:
     """Test examples above what the model makes of their latents."""
-    cards = []
-    for entry in entries:
+
+    def drawn(entry: Entry) -> tuple[Sheet, str] | None:
         x, y = (_images(entry, "reconstruction", k, 4) for k in ("data", "reconstruction"))
         if x is None or y is None:
-            continue
+            return None
         n = min(len(x), len(y), MOST_PAIRS)
         rows = [
             half[i : i + PAIRS_A_ROW]
             for i in range(0, n - n % PAIRS_A_ROW or n, PAIRS_A_ROW)
             for half in (x[:n], y[:n])
         ]
-        columns = len(rows[0])
-        drawn = sheet(np.concatenate(rows), levels(entry), columns)
         alt = f"{n} test images and, under each row, their reconstructions by {entry.name}"
-        cards.append(
-            h("figure", h("figcaption", model_name(entries, entry.name)), picture(drawn, alt, 440))
-        )
-    if not cards:
-        return None
+        return sheet(np.concatenate(rows), levels(entry), len(rows[0])), alt
+
     lead = "Rows in pairs: test images, and below them what the model makes of their latents."
-    return section("reconstructions", "Reconstructions", lead, h("div", cards, class_="cards wide"))
+    return _pictures(entries, "reconstructions", "Reconstructions", lead, drawn)
+
+
+def _pictures(
+    entries: Sequence[Entry],
+    ident: str,
+    heading: str,
+    lead: str,
+    drawn: Callable[[Entry], tuple[Sheet, str] | None],
+) -> Markup | None:
+    """A section of one picture a model, where `drawn` gives one and what it shows."""
+    cards = [
+        h("figure", h("figcaption", model_name(entries, entry.name)), picture(*found, 440))
+        for entry in entries
+        if (found := drawn(entry)) is not None
+    ]
+    return section(ident, heading, lead, h("div", cards, class_="cards wide")) if cards else None
 
 
 def neighbours(entries: Sequence[Entry]) -> Markup | None:

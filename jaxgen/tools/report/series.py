@@ -1,4 +1,4 @@
-"""What the charts draw: planes of fidelity and diversity, curves over knobs, histograms, training.
+"""What the charts draw: planes of fidelity and diversity, curves, histograms, points, training.
 
 Everything is plain JSON. A chart never holds two fingerprints: each has its own.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.evaluate.interval import of_stderr
 from jaxgen.tools.report.numbers import pairs, title
 from jaxgen.tools.report.ranking import ABSENT, differences, identity
 from jaxgen.tools.report.records import Entry, Measurement
@@ -18,6 +19,7 @@ from jaxgen.tools.report.records import Entry, Measurement
 PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity
 BINS = 60
 MOST_POINTS = 2000  # of one training curve on the page
+MARGIN = 0.15  # around real points, of their extent
 
 
 def planes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -158,6 +160,88 @@ def _histogram(model: str, split: str, values: np.ndarray, edges: np.ndarray) ->
     share = np.histogram(values, edges)[0] / count
     numbers = {"count": count, "mean": float(values.mean()), "stderr": stderr}
     return {"model": model, "split": split, "share": share.tolist()} | numbers
+
+
+def paired(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Differences of likelihoods example by example, of each pair of models that may be compared.
+
+    Two models may where their numbers would be ranked: the same test examples, levels and kind of
+    bound. What makes an example hard is hard for both, so that the standard error of the mean
+    difference is below what those of the two means suggest.
+
+    Returns:
+        [{"label", "unit", "better", "pairs": [{"model", "minus", "difference", "low", "high",
+        "count"}]}], with 1.96 standard errors.
+    """
+    groups: list[tuple[tuple[dict[str, Any], ...], dict[str, Any]]] = []
+    for entry in entries:
+        found = _per_example(entry)
+        if found is None:
+            continue
+        m, values = found
+        key = {k: v for k, v in identity(m).items() if k != "num_real"}
+        group = _chart(groups, (key | {"examples": len(values)},))
+        group.setdefault("measured", m)
+        group.setdefault("values", []).append((entry.name, values))
+    out = []
+    for _, group in groups:
+        m, models = group["measured"], group["values"]
+        made = [_pair(*a, *b) for i, a in enumerate(models) for b in models[i + 1 :]]
+        if made:
+            head = {"label": title(m.name)[0], "unit": m.unit, "better": m.better}
+            out.append(head | {"pairs": made})
+    return out
+
+
+def _per_example(entry: Entry) -> tuple[Measurement, np.ndarray] | None:
+    """Likelihoods of test examples, and the measurement that says what they are."""
+    arrays = entry.arrays.get("likelihood", {})
+    values = np.asarray(arrays.get("test", ()), np.float64).ravel()
+    known = [m for m in entry.measurements if m.name == str(arrays.get("name", ""))]
+    if len(values) < 2 or not known or not np.isfinite(values).all():
+        return None
+    whole = [m for m in known if m.fingerprint.get("num_real") == len(values)]
+    return (whole or known)[-1], values
+
+
+def _pair(model: str, values: np.ndarray, minus: str, others: np.ndarray) -> dict[str, Any]:
+    apart = values - others
+    count = len(apart)
+    found = of_stderr(float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(count)))
+    ends = {"difference": found.value, "low": found.low, "high": found.high}
+    return {"model": model, "minus": minus} | ends | {"count": count}
+
+
+def points(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Real and generated points of the plane.
+
+    Returns:
+        [{"model", "split", "x", "y", "real", "generated", "outside"}]: "x" and "y" are what the
+        real points span, and a margin; "outside" counts generated points beyond it.
+    """
+    out = []
+    for entry in entries:
+        arrays = entry.arrays.get("points")
+        if not arrays or any(arrays[k].shape[1:] != (2,) for k in ("real", "generated")):
+            continue
+        real, made = (np.asarray(arrays[k], np.float64) for k in ("real", "generated"))
+        low, high = real.min(0), real.max(0)
+        low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+        inside = ((made >= low) & (made <= high)).all(1)
+        ends = {k: [_short(low[i]), _short(high[i])] for i, k in enumerate("xy")}
+        drawn = {"real": real, "generated": made[np.isfinite(made).all(1)]}
+        out.append(
+            {"model": entry.name, "split": str(arrays.get("split", ""))}
+            | ends
+            | {k: [[_short(v) for v in row] for row in x] for k, x in drawn.items()}
+            | {"outside": int((~inside).sum())}
+        )
+    return out
+
+
+def _short(value: float) -> float:
+    """Five digits, for the size of the page."""
+    return float(f"{value:.5g}")
 
 
 def training(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -186,6 +186,28 @@ def likelihoods(entries: Sequence[Entry], chart: Mapping[str, Any]) -> Markup:
     return scrolled(h("table", h("caption", caption), head, h("tbody", rows)), caption)
 
 
+def paired(entries: Sequence[Entry], chart: Mapping[str, Any]) -> Markup:
+    """Mean differences of pairs of models over the same test examples."""
+    heads = ("Models", "Mean difference", "95 % interval", "Examples", "Better")
+    rows = []
+    for p in chart["pairs"]:
+        value, low, high = p["difference"], p["low"], p["high"]
+        ahead = p["model"] if (value < 0) == (chart["better"] == "lower") else p["minus"]
+        apart = low > 0 or high < 0
+        both = (model_name(entries, p["model"]), " minus ", model_name(entries, p["minus"]))
+        cells = [number(value, low, high), interval(value, low, high, ""), f"{p['count']:,}"]
+        better = model_name(entries, ahead) if apart else "neither, within the error"
+        line = [h("td", cell, class_="number") for cell in cells]
+        rows.append(h("tr", h("th", both, scope="row"), line, h("td", better)))
+    unit = f", in {chart['unit']}" if chart["unit"] else ""
+    caption = (
+        f"{chart['label']}{unit}: differences of two models on the same test examples, which hold "
+        "less chance than the two means do; another training of either is not in the interval"
+    )
+    head = h("thead", h("tr", [h("th", text, scope="col") for text in heads]))
+    return scrolled(h("table", h("caption", caption), head, h("tbody", rows)), caption)
+
+
 def config_differences(configs: Mapping[str, Mapping[str, Any]]) -> tuple[list, list]:
     """Rows (key, values by model) of what differs: where all models have the key, and the rest."""
     keys = sorted({key for config in configs.values() for key in config})

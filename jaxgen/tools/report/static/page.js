@@ -302,6 +302,26 @@
     return [legend(names, ...keys), label(plot, `${chart.label} of train and test examples`)];
   }
 
+  function points(width, i) {
+    const chart = data.points[i];
+    const of = (kind) => chart[kind].map(([x, y]) => ({ x, y, title:
+      `${kind === "real" ? `real, ${chart.split}` : chart.model}\n${format(x)}, ${format(y)}` }));
+    const [real, made] = [of("real"), of("generated")];
+    const style = { x: "x", y: "y", r: 1.7, clip: true };
+    const plot = Plot.plot({
+      width: Math.min(width, 460), aspectRatio: 1, marginLeft: 34, marginBottom: 26, marginTop: 8,
+      x: { domain: chart.x, label: null, ticks: 5 }, y: { domain: chart.y, label: null, ticks: 5 },
+      marks: [
+        Plot.frame({ stroke: "var(--line)" }),
+        Plot.dot(real, { ...style, fill: "var(--soft)", fillOpacity: 0.45 }),
+        Plot.dot(made, { ...style, fill: colour(chart.model), fillOpacity: 0.75 }),
+        Plot.tip([...real, ...made], Plot.pointer({ x: "x", y: "y", title: "title" })),
+      ],
+    });
+    const grey = element("span", {}, element("span", { class: "spot" }), `real, ${chart.split}`);
+    return [legend([chart.model], grey), label(plot, `Points of ${chart.model} over real ones`)];
+  }
+
   function training(width) {
     const chart = data.training[chosen("training")];
     const points = chart.series.flatMap((s) => s.steps.map((step, i) => ({ model: s.model, step,
@@ -334,14 +354,13 @@
   }
 
   const chosen = (key) => Number(document.querySelector(`[data-choice="${key}"]`).value);
-  const painters = { plane, knob, training };
+  const painters = { plane, knob, histogram, points, training };
 
   function draw(node) {
     const width = node.clientWidth - 2 * parseFloat(getComputedStyle(node).paddingLeft);
     if (width < 50) return;
     const [kind, i] = node.dataset.chart.split("-");
-    const painted = kind === "histogram" ? histogram(width, Number(i)) : painters[kind](width);
-    node.replaceChildren(...painted);
+    node.replaceChildren(...painters[kind](width, Number(i)));
   }
 
   const widths = new Map();
@@ -368,6 +387,9 @@
     histograms: () => flat(data.histograms, (c) => c.series.flatMap((s) => s.share.map((share, b) => ({
       chart: c.label, unit: c.unit, model: s.model, split: s.split, low: c.edges[b],
       high: c.edges[b + 1], share })))),
+    paired: () => flat(data.paired, (c) => c.pairs.map((p) => ({ chart: c.label, unit: c.unit, ...p }))),
+    points: () => flat(data.points, (c) => ["real", "generated"].flatMap((kind) =>
+      c[kind].map(([x, y]) => ({ model: c.model, kind, x, y })))),
     training: () => flat(data.training, (c) => c.series.flatMap((s) => s.steps.map((step, i) => ({
       curve: c.label, model: s.model, step, value: s.values[i] })))),
   };
