@@ -165,7 +165,7 @@ class ProgressiveStyles(Progressive, StyleGAN2):
 
         def run(generator: Any, alpha: Array) -> Array:
             num = generator.apply({}, size, method="num_styles")
-            args, rngs = (styles[:, :num], size, noise, alpha), {"noise": rng}
-            return generator.apply(own, *args, rngs=rngs, method="synthesize")
+            args, rngs = (styles[:, :num], size, noise), {"noise": rng}
+            return generator.apply(own, *args, alpha=alpha, rngs=rngs, method="synthesize")
 
         return self._of_level(state, run)

@@ -19,6 +19,7 @@ from jaxgen.ops.upfirdn import BLUR, downsample, upfirdn
 
 NORMAL = nn.initializers.normal(1.0)
 LEAST = 1e-8
+AVERAGE_DECAY = 0.995  # of the mean of w, a training pass
 SLOPE, GAIN = 0.2, math.sqrt(2)  # of the leaky rectifier
 
 
@@ -30,6 +31,11 @@ def lrelu(x: Any) -> Any:
 def unit_length(x: Any) -> Any:
     """[B, ..., D] over the root of the mean of squares of each row, or of each pixel."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + LEAST)
+
+
+def channels_at(side: int, base: int, most: int) -> int:
+    """Of the layers at a resolution."""
+    return min(base // side, most)
 
 
 class EqualDense(nn.Module):
@@ -152,6 +158,83 @@ def modulated_conv(
     return y
 
 
+def noisy(layer: nn.Module, x: Any, noise: str, shape: tuple[int, ...]) -> Any:
+    """Noise of one channel on x [B, H, W, C], at a strength that is learnt from zero.
+
+    Args:
+        layer: whose parameter "strength" it is, and whose constant "noise".
+        x: images.
+        noise: "random" draws it from the stream "noise", "const" takes that of the
+            initialisation, "none" adds none.
+        shape: of the strength, () or (C,).
+    """
+    b, height, width, _ = x.shape
+    strength = layer.param("strength", nn.initializers.zeros, shape).reshape(1, 1, 1, -1)
+    kept = layer.variable(
+        "constants",
+        "noise",
+        lambda: jax.random.normal(layer.make_rng("params"), (1, height, width, 1)),
+    )
+    if noise == "random":
+        return x + strength * jax.random.normal(layer.make_rng("noise"), (b, height, width, 1))
+    if noise == "const":
+        return x + strength * kept.value
+    if noise != "none":
+        raise ValueError(f"noise={noise!r}, expected 'random', 'const' or 'none'")
+    return x
+
+
+def remembered(mapping: nn.Module, w: Any) -> Any:
+    """w [B, style] as it is; its mean moves where "moments" is mutable.
+
+    Args:
+        mapping: whose variable "mean" of the collection "moments" it is.
+        w: what the mapping returns.
+    """
+    mean = mapping.variable("moments", "mean", jnp.zeros, w.shape[1:])
+    if mapping.is_mutable_collection("moments") and not mapping.is_initializing():
+        mean.value = AVERAGE_DECAY * mean.value + (1 - AVERAGE_DECAY) * jnp.mean(w, axis=0)
+    return w
+
+
+class Styled(nn.Module):
+    """z to w, and w to images: what generators with styles have in common.
+
+    A subclass makes `mapping` and `synthesis` in its `setup`, and has `num_styles`.
+    """
+
+    def __call__(
+        self,
+        z: Any,
+        size: tuple[int, ...],
+        cond: Any = None,
+        noise: str = "random",
+        **options: Any,
+    ) -> Any:
+        """[B, latent] -> `size`, one w for all layers; `options` as of the synthesis."""
+        styles = self.spread(self.map(z, cond), size)
+        return self.synthesize(styles, size, noise, **options)
+
+    def map(self, z: Any, cond: Any = None) -> Any:
+        """z [B, latent] to w [B, style]."""
+        return self.mapping(z, cond)
+
+    def num_styles(self, size: tuple[int, ...]) -> int:
+        """How many w images of a size take."""
+        raise NotImplementedError
+
+    def spread(self, w: Any, size: tuple[int, ...]) -> Any:
+        """w [B, style] to one for every layer, [B, num, style]."""
+        num = self.num_styles(size)
+        return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
+
+    def synthesize(
+        self, styles: Any, size: tuple[int, ...], noise: str = "random", **options: Any
+    ) -> Any:
+        """w of every layer, [B, num, style], to images of `size`; see `noisy` for noise."""
+        return self.synthesis(styles, size, noise, **options)
+
+
 class StyledConv(nn.Module):
     """Modulated convolution, noise, bias, rectifier.
 
@@ -170,25 +253,12 @@ class StyledConv(nn.Module):
         Args:
             x: images.
             w: of the style.
-            noise: "random" draws it from the stream "noise", "const" takes that of the
-                initialisation, "none" adds none.
+            noise: see `noisy`.
         """
         style = EqualDense(x.shape[-1], bias=1.0, name="affine")(w)
         kernel = self.param("kernel", NORMAL, (3, 3, x.shape[-1], self.features))
         y = modulated_conv(x, kernel, style, up=self.up)
-        b, height, side, _ = y.shape
-        strength = self.param("strength", nn.initializers.zeros, ())
-        kept = self.variable(
-            "constants",
-            "noise",
-            lambda: jax.random.normal(self.make_rng("params"), (1, height, side, 1)),
-        )
-        if noise == "random":
-            y += strength * jax.random.normal(self.make_rng("noise"), (b, height, side, 1))
-        elif noise == "const":
-            y += strength * kept.value
-        elif noise != "none":
-            raise ValueError(f"noise={noise!r}, expected 'random', 'const' or 'none'")
+        y = noisy(self, y, noise, ())
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return lrelu(y + bias.reshape(1, 1, 1, -1))
 

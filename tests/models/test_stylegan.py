@@ -100,7 +100,7 @@ def test_synthesis_is_that_of_the_paper(game, alpha):
     styles = floats(2, 4, 5)
     make = functools.partial(m.generator.apply, of(state), method="synthesize")
     old, new = synthesized(of(state), np.asarray(styles), alpha)
-    got = make(styles, SIZE, "const", alpha)
+    got = make(styles, SIZE, "const", alpha=alpha)
     np.testing.assert_allclose(got, new, atol=1e-3)
     if alpha == 0:
         low = m.generator.clone(level=2)

@@ -15,8 +15,15 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.models.gans.stylegan2 import channels_at
-from jaxgen.nn.stylegan import GAIN, Biased, EqualConv, EqualDense, unit_length, with_deviation
+from jaxgen.nn.stylegan import (
+    GAIN,
+    Biased,
+    EqualConv,
+    EqualDense,
+    channels_at,
+    unit_length,
+    with_deviation,
+)
 from jaxgen.ops.growth import cut, enlarged, faded, padded, shrunk, top_level
 from jaxgen.ops.upfirdn import upfirdn
 

@@ -16,8 +16,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.models.gans.progan import blurred, grown, kernel, picture
-from jaxgen.models.gans.stylegan2 import AVERAGE_DECAY, channels_at
-from jaxgen.nn.stylegan import GAIN, LEAST, Biased, EqualDense, unit_length
+from jaxgen.nn.stylegan import (
+    GAIN,
+    LEAST,
+    Biased,
+    EqualDense,
+    Styled,
+    channels_at,
+    noisy,
+    remembered,
+    unit_length,
+)
 from jaxgen.ops.growth import enlarged, faded, top_level
 
 
@@ -43,10 +52,7 @@ class Mapping(nn.Module):
         for i in range(self.layers):
             h = GAIN * EqualDense(self.style, 0.01, use_bias=False, name=f"layer{i}")(h)
             h = Biased(0.01, name=f"bias{i}")(h)
-        mean = self.variable("moments", "mean", jnp.zeros, (self.style,))
-        if self.is_mutable_collection("moments") and not self.is_initializing():
-            mean.value = AVERAGE_DECAY * mean.value + (1 - AVERAGE_DECAY) * jnp.mean(h, axis=0)
-        return h
+        return remembered(self, h)
 
 
 def adain(x: Any, scale: Any, shift: Any) -> Any:
@@ -74,29 +80,19 @@ class Epilogue(nn.Module):
         Args:
             x: images.
             w: of the style.
-            noise: "random" draws it from the stream "noise", "const" takes that of the
-                initialisation, "none" adds none.
+            noise: see `noisy`.
         """
-        b, height, width, channels = x.shape
-        strength = self.param("strength", nn.initializers.zeros, (channels,)).reshape(1, 1, 1, -1)
-        kept = self.variable(
-            "constants",
-            "noise",
-            lambda: jax.random.normal(self.make_rng("params"), (1, height, width, 1)),
-        )
-        if noise == "random":
-            x += strength * jax.random.normal(self.make_rng("noise"), (b, height, width, 1))
-        elif noise == "const":
-            x += strength * kept.value
-        elif noise != "none":
-            raise ValueError(f"noise={noise!r}, expected 'random', 'const' or 'none'")
+        channels = x.shape[-1]
+        x = noisy(self, x, noise, (channels,))
         style = EqualDense(2 * channels, name="affine")(w)
         scale, shift = jnp.split(style, 2, axis=-1)
         return adain(Biased(name="bias")(x), 1 + scale, shift)
 
 
-class Generator(nn.Module):
+class Generator(Styled):
     """z [B, latent] to images in [-1, 1], though nothing holds them there.
+
+    Calls take `alpha`, as those of `progan.Generator`.
 
     Attributes:
         latent: width of z.
@@ -120,35 +116,9 @@ class Generator(nn.Module):
         self.mapping = Mapping(self.style, self.layers)
         self.synthesis = Synthesis(self.base, self.most, self.level)
 
-    def __call__(
-        self,
-        z: Any,
-        size: tuple[int, ...],
-        cond: Any = None,
-        noise: str = "random",
-        alpha: Any = 1.0,
-    ) -> Any:
-        """[B, latent] -> `size`, one w for all layers; `alpha` as of `progan.Generator`."""
-        return self.synthesize(self.spread(self.map(z, cond), size), size, noise, alpha)
-
-    def map(self, z: Any, cond: Any = None) -> Any:
-        """z [B, latent] to w [B, style]."""
-        return self.mapping(z, cond)
-
-    def spread(self, w: Any, size: tuple[int, ...]) -> Any:
-        """w [B, style] to one for every layer, [B, num, style]."""
-        num = self.num_styles(size)
-        return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
-
     def num_styles(self, size: tuple[int, ...]) -> int:
         """How many w images of a size take: two at each level."""
         return 2 * (self.level or top_level(size[1:3])) - 2
-
-    def synthesize(
-        self, styles: Any, size: tuple[int, ...], noise: str = "random", alpha: Any = 1.0
-    ) -> Any:
-        """w of every layer, [B, num, style], to images of `size`; see `Epilogue` for noise."""
-        return self.synthesis(styles, size, noise, alpha)
 
 
 class Synthesis(nn.Module):
@@ -165,7 +135,7 @@ class Synthesis(nn.Module):
     level: int | None
 
     @nn.compact
-    def __call__(self, styles: Any, size: tuple[int, ...], noise: str, alpha: Any) -> Any:
+    def __call__(self, styles: Any, size: tuple[int, ...], noise: str, alpha: Any = 1.0) -> Any:
         """[B, num, style] -> `size`."""
         num, colours, level = size[0], size[3], self.level or top_level(size[1:3])
         if styles.shape[1] != 2 * level - 2:

@@ -18,24 +18,16 @@ from jaxgen.nn.stylegan import (
     NORMAL,
     EqualConv,
     EqualDense,
+    Styled,
     StyledConv,
     ToImage,
+    channels_at,
+    remembered,
     unit_length,
     with_deviation,
 )
+from jaxgen.ops.growth import cut, padded, top_level
 from jaxgen.ops.upfirdn import upsample
-
-AVERAGE_DECAY = 0.995  # of the mean of w, a training pass
-
-
-def levels_of(size: tuple[int, ...]) -> int:
-    """log2 of the side at which an image [B, H, W, C] is made."""
-    return max(2, math.ceil(math.log2(max(size[1:3]))))
-
-
-def channels_at(side: int, base: int, most: int) -> int:
-    """Of the layers at a resolution."""
-    return min(base // side, most)
 
 
 class Mapping(nn.Module):
@@ -58,13 +50,10 @@ class Mapping(nn.Module):
             h = jnp.concatenate([h, unit_length(embedded)], axis=-1)
         for i in range(self.layers):
             h = EqualDense(self.style, rate=0.01, active=True, name=f"layer{i}")(h)
-        mean = self.variable("moments", "mean", jnp.zeros, (self.style,))
-        if self.is_mutable_collection("moments") and not self.is_initializing():
-            mean.value = AVERAGE_DECAY * mean.value + (1 - AVERAGE_DECAY) * jnp.mean(h, axis=0)
-        return h
+        return remembered(self, h)
 
 
-class Generator(nn.Module):
+class Generator(Styled):
     """z [B, latent] to images in [-1, 1], though nothing holds them there.
 
     Attributes:
@@ -86,28 +75,9 @@ class Generator(nn.Module):
         self.mapping = Mapping(self.style, self.layers)
         self.synthesis = Synthesis(self.base, self.most)
 
-    def __call__(
-        self, z: Any, size: tuple[int, ...], cond: Any = None, noise: str = "random"
-    ) -> Any:
-        """[B, latent] -> `size`, one w for all layers."""
-        return self.synthesize(self.spread(self.map(z, cond), size), size, noise)
-
-    def map(self, z: Any, cond: Any = None) -> Any:
-        """z [B, latent] to w [B, style]."""
-        return self.mapping(z, cond)
-
-    def spread(self, w: Any, size: tuple[int, ...]) -> Any:
-        """w [B, style] to one for every layer, [B, num, style]."""
-        num = self.num_styles(size)
-        return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
-
     def num_styles(self, size: tuple[int, ...]) -> int:
         """How many w images of a size take."""
-        return 2 * levels_of(size) - 2
-
-    def synthesize(self, styles: Any, size: tuple[int, ...], noise: str = "random") -> Any:
-        """w of every layer, [B, num, style], to images of `size`; see `StyledConv` for noise."""
-        return self.synthesis(styles, size, noise)
+        return 2 * top_level(size[1:3]) - 2
 
 
 class Synthesis(nn.Module):
@@ -124,8 +94,7 @@ class Synthesis(nn.Module):
     @nn.compact
     def __call__(self, styles: Any, size: tuple[int, ...], noise: str) -> Any:
         """[B, num, style] -> `size`."""
-        num, height, width, colours = size
-        level = levels_of(size)
+        num, colours, level = size[0], size[3], top_level(size[1:3])
         if styles.shape[1] != 2 * level - 2:
             raise ValueError(f"{styles.shape[1]} styles, expected {2 * level - 2} for {size}")
         first = channels_at(4, self.base, self.most)
@@ -140,8 +109,7 @@ class Synthesis(nn.Module):
             x = StyledConv(features, name=f"conv{side}")(x, styles[:, at + 1], noise)
             layer = ToImage(colours, name=f"image{side}")
             image = upsample(image) + layer(x, styles[:, at + 2])
-        top, left = (2**level - height) // 2, (2**level - width) // 2
-        return image[:, top : top + height, left : left + width]
+        return cut(image, tuple(size[1:3]))
 
 
 class Discriminator(nn.Module):
@@ -164,11 +132,9 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Any, cond: Any = None) -> Any:
         """[B, H, W, C] -> [B]."""
-        level = levels_of(x.shape)
-        sides = [(2**level - n) for n in x.shape[1:3]]
-        pads = [(0, 0), *((n // 2, n - n // 2) for n in sides), (0, 0)]
-        h = jnp.pad(x, pads) if any(sides) else x
-        h = EqualConv(channels_at(2**level, self.base, self.most), 1, name="image")(h)
+        level = top_level(x.shape[1:3])
+        features = channels_at(2**level, self.base, self.most)
+        h = EqualConv(features, 1, name="image")(padded(x, 2**level))
         half = math.sqrt(0.5)
         for i in range(level, 2, -1):
             side, features = 2**i, channels_at(2 ** (i - 1), self.base, self.most)
