@@ -4,6 +4,8 @@
         digits, 8x8, 17 grey levels, 5 groups in 2 scales: two CPU cores, a few minutes
     python -m jaxgen.main --config=configs/nvae.py:mnist --config.data.manual_dir=DIR
         the paper's MNIST, binarised anew at every visit: 15 groups, 33.4 M parameters
+    python -m jaxgen.main --config=configs/nvae.py:mnist_grey --config.data.manual_dir=DIR
+        MNIST with its 256 grey levels, 5 groups: small enough for two CPU cores
     python -m jaxgen.main --config=configs/nvae.py:cifar10
         the paper's CIFAR-10: 30 groups, 130.9 M parameters
     python -m jaxgen.main --config=configs/nvae.py:celeba64
@@ -69,6 +71,15 @@ def mnist(c: ConfigDict) -> None:
     c.evaluate.update(best="test/nelbo", sample=dict(temperature=1.0, mean=True, readjust=0))
 
 
+def mnist_grey(c: ConfigDict) -> None:
+    """As digits, between 8x8 and 4x4; bits/dim."""
+    digits(c)
+    c.data.name = "mnist"
+    c.model.update(blocks=2, block_cells=1, pad=2)
+    c.train.batch_size = 32
+    c.evaluate.update(every_steps=500, sample_every_steps=500, splits=("test",), max_examples=2048)
+
+
 def cifar10(c: ConfigDict) -> None:
     """400 epochs of 195 steps."""
     c.model.update(channels=128, groups=(30,), flows=1)
@@ -110,6 +121,7 @@ def celebahq256(c: ConfigDict) -> None:
 PRESETS = {
     "digits": digits,
     "mnist": mnist,
+    "mnist_grey": mnist_grey,
     "cifar10": cifar10,
     "celeba64": celeba64,
     "imagenet32": imagenet32,

@@ -39,7 +39,7 @@ def mnist(c: ConfigDict) -> None:
     small(c, 64, 512)
     c.data.name = "mnist"
     gamma(c, 1.0)
-    c.train.update(steps=5000)
+    c.train.update(steps=4000)
     c.evaluate.update(every_steps=1000, sample_every_steps=1000)
 
 

@@ -1,4 +1,4 @@
-"""Variational autoencoders of binary images (Kingma & Welling 2014; Burda et al. 2016), in nats.
+"""Variational autoencoders (Kingma & Welling 2014; Burda et al. 2016): nats, or bits/dim of grey.
 
     python -m jaxgen.main --config=configs/vae.py
         digits, 8x8, binarised at the middle: two CPU cores, under a minute
@@ -8,6 +8,10 @@
         the same network on the importance-weighted bound of 5 draws
     python -m jaxgen.main --config=configs/vae.py:bbans --config.data.manual_dir=DIR
         784-100-40, ReLU: the network of bits-back coding (Townsend et al. 2019)
+    python -m jaxgen.main --config=configs/vae.py:digits_grey
+        digits with their 17 grey levels, a mixture of logistics
+    python -m jaxgen.main --config=configs/vae.py:mnist_grey --config.data.manual_dir=DIR
+        MNIST with its 256 grey levels, convolutional, a mixture of logistics
     python -m jaxgen.main --config=configs/vae.py:dsprites_like
         shapes with known factors, convolutional, 10 latents
     python -m jaxgen.main --config=configs/vae.py:faces_like
@@ -79,8 +83,35 @@ def faces(c: ConfigDict) -> None:
     c.method.update(observation="logistic_mixture", mixtures=5)
 
 
+def digits_grey(c: ConfigDict) -> None:
+    """As digits, until it overfits."""
+    digits(c)
+    c.data.update(name="digits", binarize="none")
+    grey(c)
+    c.train.update(steps=6000)
+    c.optim.model.decay_steps = 6000
+
+
+def mnist_grey(c: ConfigDict) -> None:
+    """Two halvings, 32 latents."""
+    conv(c)
+    c.data.name = "mnist"
+    c.model.update(latent=32, channels=(32, 64), kernels=(4, 4))
+    grey(c)
+    c.train.update(steps=9000, log_every_steps=500)
+    c.optim.model.update(learning_rate=1e-3, decay_steps=9000)
+
+
+def grey(c: ConfigDict) -> None:
+    """Bits/dim of the integers; pictures are draws, as those of other families."""
+    c.method.update(observation="logistic_mixture", mixtures=3)
+    c.evaluate.update(best="test/bpd", sample=dict(temperature=1.0, mean=False))
+
+
 PRESETS = {
     "digits": digits,
+    "digits_grey": digits_grey,
+    "mnist_grey": mnist_grey,
     "mnist": mnist,
     "mnist_iwae": mnist_iwae,
     "bbans": bbans,

@@ -125,9 +125,9 @@ class Discriminator(nn.Module):
 
 
 class PlainDiscriminator(nn.Module):
-    """The "standard CNN" of table 3: images to logits, psi over all positions of phi.
+    """The "standard CNN" of table 3: images to logits, psi(phi(x)) + <V y, phi(x)>, y the class.
 
-    The class is projected on the sum of phi over positions, as in the residual discriminator.
+    phi keeps its positions: nothing is summed, in either term.
 
     Attributes:
         width: channels of the first layer; they double with each halving.
@@ -144,9 +144,9 @@ class PlainDiscriminator(nn.Module):
             h = leaky(Conv(channels)(h), 0.1)
             h = leaky(Conv(channels, 4, stride=2)(h), 0.1)
             channels *= 2
-        h = leaky(Conv(channels)(h), 0.1)
-        logits = Dense(1, name="psi")(h.reshape(len(h), -1))[:, 0]
+        phi = leaky(Conv(channels)(h), 0.1).reshape(len(x), -1)
+        logits = Dense(1, name="psi")(phi)[:, 0]
         if cond is not None:
-            rows = Dense(channels, False, name="classes")(cond)
-            logits += jnp.sum(rows * jnp.sum(h, axis=(1, 2)), axis=-1)
+            rows = Dense(phi.shape[-1], False, name="classes")(cond)
+            logits += jnp.sum(rows * phi, axis=-1)
         return logits

@@ -1,0 +1,109 @@
+"""Trains Glow, NVAE, StyleGAN2 and a VAE on the same data with one budget, measures, makes a page.
+
+    python benchmarks/comparison.py [--data=digits] [--root=runs/comparison] [--only=glow,nvae]
+    python benchmarks/comparison.py --data=mnist --manual_dir=DIR
+
+The budget is CPU time, user and system, of the whole training command: 4 minutes for digits, 18
+for MNIST; steps were chosen once so that each model comes near it. What is there already is
+neither trained nor measured again. Writes ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each
+took) and ROOT/DATA/report.html. What came out is in docs/comparison.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+
+# What is given to jaxgen.main: --config, and what is changed.
+TRAIN = {
+    "digits": {
+        "glow": "configs/glow.py",
+        "nvae": "configs/nvae.py",
+        "stylegan2": "configs/stylegan2.py",
+        "vae": "configs/vae.py:digits_grey",
+    },
+    "mnist": {
+        "glow": "configs/glow.py:mnist model.depth=8 model.width=64 train.batch_size=64 "
+        "train.steps=2400 evaluate.max_examples=2048",
+        "nvae": "configs/nvae.py:mnist_grey",
+        "stylegan2": "configs/stylegan2.py:mnist",
+        "vae": "configs/vae.py:mnist_grey",
+    },
+}
+# Sampling of the fidelity-diversity curves; the first is what verdicts are about.
+KNOBS = {
+    "glow": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
+    "nvae": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
+    "vae": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
+    "stylegan2": [{}, {"truncation": 0.5}, {"truncation": 0.7}, {"truncation": 0.85}],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", choices=tuple(TRAIN), default="digits")
+    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("runs/comparison"))
+    parser.add_argument("--only", help="comma-separated models; default: all, and the page")
+    parser.add_argument("--manual_dir", help="where MNIST's idx files are")
+    parser.add_argument("--num", type=int, help="generated images; default: 1500, of MNIST 2000")
+    arguments = parser.parse_args()
+    root, where = arguments.root / arguments.data, []
+    if arguments.manual_dir:
+        where = [f"--manual_dir={arguments.manual_dir}"]
+    num = arguments.num or {"digits": 1500, "mnist": 2000}[arguments.data]
+    models = arguments.only.split(",") if arguments.only else list(TRAIN[arguments.data])
+    for name in models:
+        train(root, name, TRAIN[arguments.data][name], arguments.manual_dir)
+    for name in models:
+        for knobs in KNOBS[name]:
+            measure(root / name, knobs, num, where)
+    if not arguments.only:
+        runs = [f"{name}={root / name}" for name in models]
+        call("jaxgen.cli", "compare", *runs, f"--out={root / 'report.html'}")
+
+
+def train(root: pathlib.Path, name: str, options: str, manual_dir: str | None) -> None:
+    """Trains a model, or goes on with it, and adds the CPU minutes to ROOT/minutes.json."""
+    workdir, times = root / name, root / "minutes.json"
+    if (workdir / "summary.json").exists():
+        return
+    config, *changes = options.split()
+    if manual_dir:
+        changes.append(f"data.manual_dir={manual_dir}")
+    changes = [f"--config.{change}" for change in changes]
+    before = cpu_minutes()
+    call("jaxgen.main", f"--config={config}", f"--workdir={workdir}", *changes)
+    minutes = json.loads(times.read_text()) if times.exists() else {}
+    minutes[name] = round(minutes.get(name, 0.0) + cpu_minutes() - before, 2)
+    times.write_text(json.dumps(minutes, indent=1) + "\n")
+
+
+def measure(run: pathlib.Path, knobs: dict[str, float], num: int, where: list[str]) -> None:
+    """All metrics of samples as the model is; of other knobs those of the curve."""
+    done = run / "evaluation" / f"measured{''.join(f'_{k}_{v}' for k, v in knobs.items())}"
+    if done.exists():
+        return
+    given = [f"--{k}={v}" for k, v in knobs.items()]
+    what = ["--metrics=fd,pr,dc"] if knobs else ["--metrics=all", "--page"]
+    call("jaxgen.cli", "eval", str(run), *what, *given, f"--num={num}", *where)
+    done.touch()
+
+
+def call(module: str, *arguments: str) -> None:
+    print("+", module, *arguments, flush=True)
+    done = subprocess.run([sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def cpu_minutes() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
+
+
+if __name__ == "__main__":
+    main()
