@@ -282,10 +282,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _source_of_run(run: Run, request: Request, dataset: Dataset) -> dict[str, Any]:
-    model = run.config["model"]
-    if "name" not in model:
-        model = next(v for v in model.values() if isinstance(v, Mapping))
-    name = str(model["name"])
+    name = named(run.config["model"])
     path = run.directory.path
     counts = {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in run.state.params.items()}
     return _source(path.name, "run", path, request, dataset) | {
@@ -297,6 +294,14 @@ def _source_of_run(run: Run, request: Request, dataset: Dataset) -> dict[str, An
         "step": run.step,
         "parameters": counts,
     }
+
+
+def named(model: Mapping[str, Any]) -> str:
+    """Of a config's section `model`: its name, or those of all networks in it."""
+    if "name" in model:
+        return str(model["name"])
+    parts = [v for v in model.values() if isinstance(v, Mapping) and "name" in v]
+    return ", ".join(str(part["name"]) for part in parts)
 
 
 def _source(

@@ -19,7 +19,7 @@ from jaxgen.evaluate.frechet import frechet_of
 from jaxgen.evaluate.sources import ArraySet
 from jaxgen.evaluate.subject import Comparison, Subject
 from jaxgen.tools import shown
-from jaxgen.tools.measure import Request, measure_run
+from jaxgen.tools.measure import Request, measure_run, named
 from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec
 
@@ -276,6 +276,12 @@ def test_metrics_while_training(run):
     assert [row["step"] for row in found] == [10, 20]
     assert {"fd-pixels", "precision-pixels", "recall-pixels"} <= set(found[0])
     assert "step 20: measured  fd-pixels " in run.out
+
+
+def test_all_networks_of_a_model_are_named():
+    assert named({"name": "flows.glow.Glow", "depth": 8}) == "flows.glow.Glow"
+    two = {"discriminator": {"name": "gans.a.D"}, "generator": {"name": "gans.a.G"}, "width": 2}
+    assert named(two) == "gans.a.D, gans.a.G"
 
 
 def test_requests_are_checked():

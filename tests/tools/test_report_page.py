@@ -15,7 +15,7 @@ import scipy.stats
 from jaxgen.config import ConfigError
 from jaxgen.tools.report.drawings import rgb, sheet
 from jaxgen.tools.report.markup import h, script_json
-from jaxgen.tools.report.numbers import interval, number, title
+from jaxgen.tools.report.numbers import interval, number, quantity, title
 from jaxgen.tools.report.page import page, payload
 from jaxgen.tools.report.records import entries, read
 from jaxgen.tools.report.series import (
@@ -276,6 +276,39 @@ def test_points_stand_where_images_would(tmp_path):
     assert "arrow keys" not in shown
 
 
+def test_charts_are_told_apart_by_what_people_read(tmp_path):
+    """Charts of two data sets do not share an axis; the hash says nothing beside the levels."""
+    eight = {"levels": 256, "data_sha256": "ee" * 32, "weights_sha256": "ff" * 32}
+    runs = [fake_runs.run(tmp_path / "a"), fake_runs.run(tmp_path / "b", changes=eight)]
+    found = entries([str(run) for run in runs])
+    first, second = histograms(found)
+    assert first["label"] == "Bits per dimension (digits, 17 levels)"
+    assert second["label"] == "Bits per dimension (digits, 256 levels)"
+    assert planes(found)[0]["label"] == "Precision and recall (levels=17)"
+
+
+def test_a_floor_is_of_the_same_quantity(tmp_path):
+    run = fake_runs.run(tmp_path / "floors")
+    file = run / "evaluation" / "measurements.json"
+    written = json.loads(file.read_text())
+    context = {"floor": 3.5, "floor_ratio": 0.0625}
+    written["measurements"] = [
+        fake_runs.measurement(f"{name}-{fake_runs.LABEL}", 9.0, 0.5) | {"context": context}
+        for name in ("fcd", "fcd_ratio", "fcd_inf")
+    ]
+    file.write_text(json.dumps(written))
+    text = page([read(run)], "now")
+    assert text.count("floor 3.500") == 1 and text.count("floor 0.06250") == 1
+
+
+def test_counted_numbers_are_equal_not_within_error(tmp_path):
+    found = entries([str(fake_runs.run(tmp_path / name)) for name in "ab"])
+    text = page(found, "now")
+    row = text[text.index('data-row="parameters"') :]
+    row = row[: row.index("</tr>")]
+    assert row.count(">equal<") == 2 and "within error" not in row
+
+
 def test_curves(found, tmp_path):
     charts = {chart["label"]: chart["series"] for chart in training(found)}
     assert next(iter(charts)) == "test/bpd"  # held out, and most models have it
@@ -298,6 +331,14 @@ def test_numbers_as_people_read_them():
         "123,457",
         "1.000e-09",
     ]
+    assert [quantity(v, None, None, "bytes") for v in (900, 2**20, 3.25 * 2**30)] == [
+        "0.9 KiB",
+        "1.0 MiB",
+        "3.2 GiB",
+    ]
+    assert quantity(7.42e-4, 7.3e-4, 7.5e-4, "s") == "0.742 ms"
+    assert interval(7.42e-4, 7.3e-4, 7.5e-4, "s") == "0.730 to 0.750"
+    assert quantity(1.25, None, None, "s") == "1.250 s"
     assert title("fcd-digits8-cnn64@ab")[0] == "Fréchet classifier distance"
     assert title("swd_16")[0] == "Sliced Wasserstein distance, 16"
     assert title("something_new") == ("something_new", "")

@@ -46,7 +46,7 @@ TITLES = {
     "authentic": ("Authentic share", "samples that are no near copies of training data"),
     "nn_ratio": ("Nearest-neighbour ratio", "distance to training data, of samples over test"),
     "images_per_second": ("Sampling speed", "images per second, compilation excluded"),
-    "step_seconds": ("Train step", "seconds"),
+    "step_seconds": ("Train step", "median time, of all turns"),
     "parameters": ("Parameters", "counted"),
     "points_per_second": ("Sampling speed", "points per second, compilation excluded"),
     "peak_bytes": ("Peak memory", "of the device"),
@@ -80,11 +80,21 @@ def number(value: float | None, low: float | None = None, high: float | None = N
 
 
 def quantity(value: float | None, low: float | None, high: float | None, unit: str) -> str:
-    """`number`, but bytes in MiB or GiB."""
-    if unit != "bytes" or value is None:
+    """`number`, but bytes in KiB, MiB or GiB, and less than a second in milliseconds."""
+    if unit not in ("bytes", "s") or value is None:
         return number(value, low, high)
-    scale, name = (2**30, "GiB") if value >= 2**30 else (2**20, "MiB")
-    return f"{value / scale:,.1f} {name}"
+    scale, name = _scale(value, unit)
+    if unit == "bytes":
+        return f"{value / scale:,.1f} {name}"
+    ends = (None if end is None else end / scale for end in (low, high))
+    return f"{number(value / scale, *ends)} {name}"
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    if unit == "s":
+        return (1.0, "s") if value >= 1 else (1e-3, "ms")
+    sizes = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+    return next((s for s in sizes if value >= s[0]), sizes[-1])
 
 
 def interval(value: float | None, low: float | None, high: float | None, unit: str) -> str:
@@ -93,6 +103,9 @@ def interval(value: float | None, low: float | None, high: float | None, unit: s
         return ""
     if unit == "bytes":
         return f"{quantity(low, None, None, unit)} to {quantity(high, None, None, unit)}"
+    if unit == "s":
+        scale, _ = _scale(value, unit)
+        value, low, high = value / scale, low / scale, high / scale
     places = 1 - math.floor(math.log10((high - low) / 2)) if high > low else 0
     if 0 <= places <= 6 and abs(value) < 1e6:
         return f"{low:,.{places}f} to {high:,.{places}f}"

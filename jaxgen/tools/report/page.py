@@ -187,6 +187,9 @@ def _warning(found: Sequence[Entry]) -> Markup | None:
     return h("p", h("b", "Not all comparable. "), text, class_="warning")
 
 
+PLANE_TABLES = (("planes", "Plane"), ("knobs", "Knobs"))
+
+
 def _plane(data: dict[str, Any]) -> Markup | None:
     figures = []
     if data["planes"]:
@@ -208,7 +211,7 @@ def _plane(data: dict[str, Any]) -> Markup | None:
         "A knob such as temperature or truncation trades variety for quality: models are curves, "
         "not points.",
         h("div", figures, class_="charts"),
-        downloads(("planes", "Plane"), ("knobs", "Knobs")),
+        downloads(*(table for table in PLANE_TABLES if data[table[0]])),
     )
 
 

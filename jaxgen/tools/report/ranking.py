@@ -80,6 +80,22 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
     return found
 
 
+def fewest(key: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Few fields that tell a fingerprint from others, before hashes those that people read."""
+
+    def unread(name: str) -> tuple[bool, bool, str]:
+        return key.get(name, ABSENT) == ABSENT, name == "name" or name.endswith("sha256"), name
+
+    apart = [found for other in others if (found := differences(key, other))]
+    chosen = {}
+    while apart:
+        names = sorted({name for found in apart for name in found}, key=unread)
+        best = max(names, key=lambda name: sum(name in found for found in apart))
+        chosen[best] = key.get(best, ABSENT)
+        apart = [found for found in apart if best not in found]
+    return chosen
+
+
 def table(models: Mapping[str, Sequence[Measurement]]) -> list[Row]:
     """Rows of the verdict, by group and in the order of first appearance.
 

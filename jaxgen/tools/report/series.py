@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxgen.evaluate.interval import of_stderr
 from jaxgen.tools.report.numbers import pairs, title
-from jaxgen.tools.report.ranking import ABSENT, differences, identity
+from jaxgen.tools.report.ranking import differences, fewest, identity
 from jaxgen.tools.report.records import Entry, Measurement
 
 PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity
@@ -112,10 +112,7 @@ def _labelled(charts: Sequence[Any], head: Any) -> list[dict[str, Any]]:
     """Charts by number of models, labelled by what tells those of one title apart."""
     out = []
     for key, chart in charts:
-        same = [k for k, c in charts if head(c) == head(chart)]
-        telling = {name for other in same for name in differences(key[-1], other[-1])}
-        telling -= {"weights_sha256"} if "name" in telling else set()
-        shown = {k: key[-1].get(k, ABSENT) for k in sorted(telling)}
+        shown = fewest(key[-1], [k[-1] for k, c in charts if head(c) == head(chart)])
         chart["label"] = head(chart) + (f" ({pairs(shown)})" if shown else "")
         order = sorted(
             chart["points"], key=lambda p: (p["model"], p["knob"] is None, p["knob"] or 0.0)
@@ -129,10 +126,10 @@ def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
     Returns:
         [{"label", "unit", "edges", "outside", "series": [{"model", "split", "share" [BINS],
-        "count", "mean", "stderr"}]}], one for each name and unit. The outermost thousandths are
-        left out of the picture, "outside" examples in all.
+        "count", "mean", "stderr"}]}], one for each name, unit and data; kinds of bound share one.
+        The outermost thousandths are left out of the picture, "outside" examples in all.
     """
-    groups: dict[tuple[str, str], list[tuple[str, str, np.ndarray]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[str, str, np.ndarray]]] = {}
     for entry in entries:
         arrays = entry.arrays.get("likelihood", {})
         name, unit = str(arrays.get("name", "likelihood")), str(arrays.get("unit", ""))
@@ -140,18 +137,32 @@ def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             values = np.asarray(arrays.get(split, ()), np.float64).ravel()
             if np.isfinite(values).any():
                 known = values[np.isfinite(values)]
-                groups.setdefault((name, unit), []).append((entry.name, split, known))
+                key = name, unit, *_data(entry, name)
+                groups.setdefault(key, []).append((entry.name, split, known))
     out = []
-    for (name, unit), found in groups.items():
+    for (name, unit, data, levels, _), found in groups.items():
+        several = sum(key[:2] == (name, unit) for key in groups) > 1
+        suffix = f" ({data}, {levels or 'no'} levels)" if several else ""
         ends = [np.quantile(v, (0.001, 0.999)) for _, _, v in found]
         low, high = min(e[0] for e in ends), max(e[1] for e in ends)
         edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
         inside = sum(int(((v >= edges[0]) & (v <= edges[-1])).sum()) for _, _, v in found)
         series = [_histogram(model, split, v, edges) for model, split, v in found]
         outside = sum(len(v) for _, _, v in found) - inside
-        chart = {"label": title(name)[0], "unit": unit, "edges": edges.tolist()}
+        chart = {"label": title(name)[0] + suffix, "unit": unit, "edges": edges.tolist()}
         out.append(chart | {"outside": outside, "series": series})
     return out
+
+
+def _data(entry: Entry, name: str) -> tuple[Any, ...]:
+    """Name, levels and hash of the data that a likelihood is of."""
+    known = next((m.fingerprint for m in entry.measurements if m.name == name), {})
+    data = entry.data
+    return (
+        known.get("data", data.get("name")),
+        known.get("levels", data.get("levels")),
+        known.get("data_sha256", data.get("sha256")),
+    )
 
 
 def _histogram(model: str, split: str, values: np.ndarray, edges: np.ndarray) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from jaxgen.tools.report.markup import Markup, h
 from jaxgen.tools.report.numbers import interval, number, pairs, plain, quantity, title
-from jaxgen.tools.report.ranking import ABSENT, Cell, Row
-from jaxgen.tools.report.records import Entry
+from jaxgen.tools.report.ranking import ABSENT, EXACT, Cell, Row, fewest
+from jaxgen.tools.report.records import Entry, Measurement
 
 ARROWS = {"lower": ("↓", "lower is better"), "higher": ("↑", "higher is better")}
 BADGES = {
@@ -16,6 +16,7 @@ BADGES = {
     "tied": ("within error", "its interval overlaps that of the best"),
     "ahead": ("no interval", "the best value, but an interval is missing"),
     "differs": ("not comparable", "another fingerprint: not ranked"),
+    "equal": ("equal", "the best, and another has the same"),
     "alone": ("alone", "nothing on this page has the same fingerprint"),
 }
 HEADINGS = {
@@ -46,7 +47,7 @@ def verdict(entries: Sequence[Entry], rows: Sequence[Row], caption: str, ident: 
     for group in groups:
         heading = h("th", HEADINGS.get(group, group), scope="rowgroup", colspan=len(entries) + 1)
         found = [row for row in rows if row.group == group]
-        lines = [_row(entries, row, f"{ident}-{group}-{i}") for i, row in enumerate(found)]
+        lines = [_row(entries, row, found, f"{ident}-{group}-{i}") for i, row in enumerate(found)]
         bodies.append(h("tbody", h("tr", heading, class_="group"), lines))
     table = h("table", h("caption", caption), h("thead", head), bodies, class_="verdict", id=ident)
     return scrolled(table, caption)
@@ -57,8 +58,9 @@ def scrolled(table: Markup, label: str) -> Markup:
     return h("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
-def _row(entries: Sequence[Entry], row: Row, ident: str) -> Markup:
+def _row(entries: Sequence[Entry], row: Row, rows: Sequence[Row], ident: str) -> Markup:
     name, meaning = title(row.name)
+    telling = fewest(row.qualifier, [other.qualifier for other in rows if other.name == row.name])
     arrow, words = ARROWS.get(row.better, ("", ""))
     places = {model: cell.place for model, cell in row.cells.items() if cell.place is not None}
     label = [h("span", name, class_="name")]
@@ -73,7 +75,7 @@ def _row(entries: Sequence[Entry], row: Row, ident: str) -> Markup:
         first,
         h("span", under, class_="under"),
         h("span", meaning, class_="meaning") if meaning else None,
-        h("span", f"here: {pairs(row.qualifier)}", class_="meaning") if row.qualifier else None,
+        h("span", f"here: {pairs(telling)}", class_="meaning here") if telling else None,
         scope="row",
         data_name=name,
     )
@@ -84,7 +86,7 @@ def _row(entries: Sequence[Entry], row: Row, ident: str) -> Markup:
 
 
 def _unit(unit: str) -> Markup | None:
-    return h("span", f" {unit}", class_="unit") if unit and unit != "bytes" else None
+    return h("span", f" {unit}", class_="unit") if unit not in ("", "bytes", "s") else None
 
 
 def _cell(model: str, row: Row, cell: Cell | None, ident: str) -> Markup:
@@ -93,8 +95,8 @@ def _cell(model: str, row: Row, cell: Cell | None, ident: str) -> Markup:
     m = cell.measurement
     value = quantity(m.value, m.low, m.high, m.unit)
     between = interval(m.value, m.low, m.high, m.unit)
-    badge, _ = BADGES.get(cell.status, ("", ""))
-    floor = m.context.get("floor")
+    badge, _ = BADGES.get(_status(cell), ("", ""))
+    floor = _floor(m)
     differing = ", ".join(cell.differences)
     if cell.status == "differs":
         badge = f"{badge}: {differing}"
@@ -121,6 +123,20 @@ def _cell(model: str, row: Row, cell: Cell | None, ident: str) -> Markup:
     )
 
 
+def _status(cell: Cell) -> str:
+    """As `Cell` has it, but counted numbers have no error to be within."""
+    counted = cell.measurement.name.startswith(EXACT)
+    return "equal" if cell.status == "tied" and counted else cell.status
+
+
+def _floor(m: Measurement) -> float | None:
+    """Of the same quantity: a ratio has a floor of its own, an extrapolation none."""
+    prefix = m.name.partition("-")[0]
+    if prefix.endswith("_inf"):
+        return None
+    return m.context.get("floor_ratio" if prefix.endswith("_ratio") else "floor")
+
+
 def _facts(model: str, cell: Cell) -> Markup:
     """What hovering over a number, or focus, tells."""
     m = cell.measurement
@@ -131,7 +147,7 @@ def _facts(model: str, cell: Cell) -> Markup:
     elif m.value is not None:
         exact += ", no interval"
     lines.append(h("p", exact))
-    if words := BADGES.get(cell.status, ("", ""))[1]:
+    if words := BADGES.get(_status(cell), ("", ""))[1]:
         lines.append(h("p", words))
     for key, (here, there) in cell.differences.items():
         lines.append(h("p", f"{key}: {plain(here)}; in this row {plain(there)}", class_="apart"))
@@ -178,7 +194,8 @@ def likelihoods(entries: Sequence[Entry], chart: Mapping[str, Any]) -> Markup:
     for s in chart["series"]:
         spread = s["stderr"] or 0.0
         mean = number(s["mean"], s["mean"] - 1.96 * spread, s["mean"] + 1.96 * spread)
-        cells = [s["split"], mean, number(s["stderr"]), f"{s['count']:,}"]
+        error = "—" if s["stderr"] is None else f"{s['stderr']:.2g}"
+        cells = [s["split"], mean, error, f"{s['count']:,}"]
         name = h("th", model_name(entries, s["model"]), scope="row")
         rows.append(h("tr", name, [h("td", cell, class_="number") for cell in cells]))
     caption = f"{chart['label']}: means over examples"
@@ -201,8 +218,8 @@ def paired(entries: Sequence[Entry], chart: Mapping[str, Any]) -> Markup:
         rows.append(h("tr", h("th", both, scope="row"), line, h("td", better)))
     unit = f", in {chart['unit']}" if chart["unit"] else ""
     caption = (
-        f"{chart['label']}{unit}: differences of two models on the same test examples, which hold "
-        "less chance than the two means do; another training of either is not in the interval"
+        f"{chart['label']}{unit}: differences of two models on the same test examples, surer than "
+        "the two means; another training is not in the interval"
     )
     head = h("thead", h("tr", [h("th", text, scope="col") for text in heads]))
     return scrolled(h("table", h("caption", caption), head, h("tbody", rows)), caption)
