@@ -189,14 +189,24 @@ class StyleGAN2(Adversarial):
         x = self._synthesized(state, state.vars, self._spread(w), jax.random.key(0), "const")
         return self._unscaled(x) if rounded else real_levels(x, self.spec.levels)
 
-    def mix(self, state: State, rng: Array, rows: int, columns: int, coarse: int) -> Array:
+    def mix(
+        self,
+        state: State,
+        rng: Array,
+        rows: int,
+        columns: int,
+        coarse: int,
+        label: Any = None,
+    ) -> Array:
         """[rows * columns, ...] data: the first `coarse` layers' styles are of the row.
+
+        All are of the class `label`, or of the first one, where the model is conditional.
 
         Source: Karras et al. 2019, figure 3.
         """
         keys = jax.random.split(rng)
         of_row, of_column = (
-            self._spread(self._mapped(state, self.latents(k, n), None))
+            self._spread(self.styles_of(state, self.latents(k, n), label))
             for k, n in zip(keys, (rows, columns), strict=True)
         )
         of_row = jnp.repeat(of_row, columns, axis=0)

@@ -13,6 +13,35 @@ def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", help="of the checkpoint, or best; default: the newest")
 
 
+def add_class(command: argparse.ArgumentParser) -> None:
+    """The class of all images of a picture."""
+    text = "of all images, of a conditional run; default: the first"
+    command.add_argument("--class", type=int, dest="label", metavar="CLASS", help=text)
+
+
+def chosen_class(arguments: argparse.Namespace, run: Any) -> int | None:
+    """The class that `add_class`'s argument names: the first by default, None if there are none.
+
+    Raises:
+        ConfigError: for a run that is not conditional, or a class that there is not.
+    """
+    from jaxgen.config import ConfigError
+
+    label, known = arguments.label, run.spec.num_classes
+    if not getattr(run.method, "conditional", False):
+        if label is not None:
+            raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
+        return None
+    if label is not None and not 0 <= label < known:
+        raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
+    return label or 0
+
+
+def shown_class(label: int | None) -> str:
+    """What a command prints of it."""
+    return "" if label is None else f", class {label}"
+
+
 def load_run(arguments: argparse.Namespace) -> Any:
     """The run that `add_run`'s arguments name.
 

@@ -2,11 +2,13 @@
 
 All take a loaded run and give uint8 images; latents may be any pytree of [B, ...]. Where the
 method cannot encode but draws latents from a prior, such draws stand for the codes of examples.
+Of a conditional run, examples are encoded with their own classes, and all are decoded as `label`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,7 @@ def examples(run: Run, num: int, **places: Any) -> np.ndarray:
         num: how many, at most.
         **places: `manual_dir`, `data_dir` where the data have moved.
     """
-    split = run.dataset(**places).splits["test"]
-    return split.take(evenly(len(split), num))["x"]
+    return _batch(run, num, **places)["x"]
 
 
 def reconstructions(
@@ -45,11 +46,13 @@ def reconstructions(
         **places: of the data.
     """
     _images(run)
-    x = examples(run, num, **places)
+    batch = _batch(run, num, **places)
+    x, own = batch["x"], _own_classes(run, batch)
     if hasattr(run.method, "reconstruct"):
-        back = run.reconstruct(x, seed, **({} if groups is None else {"groups": groups}))
+        kept = {} if groups is None else {"groups": groups}
+        back = run.reconstruct(x, seed, **own, **kept)
     elif groups is None:
-        back = run.decode(run.encode(x, seed))
+        back = run.decode(run.encode(x, seed, **own), **own)
     else:
         raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
     pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
@@ -59,7 +62,13 @@ def reconstructions(
 
 
 def sweep(
-    run: Run, dims: int = 10, steps: int = 9, span: float = 3.0, seed: int = 0, **places: Any
+    run: Run,
+    dims: int = 10,
+    steps: int = 9,
+    span: float = 3.0,
+    seed: int = 0,
+    label: int | None = None,
+    **places: Any,
 ) -> tuple[np.ndarray, list[int]]:
     """A row for each dimension of the latents, the most active first; the others at their mean.
 
@@ -75,11 +84,11 @@ def sweep(
     z = np.tile(mean, (len(order), steps, 1))
     for row, dim in enumerate(order):
         z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
-    x = run.decode(unflatten(z.reshape(-1, len(mean))))
+    x = _decoder(run, label)(unflatten(z.reshape(-1, len(mean))))
     return grid(_shown(run, x), steps), [int(d) for d in order]
 
 
-def manifold(run: Run, side: int = 20) -> np.ndarray:
+def manifold(run: Run, side: int = 20, label: int | None = None) -> np.ndarray:
     """The data of a grid of two latents, at the quantiles of the standard normal.
 
     Source: Kingma & Welling 2014, Auto-encoding variational Bayes, figure 4.
@@ -95,11 +104,17 @@ def manifold(run: Run, side: int = 20) -> np.ndarray:
         raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
     axis = scipy.stats.norm.ppf((np.arange(side) + 0.5) / side)
     z = np.stack(np.meshgrid(axis, axis[::-1]), -1).reshape(-1, 2)
-    return grid(_shown(run, run.decode(unflatten(z))), side)
+    return grid(_shown(run, _decoder(run, label)(unflatten(z))), side)
 
 
 def interpolation(
-    run: Run, pairs: int = 8, steps: int = 10, path: str = "linear", seed: int = 0, **places: Any
+    run: Run,
+    pairs: int = 8,
+    steps: int = 10,
+    path: str = "linear",
+    seed: int = 0,
+    label: int | None = None,
+    **places: Any,
 ) -> np.ndarray:
     """A row for each pair of test examples: the data between their codes.
 
@@ -110,6 +125,7 @@ def interpolation(
         path: "linear", or "spherical" along the great circle, which keeps the norm of
             high-dimensional normal latents (White 2016, Sampling generative networks).
         seed: of the codes.
+        label: class of all images, of a conditional run.
         **places: of the data.
     """
     if path not in PATHS:
@@ -119,19 +135,22 @@ def interpolation(
     first, second = codes[::2], codes[1::2]
     between = slerp if path == "spherical" else _lerp
     z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
-    return grid(_shown(run, run.decode(unflatten(z.reshape(-1, codes.shape[1])))), steps)
+    x = _decoder(run, label)(unflatten(z.reshape(-1, codes.shape[1])))
+    return grid(_shown(run, x), steps)
 
 
-def walk(run: Run, num: int = 16, frames: int = 60, seed: int = 0) -> list[np.ndarray]:
+def walk(
+    run: Run, num: int = 16, frames: int = 60, seed: int = 0, label: int | None = None
+) -> list[np.ndarray]:
     """Pictures of a closed random walk of standard normal latents, `num` side by side."""
     _images(run)
     codes, unflatten = _codes(run, seed, few=2)
     random = np.random.RandomState(seed)
     east, north = random.randn(2, num, codes.shape[1])
-    out = []
+    decode, out = _decoder(run, label), []
     for angle in np.arange(frames) * 2 * math.pi / frames:
         z = math.cos(angle) * east + math.sin(angle) * north
-        out.append(grid(_shown(run, run.decode(unflatten(z)))))
+        out.append(grid(_shown(run, decode(unflatten(z)))))
     return out
 
 
@@ -164,6 +183,31 @@ def _lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     return (1 - t) * a + t * b
 
 
+def _batch(run: Run, num: int, **places: Any) -> dict[str, np.ndarray]:
+    split = run.dataset(**places).splits["test"]
+    return split.take(evenly(len(split), num))
+
+
+def _own_classes(run: Run, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {"label": batch["label"]} if getattr(run.method, "conditional", False) else {}
+
+
+def _decoder(run: Run, label: int | None) -> Callable[[Any], np.ndarray]:
+    """Latents to data, of one class unless that is None; compiled once."""
+    import jax
+
+    if not hasattr(run.method, "decode"):
+        raise ConfigError(f"{type(run.method).__name__} has no decode")
+
+    def decode(state: Any, z: Any) -> Any:
+        num = len(jax.tree.leaves(z)[0])
+        given = {} if label is None else {"label": np.full(num, label, np.int32)}
+        return run.method.decode(state, z, **given)
+
+    compiled, state = jax.jit(decode), run.state.averaged()
+    return lambda z: np.asarray(compiled(state, z))
+
+
 def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np.ndarray, Any]:
     """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
     import jax
@@ -171,7 +215,8 @@ def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np
     if not hasattr(run.method, "encode") and hasattr(run.method, "latents"):
         codes = run.method.latents(jax.random.key(seed), few)
     else:
-        codes = run.encode(examples(run, few, **places), seed)
+        batch = _batch(run, few, **places)
+        codes = run.encode(batch["x"], seed, **_own_classes(run, batch))
     leaves, tree = jax.tree.flatten(codes)
     shapes = [leaf.shape[1:] for leaf in leaves]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]

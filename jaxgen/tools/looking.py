@@ -8,7 +8,15 @@ import pathlib
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_run, load_run, picture_path, places
+from jaxgen.tools.arguments import (
+    add_class,
+    add_run,
+    chosen_class,
+    load_run,
+    picture_path,
+    places,
+    shown_class,
+)
 
 
 def add(commands: Any) -> None:
@@ -50,6 +58,8 @@ def _add_latents(commands: Any) -> None:
         add_run(command)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--manual_dir", help="where the data are now")
+        if name in ("sweep", "interpolate", "walk"):
+            add_class(command)
         kind = "gif" if name in ("walk", "evolve") else "png"
         command.add_argument("--out", help=f".{kind}; default: in the run")
         if name == "sweep":
@@ -78,6 +88,7 @@ def _add_styles(commands: Any) -> None:
     mix = commands.add_parser("mix", help="a grid of styles: coarse ones by row, fine by column")
     mix.set_defaults(command=_mix)
     add_run(mix)
+    add_class(mix)
     mix.add_argument("--rows", type=int, default=6)
     mix.add_argument("--columns", type=int, default=8)
     mix.add_argument("--coarse", type=int, default=2, help="layers whose style is the row's")
@@ -113,10 +124,11 @@ def _sweep(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     run = load_run(arguments)
     name = "manifold" if arguments.manifold else "sweep"
-    out = picture_path(arguments, run, name)
+    out, label = picture_path(arguments, run, name), chosen_class(arguments, run)
+    of = f"step {run.step}{shown_class(label)}"
     if arguments.manifold:
-        save_png(out, latents.manifold(run))
-        print(f"manifold of step {run.step}: {out}")
+        save_png(out, latents.manifold(run, label=label))
+        print(f"manifold of {of}: {out}")
         return
     image, rows = latents.sweep(
         run,
@@ -124,10 +136,11 @@ def _sweep(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         arguments.steps,
         arguments.span,
         arguments.seed,
+        label,
         **places(arguments),
     )
     save_png(out, image)
-    print(f"sweep of step {run.step}, dimensions {', '.join(map(str, rows))}: {out}")
+    print(f"sweep of {of}, dimensions {', '.join(map(str, rows))}: {out}")
 
 
 def _interpolate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -136,11 +149,12 @@ def _interpolate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     run = load_run(arguments)
     out = picture_path(arguments, run, f"interpolation_{arguments.path}")
+    label = chosen_class(arguments, run)
     image = latents.interpolation(
-        run, 8, arguments.steps, arguments.path, arguments.seed, **places(arguments)
+        run, 8, arguments.steps, arguments.path, arguments.seed, label, **places(arguments)
     )
     save_png(out, image)
-    print(f"interpolation of step {run.step}: {out}")
+    print(f"interpolation of step {run.step}{shown_class(label)}: {out}")
 
 
 def _walk(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -149,8 +163,9 @@ def _walk(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     run = load_run(arguments)
     out = picture_path(arguments, run, "walk", ".gif")
-    save_gif(out, latents.walk(run, arguments.num, arguments.frames, arguments.seed))
-    print(f"walk of step {run.step}: {out}")
+    label = chosen_class(arguments, run)
+    save_gif(out, latents.walk(run, arguments.num, arguments.frames, arguments.seed, label))
+    print(f"walk of step {run.step}{shown_class(label)}: {out}")
 
 
 def _evolve(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -203,10 +218,10 @@ def _mix(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.train.pictures import save_png
 
     run = load_run(arguments)
-    out = picture_path(arguments, run, "mix")
+    out, label = picture_path(arguments, run, "mix"), chosen_class(arguments, run)
     sides = (arguments.rows, arguments.columns)
-    save_png(out, styles.mixed(run, *sides, arguments.coarse, arguments.seed))
-    print(f"mixed styles of step {run.step}: {out}")
+    save_png(out, styles.mixed(run, *sides, arguments.coarse, arguments.seed, label))
+    print(f"mixed styles of step {run.step}{shown_class(label)}: {out}")
 
 
 def _project(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

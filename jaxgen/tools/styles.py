@@ -13,13 +13,23 @@ from jaxgen.tools.run import Run
 from jaxgen.train.pictures import curve, grid, stacked, to_uint8
 
 
-def mixed(run: Run, rows: int, columns: int, coarse: int, seed: int = 0) -> np.ndarray:
+def mixed(
+    run: Run, rows: int, columns: int, coarse: int, seed: int = 0, label: int | None = None
+) -> np.ndarray:
     """A grid of samples, [H, W, 3] uint8: the first `coarse` layers' styles are of the row.
+
+    Args:
+        run: with styles.
+        rows: of the grid.
+        columns: of the grid.
+        coarse: layers whose style is the row's.
+        seed: of the latents.
+        label: class of all samples, of a conditional run.
 
     Raises:
         ConfigError: for a run without styles.
     """
-    x = _styled(run, "mix", rows=rows, columns=columns, coarse=coarse)(seed)
+    x = _styled(run, "mix", rows=rows, columns=columns, coarse=coarse, label=label)(seed)
     return grid(to_uint8(np.asarray(x), run.spec.levels), columns)
 
 

@@ -1,8 +1,12 @@
-"""`jaxgen sample --class= --truncation=` and sweeps, for a tiny run of every conditional config."""
+"""`--class=` of samples and pictures of latents, for a tiny run of every conditional config."""
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
+
+import jaxgen
+from jaxgen.train.pictures import to_uint8
 
 RUNS = {  # config -> what makes its tiny preset conditional, a truncation it takes
     "biggan": ((), 0.5),
@@ -57,6 +61,27 @@ def test_a_sweep_of_each_dimension(jaxgen_command, run, tmp_path):
     """A row for each of the four dimensions of z."""
     out = tmp_path / "sweep.png"
     text = jaxgen_command("sweep", run[0], "--dims=4", "--steps=3", f"--out={out}").out
-    assert "dimensions " in text
+    assert ", class 0, dimensions " in text
     with PIL.Image.open(out) as image:
         assert image.size[0] == 2 + 34 * 3 and image.size[1] in (2 + 34 * 4, 2 + 34 * 32)
+
+
+def test_pictures_of_a_class(jaxgen_command, run, tmp_path):
+    """The ends of an interpolation are the class's own images of the latents."""
+    found = {}
+    for name in (3, 7):
+        out = tmp_path / f"{name}.png"
+        options = (f"--class={name}", "--steps=2", f"--out={out}")
+        assert f", class {name}: " in jaxgen_command("interpolate", run[0], *options).out
+        found[name] = np.asarray(PIL.Image.open(out))
+    assert not np.array_equal(found[3], found[7])
+    loaded = jaxgen.load(run[0])
+    z = loaded.method.latents(jax.random.key(0), 16)
+    images = to_uint8(loaded.decode(z, label=np.full(16, 7)), loaded.spec.levels)
+    cells = found[7][2:, 2:, 0].reshape(8, 34, 2, 34)[:, :32:4, :, :32:4].swapaxes(1, 2)
+    np.testing.assert_array_equal(cells.reshape(16, 8, 8), images[..., 0])
+    err = jaxgen_command("walk", run[0], "--class=10", code=2).err
+    assert "--class=10, expected 0 to 9, the classes of the data" in err
+    if hasattr(loaded.method, "mix"):
+        grids = [loaded.method.mix(loaded.state, jax.random.key(0), 1, 2, 2, c) for c in (3, 7)]
+        assert np.abs(np.subtract(*grids)).sum() > 0

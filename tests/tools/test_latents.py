@@ -82,6 +82,26 @@ def test_interpolation_begins_and_ends_at_the_codes(loaded, path):
     np.testing.assert_allclose(found[:, 3, ::4, ::4], ends[1::2], atol=1)
 
 
+def test_examples_are_encoded_as_their_own_class(starter, data_root, tmp_path, monkeypatch):
+    """And decoded as the class asked for; reconstructions keep their own."""
+    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
+    job = starter.run(
+        "--config=configs/vae.py:digits,tiny",
+        "--config.method.conditional=True",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    run = jaxgen.load(job.workdir)
+    test = run.dataset().splits["test"]
+    batch = test.take(np.arange(4) * 297 // 4)  # evenly spaced
+    codes = run.encode(batch["x"], label=batch["label"])
+    seen = np.rint(run.decode(codes, label=np.full(4, 3)) * 255).astype(int)[..., 0]
+    found = cells(latents.interpolation(run, pairs=2, steps=2, label=3), 2)
+    np.testing.assert_array_equal(found[..., ::4, ::4].reshape(4, 8, 8), seen)
+    back = np.rint(run.reconstruct(batch["x"], label=batch["label"]) * 255).astype(int)[..., 0]
+    found = cells(latents.reconstructions(run, 4), 4)
+    np.testing.assert_array_equal(found[1, :, ::4, ::4], back)
+
+
 def test_great_circle_keeps_the_norm():
     a, b = np.random.RandomState(0).randn(2, 5, 30)
     a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
@@ -123,6 +143,9 @@ def test_mistakes(jaxgen_command, run, loaded):
         "expected one of linear, spherical"
         in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
     )
+    for verb in ("sweep", "interpolate", "walk"):
+        err = jaxgen_command(verb, run, "--class=3", code=2).err
+        assert f"--class=3: {run} is not conditional: omit it" in err
     assert "factors of digits are not known" in jaxgen_command("disentangle", run, code=2).err
     with pytest.raises(ConfigError, match="has no nothing"):
         loaded._call("nothing")

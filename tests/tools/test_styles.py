@@ -28,3 +28,5 @@ def test_a_run_without_styles(jaxgen_command, starter, tmp_path):
     for verb in ("mix", "project"):
         err = jaxgen_command(verb, job.workdir, code=2).err
         assert "Adversarial has no styles" in err
+    err = jaxgen_command("mix", job.workdir, "--class=3", code=2).err
+    assert f"--class=3: {job.workdir} is not conditional: omit it" in err
