@@ -72,12 +72,13 @@ def mnist(c: ConfigDict) -> None:
 
 
 def mnist_grey(c: ConfigDict) -> None:
-    """As digits, between 8x8 and 4x4; bits/dim."""
+    """As digits, from 8x8 down to 4x4, narrower; bits/dim."""
     digits(c)
     c.data.name = "mnist"
-    c.model.update(blocks=2, block_cells=1, pad=2)
+    c.model.update(channels=8, blocks=2, block_cells=1, pad=2)
     c.train.batch_size = 32
-    c.evaluate.update(every_steps=500, sample_every_steps=500, splits=("test",), max_examples=2048)
+    schedule(c, 1800, 100)
+    c.evaluate.update(every_steps=600, sample_every_steps=600, splits=("test",), max_examples=2048)
 
 
 def cifar10(c: ConfigDict) -> None:
