@@ -7,7 +7,8 @@
     python -m jaxgen.main --config=configs/wgan_gp.py:clipped
         digits with clipped weights and RMSprop (Arjovsky et al. 2017, algorithm 1)
     python -m jaxgen.main --config=configs/wgan_gp.py:lipschitz
-        digits with the largest slope instead (Zhou et al. 2019, LGAN), logistic losses
+        digits with the largest slope instead (Zhou et al. 2019, LGAN), logistic losses;
+        :lipschitz_exp with exp(x) and :lipschitz_sqrt with x + sqrt(x^2 + 1) of the logits
     python -m jaxgen.main --config=configs/wgan_gp.py:cifar10
         the residual networks of the paper's CIFAR-10: for one GPU
     python -m jaxgen.main --config=configs/wgan_gp.py:PRESET,tiny
@@ -59,6 +60,18 @@ def lipschitz(c: ConfigDict) -> None:
     c.method.penalties = dict(largest_slope=dict(weight=1.0))
 
 
+def lipschitz_exp(c: ConfigDict) -> None:
+    """As lipschitz."""
+    lipschitz(c)
+    c.method.game = "exponential"
+
+
+def lipschitz_sqrt(c: ConfigDict) -> None:
+    """As lipschitz."""
+    lipschitz(c)
+    c.method.game = "square_root"
+
+
 def cifar10(c: ConfigDict) -> None:
     """100,000 steps, rates linear to zero."""
     c.data.name = "cifar10"
@@ -77,6 +90,8 @@ PRESETS = {
     "mnist": mnist,
     "clipped": clipped,
     "lipschitz": lipschitz,
+    "lipschitz_exp": lipschitz_exp,
+    "lipschitz_sqrt": lipschitz_sqrt,
     "cifar10": cifar10,
 }
 

@@ -88,6 +88,20 @@ def _relativistic_back(real: Logits | None, fake: Logits) -> Logits:
     return softplus(real - fake)
 
 
+def _exponentials(real: Logits, fake: Logits) -> Logits:
+    return jnp.exp(-real) + jnp.exp(fake)
+
+
+def _roots(real: Logits, fake: Logits) -> Logits:
+    return _root(-real) + _root(fake)
+
+
+def _root(x: Logits) -> Logits:
+    """x + sqrt(x^2 + 1), without cancellation where x is far below zero."""
+    size = jnp.sqrt(jnp.square(x) + 1)
+    return jnp.where(x >= 0, x + size, 1 / (size + jnp.abs(x)))
+
+
 GAMES = {
     # Goodfellow et al. 2014, equation 1, and the loss of the generator that section 3 advises
     "minimax": Game(cross_entropy, _saturating, targets=True, middle=0.0),
@@ -100,4 +114,9 @@ GAMES = {
     "hinge": Game(_hinges, _score, middle=0.0),
     # Jolicoeur-Martineau 2019; Huang et al. 2024, R3GAN, equation 2: real and fake in pairs
     "relativistic": Game(_relativistic, _relativistic_back, paired=True),
+    # Zhou et al. 2019, Lipschitz generative adversarial nets: other convex functions of logits than
+    # the x of "wasserstein"; the generator is paid the logit, as in the official code. The critic's
+    # slope has to be bounded.
+    "exponential": Game(_exponentials, _score, middle=0.0),
+    "square_root": Game(_roots, _score, middle=0.0),
 }

@@ -31,6 +31,8 @@ EXPECTED = {  # name -> (discriminator, generator), from the papers' formulas
     "wasserstein": lambda r, f: (f - r, -f),
     "hinge": lambda r, f: (np.maximum(0, 1 - r) + np.maximum(0, 1 + f), -f),
     "relativistic": lambda r, f: (log_loss(sigmoid(r - f)), log_loss(sigmoid(f - r))),
+    "exponential": lambda r, f: (np.exp(-r) + np.exp(f), -f),
+    "square_root": lambda r, f: (np.exp(np.arcsinh(-r)) + np.exp(np.arcsinh(f)), -f),
 }
 
 
@@ -40,6 +42,37 @@ def test_losses(name):
     np.testing.assert_allclose(game.discriminator(REAL, FAKE), discriminator, rtol=2e-6, atol=2e-6)
     real = REAL if game.paired else None
     np.testing.assert_allclose(game.generator(real, FAKE), generator, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("exponential", lambda p, q: 0.5 * np.log(p / q)),
+        ("square_root", lambda p, q: (p - q) / (2 * np.sqrt(p * q))),
+    ],
+)
+def test_best_critic_without_a_bound(name, best):
+    """The slope of p phi(-f) + q phi(f) is zero there, by hand; it is -p + q at zero."""
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
+
+    def loss(logits):
+        return jnp.sum(p * discriminator(logits, far) + q * discriminator(-far, logits))
+
+    discriminator, far = GAMES[name].discriminator, jnp.full(3, -30.0)
+    slope = jax.grad(loss)
+    np.testing.assert_allclose(slope(jnp.asarray(best(p, q), jnp.float32)), 0, atol=1e-6)
+    np.testing.assert_allclose(slope(jnp.zeros(3)), q - p, rtol=1e-6)
+
+
+def test_far_logits_keep_their_precision():
+    """x + sqrt(x^2 + 1) is -1 / 2x far below zero, with a slope of 1 / 2x^2."""
+
+    def loss(logit):
+        return GAMES["square_root"].discriminator(jnp.full(1, 1e5), logit)[0]
+
+    value, slope = jax.value_and_grad(loss)(jnp.full(1, -1e4))
+    np.testing.assert_allclose(value, 0.5e-4 + 0.5e-5, rtol=1e-5)
+    np.testing.assert_allclose(slope, 0.5e-8, rtol=1e-5)
 
 
 def test_saturation():
