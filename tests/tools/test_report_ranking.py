@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxgen.tools.report.ranking import differences, rank, table, tally
+from jaxgen.tools.report.ranking import differences, fewest, rank, table, tally
 from jaxgen.tools.report.records import Measurement
 
 SAME = {"data": "digits", "levels": 17, "num_generated": 2000}
@@ -122,3 +122,13 @@ def test_the_default_settings_stand_for_a_model():
 def test_rows_come_by_group():
     found = [number(1, group="cost", name="x"), number(1, group="fidelity", name="y")]
     assert [row.name for row in table({"a": found})] == ["y", "x"]
+
+
+def test_few_fields_tell_fingerprints_apart():
+    one = {"levels": 17, "data_sha256": "a", "binarized": "(absent)", "split": "test", "k": 3}
+    two = one | {"levels": 2, "data_sha256": "b", "binarized": "above 8"}
+    three = one | {"split": "train"}
+    assert fewest(one, [one, two]) == {"levels": 17} and fewest(two, [one, two]) == {"levels": 2}
+    assert fewest(one, [one, two, three]) == {"levels": 17, "split": "test"}
+    assert fewest(one, [one]) == {} == fewest(one, [])
+    assert fewest({"data_sha256": "a"}, [{"data_sha256": "b"}]) == {"data_sha256": "a"}

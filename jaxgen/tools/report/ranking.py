@@ -81,10 +81,12 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
 
 
 def fewest(key: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Few fields that tell a fingerprint from others, before hashes those that people read."""
+    """Few fields that tell a fingerprint from others: short ones, hashes only at need."""
 
-    def unread(name: str) -> tuple[bool, bool, str]:
-        return key.get(name, ABSENT) == ABSENT, name == "name" or name.endswith("sha256"), name
+    def unread(name: str) -> tuple[bool, bool, int, str]:
+        value = key.get(name, ABSENT)
+        hashed = name == "name" or name.endswith("sha256")
+        return value == ABSENT, hashed, len(str(value)), name
 
     apart = [found for other in others if (found := differences(key, other))]
     chosen = {}

@@ -214,6 +214,16 @@
   const wishes = { lower: ", lower is better", higher: ", higher is better", none: "" };
   const axis = (a) => `${a.title}${a.unit ? `, ${a.unit}` : ""}${wishes[a.better]}`;
 
+  // points whose text would not lie on that of an earlier one, on a plot of so many pixels
+  function apart(points, width, height) {
+    const span = (key) => { const [low, high] = d3.extent(points, (p) => p[key]); return high - low || 1; };
+    const [x, y] = [span("x") / width, span("y") / height];
+    const kept = [];
+    for (const p of points)
+      if (kept.every((k) => Math.abs(k.x - p.x) / x > 30 || Math.abs(k.y - p.y) / y > 14)) kept.push(p);
+    return kept;
+  }
+
   function plane(width) {
     const chart = data.planes[chosen("plane")];
     const points = chart.points.map((p) => ({ ...p, title:
@@ -221,8 +231,10 @@
       `${chart.y.title.toLowerCase()} ${format(p.y)}${between(p.y_low, p.y_high)}\n` +
       `${chart.x.title.toLowerCase()} ${format(p.x)}${between(p.x_low, p.x_high)}` }));
     const curve = points.filter((p) => p.knob !== null);
+    const height = Math.min(440, Math.max(300, width * 0.72));
+    const named = apart(points, width - 90, height - 100).filter((p) => p.knob !== null);
     const plot = Plot.plot({
-      width, height: Math.min(440, Math.max(300, width * 0.72)), grid: true, ...scales,
+      width, height, grid: true, ...scales,
       marginLeft: 48, marginTop: 28, marginBottom: 42,
       x: { label: `${axis(chart.x)} →`, nice: true, ...extent(points, "x", "x_low", "x_high") },
       y: { label: `↑ ${axis(chart.y)}`, nice: true, ...extent(points, "y", "y_low", "y_high") },
@@ -234,7 +246,7 @@
         Plot.line(curve, { x: "x", y: "y", z: "model", stroke: "model", strokeWidth: 2 }),
         Plot.dot(points, { x: "x", y: "y", fill: "model", symbol: "model", r: 5,
           stroke: "var(--raised)" }),
-        Plot.text(points.filter((p) => p.knob !== null), { x: "x", y: "y", text: (p) => format(p.knob),
+        Plot.text(named, { x: "x", y: "y", text: (p) => format(p.knob),
           dx: 9, dy: -7, textAnchor: "start", fill: "var(--soft)", fontSize: 10 }),
         Plot.tip(points, Plot.pointer({ x: "x", y: "y", title: "title" })),
       ],
