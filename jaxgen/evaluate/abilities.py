@@ -116,6 +116,7 @@ def path_family(c: Comparison) -> list[Measurement]:
         parts = {"space": name, "path": space.path.__name__, "epsilon": EPSILON, "sampling": "end"}
         if space.classes:
             parts["classes"] = "one a pair"
+        parts["model"] = _model(c)  # lengths in different latent spaces are not ranked
         print_of = fingerprint(
             c.print_of_data(c.split), print_of_own, parts, distance=label, num_generated=c.pairs
         )
@@ -182,6 +183,12 @@ def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
 
 def _conditional(c: Comparison) -> bool:
     return bool(getattr(c.subject.method, "conditional", False))
+
+
+def _model(c: Comparison) -> str:
+    """What tells latent spaces apart; checkpoints of one model share it."""
+    count = sum(leaf.size for leaf in jax.tree.leaves(getattr(c.subject.state, "params", ())))
+    return f"{type(c.subject.method).__name__}, {count:,} parameters"
 
 
 def _squared(levels: int | None) -> Any:

@@ -14,6 +14,7 @@ from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.evaluate import classifier, perceptual
 from jaxgen.evaluate.features import extractor
+from jaxgen.evaluate.fingerprint import differences, equal
 from jaxgen.evaluate.sources import ArraySet
 from jaxgen.evaluate.subject import Comparison, Subject
 from jaxgen.evaluate.suite import measure
@@ -113,6 +114,19 @@ def test_a_pair_of_a_conditional_generator_has_one_class():
     row = found["ppl_z-pixels"]
     close(row, np.mean(SCALES**2) * squared_step(DIMS) / TOP**2)
     assert row.fingerprint["classes"] == "one a pair"
+
+
+def test_lengths_in_latent_spaces_of_different_models_are_not_ranked():
+    def row(method, width):
+        c = compared(method, pairs=100)
+        state = types.SimpleNamespace(params={"w": np.zeros(width)})
+        subject = dataclasses.replace(c.subject, state=state)
+        found, _ = measure(dataclasses.replace(c, subject=subject), "ppl")
+        return {m.name: m for m in found}["ppl_z-pixels"].fingerprint
+
+    assert equal(row(Linear(), 3), row(Linear(), 3))
+    assert set(differences(row(Linear(), 3), row(Linear(), 4))) == {"model"}
+    assert set(differences(row(Linear(), 3), row(Styled(), 3))) == {"model"}
 
 
 def test_a_pair_of_styles_has_one_class():
