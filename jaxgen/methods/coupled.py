@@ -26,7 +26,7 @@ class Coupled(Adversarial):
     pair is one image with the channels of both domains; the discriminator gives a logit for each
     domain, and both games count alike.
 
-    Source: Liu & Tuzel 2016, Coupled generative adversarial networks, equation 3.
+    Source: Liu & Tuzel 2016, Coupled generative adversarial networks.
 
     Attributes:
         domain: the second one, of `ops.domains.DOMAINS`.
@@ -48,8 +48,8 @@ class Coupled(Adversarial):
         """Per example, [B] each: `ops.scores.sample_scores` of either domain, and agreement.
 
         `agreement` is the share of pixels in which the second image of a pair is what its domain
-        makes of the first, both as black and white (section 4.1 there); `agreement_of_strangers`
-        that of a second image of another pair.
+        makes of the first, both as black and white (the paper's measure on digits);
+        `agreement_of_strangers` that of a second image of another pair.
         """
         x = self._scaled(batch["x"])
         made = self._image(state, rng, self.latents(rng, len(x)), None)

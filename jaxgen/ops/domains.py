@@ -2,8 +2,8 @@
 
 Images are [B, H, W, C] in [-1, 1].
 
-Source: Liu & Tuzel 2016, "Coupled Generative Adversarial Networks" (NIPS), section 4, for the
-two of its experiments on digits.
+Source: Liu & Tuzel 2016, "Coupled Generative Adversarial Networks" (NIPS), its two experiments on
+digits; outlines as in the official code (mingyuliutw/CoGAN, `dataset_mnistedge.py`).
 """
 
 from __future__ import annotations

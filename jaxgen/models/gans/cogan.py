@@ -1,11 +1,12 @@
 """CoGAN: two generators and two discriminators that share the layers far from the pixels.
 
-Source: Liu & Tuzel 2016, "Coupled Generative Adversarial Networks" (NIPS), section 3 and the
-network for digits of appendix A, with the official code (mingyuliutw/CoGAN): transposed
+Source: Liu & Tuzel 2016, "Coupled Generative Adversarial Networks" (NIPS), with the network for
+digits of the official PyTorch code (mingyuliutw/CoGAN, `net_cogan_mnistedge.py`): transposed
 convolutions, batch normalisation without scale and shift and PReLU in the generators; LeNet with
-PReLU in the discriminators. A pair of images is one image with the channels of both. Images of 28
-pixels have the paper's kernels; of other sizes the last kernel of the generators reaches as far as
-it must. A logit stands for the code's two-way softmax.
+PReLU in the discriminators. The official Caffe code has a shift, and dropout before the logit. A
+pair of images is one image with the channels of both. Images of 28 pixels have the official
+kernels; of other sizes the last kernel of the generators reaches as far as it must. A logit stands
+for the code's two-way softmax.
 """
 
 from __future__ import annotations
