@@ -13,9 +13,13 @@ from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.nvae import NVAE as Balanced
+from jaxgen.methods.progressive import Progressive, ProgressiveStyles
 from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.models.flows.glow import Glow
 from jaxgen.models.gans.gan import Discriminator, Generator
+from jaxgen.models.gans.progan import Discriminator as GrownDiscriminator
+from jaxgen.models.gans.progan import Generator as Grown
+from jaxgen.models.gans.stylegan import Generator as GrownStyled
 from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
 from jaxgen.models.gans.stylegan2 import Generator as Styled
 from jaxgen.models.vaes.nvae import NVAE
@@ -170,11 +174,51 @@ METHODS = {
         BATCH,
         {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
     ),
+    # 4x4 alone, half of 8x8, 8x8 alone: a step each
+    "progan": (
+        Progressive(
+            Grown(4, most=8),
+            GrownDiscriminator(most=8),
+            DIGITS,
+            game="wasserstein",
+            penalties={"gradient_penalty": {"weight": 1.0}, "drift": {"weight": 0.1}},
+            stable_steps=0,
+            fade_steps=2,
+        ),
+        BATCH,
+        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+    ),
+    "stylegan": (
+        ProgressiveStyles(
+            GrownStyled(4, 4, layers=1, most=8),
+            GrownDiscriminator(most=8, blur=True),
+            DIGITS,
+            penalties={"r1": {"weight": 1.0}},
+            stable_steps=0,
+            fade_steps=2,
+        ),
+        BATCH,
+        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+    ),
 }
-SLOW = {"nvae", "stylegan2"}  # to compile
+SLOW = {"nvae", "stylegan2", "progan", "stylegan"}  # to compile
+# a constant without noise has no deviation, and AdaIN makes 1e4 times of what rounding leaves
+SHAKEN = {"stylegan"}
 MESHES = {"8x1": (8, 1), "4x2": (4, 2), "2x4": (2, 4)}
 ALIKE = {"2x4"}  # to the one before
 STEPS = 3
+
+
+def shaken(params):
+    """Every leaf, off its initial value."""
+    random = np.random.RandomState(0)
+
+    def shake(leaf):
+        return jax.device_put(
+            leaf + np.asarray(0.1 * random.randn(*leaf.shape), np.float32), leaf.sharding
+        )
+
+    return jax.tree.map(shake, params)
 
 
 def trained(name: str, mesh: Mesh):
@@ -183,6 +227,8 @@ def trained(name: str, mesh: Mesh):
     optimizers = {player: optimizer("sgd", **o) for player, o in options.items()}
     program = build_program(method, optimizers, {}, mesh, batch, seed=0, min_size=64)
     state = program.init(batch)
+    if name in SHAKEN:
+        state = state.replace(params=shaken(state.params))
     before = jax.device_get((state.params, state.vars))
     step, count = program.compile(), np.int32(1)
     for _ in range(STEPS):
@@ -197,6 +243,11 @@ PARAMS = [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in M
 def truth(request):
     """On one device: (name, at the start, after the steps)."""
     return request.param, *trained(request.param, single())[:2]
+
+
+def test_growth_is_seen():
+    levels = [METHODS["progan"][0].growth.at(step) for step in range(STEPS)]
+    assert [(int(level), float(share)) for level, share in levels] == [(2, 1), (3, 0.5), (3, 1)]
 
 
 def assert_close(tree, expected):
@@ -222,11 +273,14 @@ def test_sharded_equals_single_on_updated_parameters(truth, mesh):
 def test_the_steps_move_parameters_far_more_than_the_tolerance(truth):
     """A gradient twice too large would be seen, in every leaf that has one.
 
-    In an NVAE, biases that a batch normalisation takes away have none.
+    In an NVAE, biases that a batch normalisation takes away have none; in a StyleGAN, that of the
+    constant, which AdaIN takes away where all pixels are positive.
     """
     name, (start, _), (end, _) = truth
     moved = jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), start, end))
-    assert np.mean(np.asarray(moved) > 4e-5) >= {"nvae": 0.7}.get(name, 1.0), sorted(moved)
+    assert np.mean(np.asarray(moved) > 4e-5) >= {"nvae": 0.7, "stylegan": 0.97}.get(name, 1.0), (
+        sorted(moved)
+    )
 
 
 def test_the_initialisation_depends_on_the_whole_batch(truth):
