@@ -28,7 +28,8 @@ TRAIN = {
     },
     "mnist": {
         "glow": "configs/glow.py:mnist model.depth=8 model.width=64 train.batch_size=64 "
-        "train.steps=2400 evaluate.max_examples=2048",
+        "train.steps=3000 evaluate.max_examples=2048 optim.model.schedule=cosine "
+        "optim.model.decay_steps=3000 optim.model.clip_norm=100.0",
         "nvae": "configs/nvae.py:mnist_grey",
         "stylegan2": "configs/stylegan2.py:mnist",
         "vae": "configs/vae.py:mnist_grey",
