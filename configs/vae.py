@@ -98,8 +98,8 @@ def mnist_grey(c: ConfigDict) -> None:
     c.data.name = "mnist"
     c.model.update(latent=32, channels=(32, 64), kernels=(4, 4))
     grey(c)
-    c.train.update(steps=9000, log_every_steps=500)
-    c.optim.model.update(learning_rate=1e-3, decay_steps=9000)
+    c.train.update(steps=18_000, log_every_steps=500)
+    c.optim.model.update(learning_rate=1e-3, decay_steps=18_000)
 
 
 def grey(c: ConfigDict) -> None:
