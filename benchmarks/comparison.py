@@ -3,9 +3,8 @@
     python benchmarks/comparison.py [--data=digits] [--root=runs/comparison] [--only=glow,nvae]
     python benchmarks/comparison.py --data=mnist --manual_dir=DIR
 
-The budget is CPU time, user and system, of the whole training command: 4 minutes for digits, 18
-for MNIST; steps were chosen once so that each model comes near it. What is there already is
-neither trained nor measured again. Writes ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each
+The budget is CPU time, user and system, of the whole training command: at most 6 minutes for
+digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each
 took) and ROOT/DATA/report.html. What came out is in docs/comparison.md.
 """
 
