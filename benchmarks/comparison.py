@@ -4,8 +4,9 @@
     python benchmarks/comparison.py --data=mnist --manual_dir=DIR
 
 The budget is CPU time, user and system, of the whole training command: at most 6 minutes for
-digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each
-took) and ROOT/DATA/report.html. What came out is in docs/comparison.md.
+digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes
+ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each took) and ROOT/DATA/report.html. What came
+out is in docs/comparison.md.
 """
 
 from __future__ import annotations
