@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.interval import Interval, of_stderr
+from jaxgen.evaluate.measurement import NotAvailable
 from jaxgen.types import Array, PyTree
 
 EPSILON = 1e-4
@@ -81,6 +82,7 @@ def path_length(
 
     Raises:
         ConfigError: for images of integers, whose rounding is all that would be measured.
+        NotAvailable: where images are not finite.
     """
     path = path or spherical
 
@@ -103,6 +105,8 @@ def path_length(
     keys = (jax.random.fold_in(rng, i) for i in range(math.ceil(num / batch)))
     calls = [distance(*pair(key)) for key in keys]
     distances = np.concatenate([np.asarray(c, np.float64) for c in calls])[:num] / epsilon**2
+    if lost := np.sum(~np.isfinite(distances)):
+        raise NotAvailable(f"{lost} of {num} paths have images that are not finite")
     return PathLength(trimmed_mean(distances, trim), distances)
 
 

@@ -1,6 +1,7 @@
 """Paths of latents and classes of models whose numbers are known; the classifier's own numbers."""
 
 import dataclasses
+import re
 import types
 
 import jax.numpy as jnp
@@ -114,6 +115,18 @@ def test_a_pair_of_a_conditional_generator_has_one_class():
     row = found["ppl_z-pixels"]
     close(row, np.mean(SCALES**2) * squared_step(DIMS) / TOP**2)
     assert row.fingerprint["classes"] == "one a pair"
+
+
+def test_a_path_through_images_that_are_not_finite_has_no_length():
+    """One such pair of thousands would make the mean and its error NaN."""
+
+    class Bursting(Linear):
+        def decode(self, state, z, label=None, rounded=True):
+            x = super().decode(state, z, label, rounded)
+            return jnp.where(z[:, :1, None, None] > 2, jnp.inf, x)
+
+    _, missing = measure(compared(Bursting(), pairs=100), "ppl,fd", lenient=True)
+    assert re.fullmatch(r"\d+ of 100 paths have images that are not finite", missing["ppl"])
 
 
 def test_lengths_in_latent_spaces_of_different_models_are_not_ranked():
