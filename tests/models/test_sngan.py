@@ -67,6 +67,8 @@ def test_plain_discriminator_of_cifar10():
         *((3, 3, 3, 64), (4, 4, 64, 64), (3, 3, 64, 128), (4, 4, 128, 128)),
         *((3, 3, 128, 256), (4, 4, 256, 256), (3, 3, 256, 512), (4 * 4 * 512, 1)),
     ]
+    with_class = kernels(sngan.PlainDiscriminator(), jnp.zeros((1, 32, 32, 3)), cond=jnp.eye(1, 10))
+    assert sorted(with_class) == sorted([*found, (10, 4 * 4 * 512)])  # V sees every position
 
 
 def test_projection_of_the_class():

@@ -120,6 +120,7 @@ BATCH = {
     "label": RNG.randint(0, 10, 16).astype(np.int32),
 }
 # name -> (method, batch, optimiser options by player); every method of the tree joins here
+RATES = {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}}
 METHODS = {
     "glow": (
         Likelihood(Glow(levels=2, depth=2, width=8), DIGITS, conditional=True),
@@ -149,7 +150,7 @@ METHODS = {
             history=0.1,
         ),
         BATCH,
-        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+        RATES,
     ),
     "nvae": (
         Balanced(
@@ -172,7 +173,7 @@ METHODS = {
             augment={"name": "ada", "fixed": 0.5},
         ),
         BATCH,
-        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+        RATES,
     ),
     # 4x4 alone, half of 8x8, 8x8 alone: a step each
     "progan": (
@@ -186,7 +187,7 @@ METHODS = {
             fade_steps=2,
         ),
         BATCH,
-        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+        RATES,
     ),
     "stylegan": (
         ProgressiveStyles(
@@ -198,7 +199,7 @@ METHODS = {
             fade_steps=2,
         ),
         BATCH,
-        {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}},
+        RATES,
     ),
 }
 SLOW = {"nvae", "stylegan2", "progan", "stylegan"}  # to compile
