@@ -35,13 +35,8 @@ TRAIN = {
         "vae": "configs/vae.py:mnist_grey",
     },
 }
-# Sampling of the fidelity-diversity curves; the first is what verdicts are about.
-KNOBS = {
-    "glow": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
-    "nvae": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
-    "vae": [{}, {"temperature": 0.5}, {"temperature": 0.7}, {"temperature": 0.85}],
-    "stylegan2": [{}, {"truncation": 0.5}, {"truncation": 0.7}, {"truncation": 0.85}],
-}
+VALUES = (0.5, 0.7, 0.85)  # of the knob; verdicts are about the default of 1
+NUM = {"digits": 1500, "mnist": 2000}  # generated images
 
 
 def main() -> None:
@@ -50,18 +45,20 @@ def main() -> None:
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path("runs/comparison"))
     parser.add_argument("--only", help="comma-separated models; default: all, and the page")
     parser.add_argument("--manual_dir", help="where MNIST's idx files are")
-    parser.add_argument("--num", type=int, help="generated images; default: 1500, of MNIST 2000")
     arguments = parser.parse_args()
     root, where = arguments.root / arguments.data, []
     if arguments.manual_dir:
         where = [f"--manual_dir={arguments.manual_dir}"]
-    num = arguments.num or {"digits": 1500, "mnist": 2000}[arguments.data]
-    models = arguments.only.split(",") if arguments.only else list(TRAIN[arguments.data])
+    known = TRAIN[arguments.data]
+    models = arguments.only.split(",") if arguments.only else list(known)
+    if unknown := set(models) - set(known):
+        parser.error(f"--only: {', '.join(sorted(unknown))} not among {', '.join(known)}")
     for name in models:
-        train(root, name, TRAIN[arguments.data][name], arguments.manual_dir)
+        train(root, name, known[name], arguments.manual_dir)
     for name in models:
-        for knobs in KNOBS[name]:
-            measure(root / name, knobs, num, where)
+        knob = "truncation" if name == "stylegan2" else "temperature"
+        for given in ((), *((f"--{knob}={value}",) for value in VALUES)):
+            measure(root / name, given, [f"--num={NUM[arguments.data]}", *where])
     if not arguments.only:
         runs = [f"{name}={root / name}" for name in models]
         call("jaxgen.cli", "compare", *runs, f"--out={root / 'report.html'}")
@@ -83,14 +80,13 @@ def train(root: pathlib.Path, name: str, options: str, manual_dir: str | None) -
     times.write_text(json.dumps(minutes, indent=1) + "\n")
 
 
-def measure(run: pathlib.Path, knobs: dict[str, float], num: int, where: list[str]) -> None:
+def measure(run: pathlib.Path, knobs: tuple[str, ...], options: list[str]) -> None:
     """All metrics of samples as the model is; of other knobs those of the curve."""
-    done = run / "evaluation" / f"measured{''.join(f'_{k}_{v}' for k, v in knobs.items())}"
+    done = run / "evaluation" / "".join(["measured", *knobs])
     if done.exists():
         return
-    given = [f"--{k}={v}" for k, v in knobs.items()]
     what = ["--metrics=fd,pr,dc"] if knobs else ["--metrics=all", "--page"]
-    call("jaxgen.cli", "eval", str(run), *what, *given, f"--num={num}", *where)
+    call("jaxgen.cli", "eval", str(run), *what, *knobs, *options)
     done.touch()
 
 
