@@ -21,7 +21,7 @@ import sys
 # What is given to jaxgen.main: --config, and what is changed.
 TRAIN = {
     "digits": {
-        "glow": "configs/glow.py",
+        "glow": "configs/glow.py train.steps=11000",
         "nvae": "configs/nvae.py",
         "stylegan2": "configs/stylegan2.py",
         "vae": "configs/vae.py:digits_grey",
