@@ -13,6 +13,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
     "types": 0,
     "config": 0,
+    "machine": 0,
     "rundir": 0,
     "platform": 0,
     "processes": 0,

@@ -1,0 +1,92 @@
+"""How much memory and disk there is, and a refusal before more is asked for."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+
+from jaxgen.config import ConfigError
+
+MARGIN = 0.9  # of what is free: others want some too
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+CGROUP = pathlib.Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int | None:
+    """Host memory that this process can still have; None where the system does not say.
+
+    A container may have less than the machine: the smaller one counts.
+    """
+    found = [n for n in (_of_machine(), _of_container()) if n is not None]
+    return min(found, default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return _physical()
+    sizes = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+    return int(sizes["MemAvailable"][0]) * 1024 if "MemAvailable" in sizes else _physical()
+
+
+def _physical() -> int | None:
+    """All of the memory, where nothing says how much of it is free, as on macOS."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _of_container() -> int | None:
+    """Source: Linux, Documentation/admin-guide/cgroup-v2.rst."""
+    try:
+        limit, used = ((CGROUP / f"memory.{name}").read_text() for name in ("max", "current"))
+        return None if limit.strip() == "max" else max(0, int(limit) - int(used))
+    except (OSError, ValueError):
+        return None
+
+
+def check_memory(need: int, what: str, instead: str) -> None:
+    """Refuses what cannot fit, before anything is allocated.
+
+    Args:
+        need: bytes.
+        what: needs them, as "--num=1000000000 images of 8x8x1".
+        instead: what to type.
+
+    Raises:
+        ConfigError: when `need` is beyond what is available.
+    """
+    free = available_bytes()
+    if free is not None and need > MARGIN * free:
+        raise ConfigError(f"{what}: {size(need)} of memory, {size(free)} are available; {instead}")
+
+
+def check_disk(need: int, what: str, path: pathlib.Path) -> None:
+    """Refuses a file that the disk has no room for.
+
+    Args:
+        need: bytes.
+        what: needs them.
+        path: of the file; its folder need not exist yet.
+
+    Raises:
+        ConfigError: when `need` is beyond what is free.
+    """
+    there = next((p for p in path.absolute().parents if p.exists()), None)
+    if there is None:
+        return
+    free = shutil.disk_usage(there).free
+    if need > MARGIN * free:
+        raise ConfigError(f"{what}: {size(need)}, and {size(free)} are free at {there}")
+
+
+def size(count: float) -> str:
+    """Bytes in the largest unit below: 1536 -> "1.5 KiB"."""
+    for unit in UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {UNITS[-1]}"
