@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from jaxgen.tools import evaluating, looking
-from jaxgen.tools.arguments import add_run, load_run
+from jaxgen.tools.arguments import add_places, add_run, load_run, places
 from jaxgen.tools.report import command as report
 
 KNOBS = {"class": "label"}  # what Python does not take as a name
@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--num", type=int, default=500, help="data sets, of the test split")
     calibrate.add_argument("--draws", type=int, default=99, help="from each posterior")
     calibrate.add_argument("--seed", type=int, default=0)
+    add_places(calibrate)
     calibrate.add_argument("--out", help=".png of the plot; default: in the run")
 
     weights = commands.add_parser("import", help="official StyleGAN2 weights (.pkl) as a run")
@@ -137,7 +138,7 @@ def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = pathlib.Path(arguments.out or default)
     if out.suffix != ".png":
         raise ConfigError(f"--out={out}, expected a name that ends in .png")
-    result = run.calibrate(arguments.num, arguments.draws, arguments.seed)
+    result = run.calibrate(arguments.num, arguments.draws, arguments.seed, **places(arguments))
     save_png(out, calibration_picture(result))
     where = {"run": str(run.directory.path), "step": run.step, "plot": str(out)}
     print(json.dumps(where | result.report(), indent=1))

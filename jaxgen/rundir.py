@@ -107,7 +107,8 @@ def open_existing(path: str | os.PathLike[str]) -> RunDir:
 def claim(path: str | os.PathLike[str], config: Mapping[str, Any]) -> RunDir:
     """The run directory for a config: a new one, or that of the same run.
 
-    Writes nothing. What may differ from the run's own config is listed in `FREE`.
+    Writes nothing. What may differ from the run's own config is listed in `FREE`, and data that
+    are a file or folder may lie elsewhere now: whether they are the same, their content tells.
 
     Raises:
         ConfigError: when the directory belongs to another config; shows the difference.
@@ -116,10 +117,13 @@ def claim(path: str | os.PathLike[str], config: Mapping[str, Any]) -> RunDir:
     if not run.config.exists():
         return run
     old, new = flatten(read_json(run.config)), flatten(config)
+    free = FREE
+    if _may_be_moved(old.get("data.name"), new.get("data.name")):
+        free += ("data.name",)
     differences = [
         f"  {key}: {old.get(key, '(absent)')!r} in the run, {new.get(key, '(absent)')!r} now"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not key.startswith(FREE)
+        if old.get(key) != new.get(key) and not key.startswith(free)
     ]
     if differences:
         raise ConfigError(
@@ -128,6 +132,12 @@ def claim(path: str | os.PathLike[str], config: Mapping[str, Any]) -> RunDir:
             + "\ngive another --workdir, or the run's own config to resume it"
         )
     return run
+
+
+def _may_be_moved(old: Any, new: Any) -> bool:
+    """Whether the new name of the data is a file or folder that is there, or the old place."""
+    place = os.path.expanduser(str(new).removeprefix("folder:"))
+    return os.path.exists(place) or os.path.abspath(place) == old
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from jaxgen.config import ConfigError, build
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
+from jaxgen.data.named import absolute, load_as
 from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
 from jaxgen.rundir import RunDir, claim, read_json, write_json
 from jaxgen.tools.doctor import idle_accelerator
@@ -52,7 +54,8 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
         speak(warning)
     run = claim(path, config)
     stop = StopSignal()
-    dataset = build(load, "data", **config["data"])
+    config = {**config, "data": placed(config["data"])}
+    dataset = opened(run, config["data"])
     speak(dataset.report())
     data = dataset.fingerprint()
     program, options = prepare(config, dataset)
@@ -85,6 +88,31 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
         write_json(run.summary, summary)
     speak(f"finished: {run.path}")
     return summary
+
+
+def placed(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The config section `data` with absolute paths, which hold wherever a run is opened from."""
+    found = dict(section)
+    for key in ("manual_dir", "data_dir"):
+        if found.get(key):
+            found[key] = os.path.abspath(os.path.expanduser(found[key]))
+    if "name" in found:
+        found["name"] = absolute(str(found["name"]))
+    return found
+
+
+def opened(run: RunDir, section: Mapping[str, Any]) -> Dataset:
+    """The data of a run, new or old.
+
+    Raises:
+        ConfigError: when they are not those that the run began with, or cannot be had.
+    """
+    if not run.manifest.exists():
+        return build(load, "data", **section)
+    try:
+        return build(load_as(read_json(run.manifest)["data"]), "data", **section)
+    except ConfigError as error:
+        raise ConfigError(f"{run.path}: {error}") from error
 
 
 def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Options]:
@@ -181,11 +209,7 @@ def versions() -> dict[str, str]:
 def record(
     run: RunDir, config: Mapping[str, Any], dataset: Dataset, data: dict[str, Any], command: str
 ) -> None:
-    """Writes config and manifest; a resumption is added to the manifest.
-
-    Raises:
-        ConfigError: when the data are not those that the run began with.
-    """
+    """Writes config and manifest; a resumption is added to the manifest."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     spec = dataset.spec
     event = {
@@ -199,11 +223,6 @@ def record(
     }
     if run.manifest.exists():
         manifest = read_json(run.manifest)
-        if manifest["data"]["fingerprint"] != data:
-            raise ConfigError(
-                f"{run.path} was trained on other data: {manifest['data']['fingerprint']} then, "
-                f"{data} now; give another --workdir"
-            )
         manifest["resumed"] = [*manifest.get("resumed", []), event]
     else:
         described = {

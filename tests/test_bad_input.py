@@ -210,7 +210,7 @@ def test_data_that_changed_since_the_run_began(starter, write_images, tmp_path):
     starter.run(*flags, *short)
     (folder / "000.png").unlink()
     job = starter.run(*flags, *short, "--config.train.steps=4", code=2)
-    assert f"{workdir} was trained on other data: " in job.error
+    assert f"{workdir}: config.data: the data are not those of the run: " in job.error
     assert saved(workdir) == [2]
 
 

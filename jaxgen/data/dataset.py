@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,10 @@ class Dataset:
             },
         }
 
+    def named(self, name: str) -> Dataset:
+        """The same data under the name by which a run knows them."""
+        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, name=name))
+
     def report(self) -> str:
         """The scan report, several lines, to be printed before the first step."""
         spec = self.spec
@@ -227,6 +232,34 @@ class Dataset:
         names = self.classes or tuple(str(k) for k in range(self.spec.num_classes))
         listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
         return f"{self.spec.num_classes} ({listed})"
+
+
+def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What tells two fingerprints apart, one line each; [] where they are of the same data.
+
+    The name is not looked at: a folder that was moved or renamed holds the same data.
+
+    Args:
+        known: of `Dataset.fingerprint`.
+        now: of another time or place.
+    """
+    found = [
+        f"{key} {known.get(key)!r} then, {now.get(key)!r} now"
+        for key in sorted((known.keys() | now.keys()) - {"name", "splits"})
+        if known.get(key) != now.get(key)
+    ]
+    before, after = dict(known.get("splits") or {}), dict(now.get("splits") or {})
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None or new is None:
+            found.append(f"a {name} split {'then' if new is None else 'now'} alone")
+        elif old["count"] != new["count"]:
+            found.append(f"{old['count']:,} {name} examples then, {new['count']:,} now")
+        else:
+            found.append(f"other content of the {name} split")
+    return found
 
 
 def holdout(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

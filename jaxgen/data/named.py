@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import os
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxgen.data import (
@@ -21,8 +24,9 @@ from jaxgen.data import (
 from jaxgen.data import (
     binarize as binarization,
 )
-from jaxgen.data.dataset import DataError, Dataset
+from jaxgen.data.dataset import DataError, Dataset, differences
 
+MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 # these need neither files nor a network
 EMBEDDED = ("digits", stacked.NAME, *factors.NAMES, *toys.TOYS, *drawn.NAMES)
 
@@ -107,6 +111,46 @@ def load(
             in_memory_mb=in_memory_mb,
         )
     return binarization.binarized(images.resized(dataset, shape, fit), binarize, seed)
+
+
+def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
+    """`load` for the data of a run, wherever they are now, by the name that the run knows.
+
+    Args:
+        recorded: what the run's manifest says of its data, with their "fingerprint".
+
+    Returns:
+        A function like `load`. Its DataError says also what tells other data from those of the
+        run, or how to say where they are now.
+    """
+
+    @functools.wraps(load)
+    def load_again(name: str, **options: Any) -> Dataset:
+        try:
+            dataset = load(name, **options)
+        except DataError as error:
+            if _is_there(name):
+                raise
+            raise DataError(f"{error}; if the data were moved, add {MOVED}") from error
+        known = recorded["fingerprint"]
+        if found := differences(known, dataset.fingerprint()):
+            raise DataError(f"the data are not those of the run: {'; '.join(found)}")
+        return dataset.named(known["name"])
+
+    return load_again
+
+
+def _is_there(name: str) -> bool:
+    return name in EMBEDDED or pathlib.Path(name.removeprefix("folder:")).expanduser().exists()
+
+
+def absolute(name: str) -> str:
+    """The name as it is stored: a file or folder by its absolute path, a data set by its name."""
+    try:
+        path = _path(name)
+    except DataError:  # nothing is there, which is for `load` to say
+        return name
+    return name if path is None else os.path.abspath(path)
 
 
 def _path(name: str) -> pathlib.Path | None:

@@ -72,6 +72,13 @@ def picture_path(arguments: argparse.Namespace, run: Any, name: str, suffix: str
     return out
 
 
+def add_places(command: argparse.ArgumentParser) -> None:
+    """Where the data of a run are now."""
+    command.add_argument("--data", help="the folder or file of the data, where it was moved")
+    command.add_argument("--manual_dir", help="the folder of files fetched by hand, as of MNIST")
+
+
 def places(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Where the data are now, if that was said."""
-    return {"manual_dir": arguments.manual_dir} if arguments.manual_dir else {}
+    """Where the data are now, as far as that was said."""
+    given = {name: getattr(arguments, name) for name in ("data", "manual_dir")}
+    return {name: value for name, value in given.items() if value}

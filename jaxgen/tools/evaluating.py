@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import shlex
@@ -10,10 +11,10 @@ import sys
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import load_run, places
+from jaxgen.tools.arguments import add_places, load_run, places
 
 OBJECTIVE = ("per_example",)  # options of the evaluation without --metrics alone
-IMAGES = ("data", "workdir")  # options of images that no run made
+IMAGES = ("data", "workdir")  # what images that no run made need
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,7 @@ def add(commands: Any) -> None:
     evaluate.add_argument("--step", help="of the checkpoint, or best; default: the newest")
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
     evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
-    evaluate.add_argument("--manual_dir", help="where the data are now")
+    add_places(evaluate)
     evaluate.add_argument(
         "--importance_samples", type=int, metavar="K", help="draws of latents, or dequantisation"
     )
@@ -46,7 +47,6 @@ def add(commands: Any) -> None:
     metrics.add_argument("--weights", help="file of the extractor's weights")
     metrics.add_argument("--batch", type=int, help="images at a time; other sizes: other images")
     metrics.add_argument("--page", action="store_true", help="also write what jaxgen compare shows")
-    metrics.add_argument("--data", help="of images of another tool: what to compare with")
     metrics.add_argument("--workdir", help="of images of another tool: where to write")
 
 
@@ -54,15 +54,17 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if arguments.metrics:
         _measure(arguments, knobs)
         return
-    given = [n for n in (*IMAGES, "extractor", "num", "sets") if getattr(arguments, n) is not None]
+    given = [
+        n for n in ("workdir", "extractor", "num", "sets") if getattr(arguments, n) is not None
+    ]
     if given:
         raise ConfigError(f"--{given[0]} needs --metrics=..., as --metrics=fd,pr")
     run = load_run(arguments)
     options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
     options["max_examples"] = arguments.max_examples
-    for name in ("manual_dir", "importance_samples"):
-        if getattr(arguments, name) is not None:
-            options[name] = getattr(arguments, name)
+    options |= places(arguments)
+    if arguments.importance_samples is not None:
+        options["importance_samples"] = arguments.importance_samples
     if arguments.per_example:
         _write_examples(run, pathlib.Path(arguments.per_example), options)
         return
@@ -104,20 +106,21 @@ def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         knobs=knobs,
         command=shlex.join(["jaxgen", *sys.argv[1:]]),
         **options,
-        **places(arguments),
     )
     path = pathlib.Path(arguments.run).expanduser()
     is_run = (path / "config.json").exists() or not (path.exists() or path.suffix)
     missing = [name for name in IMAGES if getattr(arguments, name) is None]
-    if is_run and len(missing) < len(IMAGES):
-        raise ConfigError(f"{path} is a run: --data and --workdir are for images of another tool")
+    if is_run and arguments.workdir is not None:
+        raise ConfigError(f"{path} is a run: --workdir is for images of another tool")
     if is_run:
+        request = dataclasses.replace(request, **places(arguments))
         out = measure_run(load_run(arguments), request, _say)
     elif missing:
         raise ConfigError(
             f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"
         )
     else:
+        request = dataclasses.replace(request, manual_dir=arguments.manual_dir)
         out = measure_images(arguments.run, arguments.data, arguments.workdir, request, _say)
     source = {k: out["source"][k] for k in ("name", "kind", "path", "step", "data")}
     print(json.dumps(out | {"source": source}, indent=1))

@@ -10,6 +10,7 @@ from typing import Any
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import (
     add_class,
+    add_places,
     add_run,
     chosen_class,
     load_run,
@@ -36,7 +37,7 @@ def add(commands: Any) -> None:
     add_run(classes)
     classes.add_argument("--num", type=int, default=1000, help="samples, of all classes together")
     classes.add_argument("--seed", type=int, default=0)
-    classes.add_argument("--manual_dir", help="where the data are now")
+    add_places(classes)
 
     study = commands.add_parser("study", help="games of two numbers: who converges, and how")
     study.set_defaults(command=_study)
@@ -57,7 +58,7 @@ def _add_latents(commands: Any) -> None:
         command.set_defaults(command=function)
         add_run(command)
         command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--manual_dir", help="where the data are now")
+        add_places(command)
         if name in ("sweep", "interpolate", "walk"):
             add_class(command)
         kind = "gif" if name in ("walk", "evolve") else "png"
@@ -101,7 +102,7 @@ def _add_styles(commands: Any) -> None:
     project.add_argument("--num", type=int, default=8, help="test images")
     project.add_argument("--steps", type=int, default=400)
     project.add_argument("--seed", type=int, default=0)
-    project.add_argument("--manual_dir", help="where the data are now")
+    add_places(project)
     project.add_argument("--out", help=".png; default: in the run")
 
 

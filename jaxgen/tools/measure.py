@@ -54,7 +54,8 @@ class Request:
         knobs: of the method's `sample`, or for images of other tools of `jaxgen.data.load`.
         importance_samples: draws of the likelihood.
         page: write interpolations, reconstructions and likelihoods of training examples, too.
-        manual_dir: where the data are now.
+        data: where the data of the run are now, a folder or file.
+        manual_dir: of files fetched by hand.
         data_dir: where prepared data and classifiers are.
         command: to be noted.
     """
@@ -71,6 +72,7 @@ class Request:
     knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     importance_samples: int | None = None
     page: bool = False
+    data: str | None = None
     manual_dir: str | None = None
     data_dir: str | None = None
     command: str = ""
@@ -86,7 +88,7 @@ class Request:
     @property
     def places(self) -> dict[str, str]:
         """Where the data are, as far as that was said."""
-        found = {"manual_dir": self.manual_dir, "data_dir": self.data_dir}
+        found = {"data": self.data, "manual_dir": self.manual_dir, "data_dir": self.data_dir}
         return {k: v for k, v in found.items() if v is not None}
 
 
@@ -197,7 +199,7 @@ def default_extractor(spec: DataSpec) -> str:
 
 
 def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Comparison:
-    places = dict(request.places) | {"dataset": dataset}
+    places = {k: v for k, v in request.places.items() if k != "data"} | {"dataset": dataset}
     if request.weights is not None:
         places["weights"] = request.weights
     name = request.extractor or default_extractor(dataset.spec)

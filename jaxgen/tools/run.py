@@ -19,6 +19,9 @@ from jaxgen.train.log import say
 from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec, Method, State
 
+# where the data of a run are now -> option of `jaxgen.data.load`
+PLACES = {"data": "name", "manual_dir": "manual_dir", "data_dir": "data_dir"}
+
 
 class Run:
     """A run directory with its newest good checkpoint, averaged params where there are any.
@@ -118,7 +121,7 @@ class Run:
         """`split/metric` -> Estimate, on the run's own data.
 
         Args:
-            **options: `manual_dir`, `data_dir` where the data have moved; `importance_samples`
+            **options: `data`, `manual_dir`, `data_dir` where the data have moved; `importance_samples`
                 of the dequantisation noise, where the method has them; the rest replaces fields
                 of the run's config section `evaluate`.
 
@@ -160,7 +163,7 @@ class Run:
         """What evaluates, compiled once for all its splits; options as of `evaluate`."""
         from jaxgen.train.observe import Observer
 
-        places = {k: v for k, v in options.items() if k in ("manual_dir", "data_dir")}
+        places = {k: v for k, v in options.items() if k in PLACES}
         fields = {k: v for k, v in options.items() if k not in places}
         method, draws = self.method, fields.pop("importance_samples", None)
         if draws is not None:
@@ -180,7 +183,7 @@ class Run:
             num: test examples, evenly spaced.
             draws: from each posterior.
             seed: of the draws.
-            **places: `data_dir` where the data have moved.
+            **places: `data`, `data_dir` where the data have moved.
 
         Returns:
             A `Calibration`.
@@ -200,17 +203,14 @@ class Run:
         """The run's own data.
 
         Args:
-            **places: `manual_dir`, `data_dir` where the data have moved.
+            **places: where the data have moved `data`, the folder or file; `manual_dir`;
+                `data_dir`.
 
         Raises:
             ConfigError: when they are not those of the run.
         """
-        from jaxgen.data import load
+        from jaxgen.data.named import load_as
 
-        dataset = build(load, "data", **self.config["data"] | places)
-        known = read_json(self.directory.manifest)["data"]["fingerprint"]
-        if dataset.fingerprint() != known:
-            raise ConfigError(
-                f"the data are not those of the run: {dataset.fingerprint()}, expected {known}"
-            )
-        return dataset
+        places = {PLACES[key]: value for key, value in places.items()}
+        known = read_json(self.directory.manifest)["data"]
+        return build(load_as(known), "data", **self.config["data"] | places)

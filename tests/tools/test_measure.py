@@ -219,7 +219,7 @@ def test_images_of_another_tool_join(jaxgen_command, run, test_images, tmp_path)
         (("--metrics=fd", "--temprature=1"), "no such knob 'temprature'; did you mean"),
         (("--metrics=fd", "--num=0"), "--num=0, expected 1 or more"),
         (("--metrics=fd", "--reference=valid"), "--reference=valid, expected one of train, test"),
-        (("--metrics=fd", "--data=mnist"), "is a run: --data and --workdir are for images"),
+        (("--metrics=fd", "--workdir=x"), "is a run: --workdir is for images of another tool"),
         (("--metrics=fd", "--extractor=pixel"), "unknown extractor 'pixel'"),
         (("--num=5",), "--num needs --metrics=..., as --metrics=fd,pr"),
         (("--metrics=fd", "--per_example=x.csv"), "--per_example is of the evaluation without"),
