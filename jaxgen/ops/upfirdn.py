@@ -62,7 +62,7 @@ def normal(taps: Sequence[float]) -> list[float]:
     return [tap / sum(taps) for tap in taps]
 
 
-BLUR = normal((1.0, 3.0, 3.0, 1.0))  # the filter of StyleGAN2
+BLUR = normal((1.0, 3.0, 3.0, 1.0))  # the filter of StyleGAN2 and R3GAN
 
 
 def upsample(x: Images) -> Resized:

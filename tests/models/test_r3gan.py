@@ -1,4 +1,4 @@
-"""R3GAN: counts by the paper's blocks, the identity at first, groups, bilinear resampling."""
+"""R3GAN: counts by the paper's blocks, the identity at first, groups, the published resampling."""
 
 import functools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.models.gans.r3gan import GAIN, Block, Discriminator, Generator, doubled, halved
+from jaxgen.models.gans.r3gan import GAIN, Block, Discriminator, Generator
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
@@ -76,17 +76,38 @@ def test_a_block_in_numpy():
     np.testing.assert_allclose(got[0], expected, atol=1e-4)
 
 
-def test_resampling_is_bilinear():
-    """New pixels lie half-way between old ones; halving weighs neighbours 1, 2, 1."""
-    x = images(1, 4, 4, 1)
-    row, found = np.asarray(x)[0, :, :, 0], np.asarray(doubled(x))[0, :, :, 0]
-    assert found.shape == (8, 8)
-    np.testing.assert_allclose(found[1::2, 1::2], row, rtol=1e-5)
-    between = (row[:, :-1] + row[:, 1:]) / 2
-    np.testing.assert_allclose(found[1::2, 2::2], between, rtol=1e-4, atol=1e-6)
-    small = np.asarray(halved(x))[0, :, :, 0]
-    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    np.testing.assert_allclose(small[1, 1], np.sum(taps * row[1:4, 1:4]), rtol=1e-5)
+def doubled(line):
+    """In NumPy: a zero behind every pixel, convolved with twice the taps, cut to size."""
+    wide = np.zeros(2 * len(line))
+    wide[::2] = line
+    return np.convolve(wide, np.array([1, 3, 3, 1]) / 4)[1:-2]
+
+
+def halved(line):
+    """In NumPy: convolved with the taps, every second pixel kept."""
+    return np.convolve(line, np.array([1, 3, 3, 1]) / 8)[2::2][: len(line) // 2]
+
+
+def test_resampling_is_the_published_one():
+    """Networks of one channel without blocks pass the basis, or the image, but for resampling."""
+    ramp, one = np.arange(8.0), jnp.ones((1, 1))
+    np.testing.assert_array_equal(doubled(ramp), [0, *np.arange(0.25, 7, 0.5), 5.25])
+    np.testing.assert_array_equal(halved(ramp), [0.625, 2.5, 4.5, 5.5])
+    image = ramp[:, None] + np.sin(3 * ramp)
+    down, up = (
+        np.apply_along_axis(f, 1, np.apply_along_axis(f, 0, image)) for f in (halved, doubled)
+    )
+    with jax.enable_x64(True):
+        params = {"image": {"kernel": one[None, None]}}
+        player = Generator(1, (1, 1), (1, 1), (0, 0))
+        own = {"basis": jnp.asarray(image)[..., None], "weights": {"kernel": one}}
+        got = player.apply({"params": params | own}, one, (1, 16, 16, 1))
+        np.testing.assert_allclose(got[0, ..., 0], up, rtol=0, atol=1e-12)
+        player = Discriminator((1, 1), (1, 1), (0, 0))
+        for i, j in np.ndindex(4, 4):  # the basis picks one pixel of the coarse level
+            own = {"basis": jnp.zeros((4, 4, 1)).at[i, j].set(1.0), "logit": {"kernel": one}}
+            seen = player.apply({"params": params | own}, jnp.asarray(image)[None, ..., None])
+            np.testing.assert_allclose(seen, down[i, j], rtol=0, atol=1e-12)
 
 
 def test_the_class_multiplies_the_features():

@@ -3,9 +3,10 @@
 Source: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline" (NeurIPS),
 section 4, with the official code (brownvc/R3GAN): blocks of ResNeXt (Xie et al. 2017) turned
 inside out, the grouped convolution being the widest; the initialisation of Fixup (Zhang et al.
-2019), whose blocks are the identity at first; bilinear resampling; a basis of learned images at
-the coarsest level of both players. Images of sides other than 4 times a power of two begin with a
-basis of what halving leaves of them.
+2019), whose blocks are the identity at first; resampling that the paper calls bilinear, whose taps
+in the code are 1, 3, 3, 1 (its 1, 2, 1 widened by 1, 1); a basis of learned images at the coarsest
+level of both players. Images of sides other than 4 times a power of two begin with a basis of what
+halving leaves of them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from jaxgen.models.gans.biggan import base
 from jaxgen.models.gans.gan import leaky
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
-from jaxgen.ops.upfirdn import normal, upfirdn
+from jaxgen.ops.upfirdn import downsample, upsample
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of He's initialiser with a leaky rectifier
-TENT = normal((1.0, 2.0, 1.0))  # bilinear
 LAYERS = 3  # of a block
 
 
@@ -114,7 +114,7 @@ class Generator(nn.Module):
             if i:
                 if channels != x.shape[-1]:
                     x = one_by_one(channels, name=f"to{i}")(x)
-                x = doubled(x)
+                x = upsample(x)
             for j in range(blocks):
                 block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
                 x = block(x)
@@ -146,7 +146,7 @@ class Discriminator(nn.Module):
         x = one_by_one(self.widths[0], name="image")(x)
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
-                x = halved(x)
+                x = downsample(x)
                 if channels != x.shape[-1]:
                     x = one_by_one(channels, name=f"to{i}")(x)
             for j in range(blocks):
@@ -161,16 +161,6 @@ class Discriminator(nn.Module):
         rows = Dense(self.embedding, False, init, False, name="classes")(cond)
         features = Dense(self.embedding, False, he(), False, name="logit")(h)
         return jnp.sum(features * rows, axis=-1)
-
-
-def doubled(x: Any) -> Any:
-    """[B, H, W, C] -> [B, 2 H, 2 W, C], bilinear."""
-    return upfirdn(x, [2 * tap for tap in TENT], up=2, pad=(2, 0))
-
-
-def halved(x: Any) -> Any:
-    """[B, H, W, C] -> [B, H / 2, W / 2, C], bilinear."""
-    return upfirdn(x, TENT, down=2, pad=(1, 0))
 
 
 def _stages(*lists: Sequence[int]) -> list[tuple[int, ...]]:
