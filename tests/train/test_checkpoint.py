@@ -52,6 +52,13 @@ def progress(step: int) -> dict:
     return {"batch": step + 5, "skipped": [step], "best": 1.25}
 
 
+def compiled_fingerprint(tree):
+    """As of a state that is too large for NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "FEW_BYTES", -1)
+        return fingerprint(tree)
+
+
 TARGET = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), make_state(0)
 )
@@ -118,7 +125,7 @@ def replaced(i: int, leaf):
     return jax.tree.unflatten(jax.tree.structure(BASE), [*LEAVES[:i], leaf, *LEAVES[i + 1 :]])
 
 
-@pytest.mark.parametrize("of", [fingerprint, state_digest])
+@pytest.mark.parametrize("of", [fingerprint, compiled_fingerprint, state_digest])
 def test_any_flipped_bit_changes_the_checksum(of):
     before = of(BASE)
     assert of(make_state(3)) == before
@@ -129,7 +136,7 @@ def test_any_flipped_bit_changes_the_checksum(of):
             assert of(replaced(i, with_bit(leaf, bit))) != before, (i, bit)
 
 
-@pytest.mark.parametrize("of", [fingerprint, state_digest])
+@pytest.mark.parametrize("of", [fingerprint, compiled_fingerprint, state_digest])
 @pytest.mark.parametrize(
     "values", [[1.0, -1.0], [0.0, -0.0], [2.0, 1.0], [0.5, -0.5]], ids=lambda v: f"{v[0]},{v[1]}"
 )
@@ -143,13 +150,18 @@ def test_an_exchange_of_two_elements_changes_the_checksum(of, values, apart):
     assert of({"w": jnp.asarray(array)}) != of({"w": jnp.asarray(exchanged)})
 
 
-@pytest.mark.parametrize("of", [fingerprint, state_digest])
+@pytest.mark.parametrize("of", [fingerprint, compiled_fingerprint, state_digest])
 @pytest.mark.parametrize("spec", [(), ("data",), (None, "fsdp"), ("fsdp", "data")], ids=str)
 def test_checksums_do_not_depend_on_the_sharding(of, spec):
     mesh = make_mesh(data=4, fsdp=2)
     x = jax.random.normal(jax.random.key(0), (8, 16))
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
     assert of({"w": sharded}) == of({"w": x})
+
+
+def test_small_and_large_states_have_the_same_checksums():
+    tree = {"state": make_state(5), "none": jnp.zeros((0, 3)), "host": np.ones((2, 3), np.float32)}
+    assert fingerprint(tree) == compiled_fingerprint(tree)
 
 
 def test_digest_tells_names_types_and_shapes_apart():

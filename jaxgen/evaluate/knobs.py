@@ -1,0 +1,199 @@
+"""What a call of a method may be told: names, types and ranges of its options, before it runs.
+
+Numbers that only scale, and classes, are handed to the compiled program as values, so that another
+temperature or another class compiles nothing; what shapes the program is compiled in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import numbers
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.config import ConfigError
+
+LARGEST_SEED = 2**32 - 1
+LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "groups": 1}
+LARGEST = 3e38  # of float32, nearly
+
+
+class Options(NamedTuple):
+    """Of one call.
+
+    Attributes:
+        static: that the program is compiled for.
+        values: that it is given, the same for all examples.
+        rows: that it is given for every example, [N, ...] each.
+    """
+
+    static: dict[str, Any]
+    values: dict[str, Any]
+    rows: dict[str, np.ndarray]
+
+
+def check_seed(seed: Any, name: str = "seed") -> int:
+    """A seed of random keys.
+
+    Raises:
+        ConfigError: unless it is an integer from 0 to 2**32 - 1.
+    """
+    if not _is_int(seed) or not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(f"{name}={seed!r}: expected an integer from 0 to {LARGEST_SEED}")
+    return int(seed)
+
+
+def check_count(value: Any, name: str, most: int | None = None) -> int:
+    """A number of examples, draws, steps.
+
+    Raises:
+        ConfigError: unless it is an integer from 1 to `most`.
+    """
+    if not _is_int(value) or value < 1 or (most is not None and value > most):
+        wanted = "of 1 or more" if most is None else f"from 1 to {most}"
+        raise ConfigError(f"{name}={value!r}: expected an integer {wanted}")
+    return int(value)
+
+
+def check_knobs(method: Any, knobs: Mapping[str, Any]) -> None:
+    """Refuses a knob that `method.sample` does not have, or a value of another type.
+
+    Raises:
+        ConfigError: naming the nearest one, or what is expected.
+    """
+    known = _parameters(method.sample, 3)
+    for name, value in knobs.items():
+        _check_name("knob", name, known)
+        if name != "label":
+            _checked(name, value, known[name])
+
+
+def options_of(
+    function: Callable[..., Any], skip: int, given: Mapping[str, Any], num: int, classes: int
+) -> Options:
+    """The options of a call, checked.
+
+    Args:
+        function: of a method, as `method.sample`.
+        skip: leading parameters that are no options.
+        given: name -> value.
+        num: of examples.
+        classes: that the data have.
+
+    Raises:
+        ConfigError: for an unknown name, a wrong type, or a value out of its range.
+    """
+    known = _parameters(function, skip)
+    # with their defaults, so that one program serves a number that is given and one that is not
+    floats = {k: p.default for k, p in known.items() if isinstance(p.default, float)}
+    options = Options({}, {}, {})
+    for name, value in (floats | dict(given)).items():
+        _check_name("option" if function.__name__ != "sample" else "knob", name, known)
+        if name == "label" and value is not None:
+            options.rows[name] = check_label(value, num, classes)
+            continue
+        checked = _checked(name, value, known[name])
+        if isinstance(checked, np.ndarray) and checked.ndim > 1 and len(checked) == num:
+            options.rows[name] = checked
+        elif isinstance(checked, np.ndarray | float):
+            options.values[name] = checked
+        else:
+            options.static[name] = checked
+    return options
+
+
+def check_label(label: Any, num: int, classes: int) -> np.ndarray:
+    """Classes as int32 [num].
+
+    Args:
+        label: of all examples, or one each.
+        num: of examples.
+        classes: that the data have.
+
+    Raises:
+        ConfigError: for a class that there is not, or another number of them.
+    """
+    found = _array("label", label)
+    if not classes:
+        raise ConfigError(f"label={label!r}: the data of this run have no classes: omit it")
+    wrong = found.dtype.kind not in "iu" or not found.size or min(found.ravel()) < 0
+    if wrong or found.max() >= classes:
+        raise ConfigError(f"label={_short(label)}: expected classes 0 to {classes - 1}")
+    if found.shape not in ((), (num,)):
+        raise ConfigError(
+            f"label={_short(label)}: {found.size} of them, expected one class, or {num}, one each"
+        )
+    return np.broadcast_to(found.astype(np.int32), (num,))
+
+
+def _parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
+    return dict(list(inspect.signature(function).parameters.items())[skip:])
+
+
+def _check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        text = f"known: {', '.join(known)}" if known else "there are none"
+        raise ConfigError(f"no such {kind} {name!r}{hint} ({text})")
+
+
+def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
+    """A float, an array, or what is static: an int, a bool, a string, None."""
+    kind = str(parameter.annotation).removesuffix(" | None")
+    if kind not in ("float", "int", "bool", "str"):
+        kind = type(parameter.default).__name__
+    if value is None and parameter.default is None:
+        return None
+    if kind == "float" or (kind == "NoneType" and isinstance(value, float)):
+        return _number(name, value, parameter)
+    if kind == "int":
+        lowest = LOWEST.get(name)
+        if not _is_int(value) or (lowest is not None and value < lowest):
+            end = "" if lowest is None else f" of {lowest} or more"
+            raise ConfigError(f"{name}={value!r}: expected an integer{end}")
+        return int(value)
+    if kind in ("bool", "str"):
+        if not isinstance(value, {"bool": bool, "str": str}[kind]):
+            wanted = "True or False" if kind == "bool" else "a name"
+            raise ConfigError(f"{name}={value!r}: expected {wanted}")
+        return value
+    found = _array(name, value)
+    if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
+        raise ConfigError(f"{name}={_short(value)}: expected finite numbers")
+    return found.astype(np.float32)
+
+
+def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    lowest = LOWEST.get(name)
+    # a default of None: the bound of the normal draws that are kept, which zero leaves none of
+    above = 0 if name == "truncation" and parameter.default is None else None
+    fits = real and -LARGEST < value < LARGEST
+    if not fits or (lowest is not None and value < lowest) or (above is not None and value <= 0):
+        end = "" if lowest is None else f" of {lowest} or more"
+        raise ConfigError(f"{name}={value!r}: expected a finite number{end or _above(above)}")
+    return float(value)
+
+
+def _above(bound: int | None) -> str:
+    return "" if bound is None else f" above {bound}"
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{name}={_short(value)}: {str(error).splitlines()[0]}") from None
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,227 @@
+"""The functions of a method on one state, compiled once, in chunks of one shape."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.config import ConfigError
+from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
+from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of
+from jaxgen.machine import check_memory
+from jaxgen.tools.inputs import check_data, check_latents, is_traced
+from jaxgen.types import Array, DataSpec, Method, PyTree, State
+
+FEWER = "ask for fewer at a time"
+DRAWS = 50_000  # of posteriors, of a chunk of rows
+ROWS = 500  # of such a chunk, at most
+
+
+class Calls:
+    """A method's functions for one user: arrays in and out, any number of examples."""
+
+    def __init__(self, method: Method, spec: DataSpec, path: pathlib.Path):
+        """Compiles at the first use.
+
+        Args:
+            method: whose functions are called.
+            spec: of the data.
+            path: of the run, for messages.
+        """
+        self._method, self._spec, self._path = method, spec, path
+        self._size = chunk_size(spec)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._latents: PyTree = None
+
+    def draws(
+        self, state: State, num: int, seed: int, knobs: Mapping[str, Any]
+    ) -> Iterator[np.ndarray]:
+        """Samples, a chunk at a time; checked at once, compiled when the first one is asked for.
+
+        Raises:
+            ConfigError: for a number, a seed or a knob that cannot be.
+        """
+        num, rng = check_count(num, "num"), self._key(seed)
+        options = self._options("sample", knobs, num)
+        return self._chunks("sample", state, rng, None, options, num, knobs)
+
+    def sample(self, state: State, num: int, seed: int, knobs: Mapping[str, Any]) -> np.ndarray:
+        """Samples [num, ...].
+
+        Raises:
+            ConfigError: as `draws`, and for more than memory holds.
+        """
+        num = check_count(num, "num")
+        check_memory(num * example_bytes(self._spec), f"num={num:,} {self._spec.unit}", FEWER)
+        return _joined(self.draws(state, num, seed, knobs), num, "num")
+
+    def of_data(
+        self, name: str, state: State, x: Any, seed: int, options: Mapping[str, Any]
+    ) -> PyTree:
+        """`encode`, `log_prob` or `reconstruct` of examples [B, ...].
+
+        Raises:
+            ConfigError: for a method without it, examples that are none of the run's data, or
+                options that it does not have.
+        """
+        self._function(name)
+        x = check_data(x, self._spec, f"run.{name}(x)")
+        return self._whole(name, state, self._key(seed), x, options, len(x))
+
+    def decode(self, state: State, z: PyTree, options: Mapping[str, Any]) -> PyTree:
+        """Data of latents, pytrees of [B, ...].
+
+        Raises:
+            ConfigError: for a method without it, other latents than `encode` gives, or options
+                that it does not have.
+        """
+        self._function("decode")
+        shapes = self._latent_shapes(state)
+        num = len(jax.tree.leaves(z)[0]) if shapes is None else 0
+        if shapes is not None:
+            z, num = check_latents(z, shapes, "run.decode(z)")
+        return self._whole("decode", state, self._key(0), z, options, num)
+
+    def posterior(self, state: State, rng: Array, x: np.ndarray, draws: int) -> PyTree:
+        """`Method.posterior` of rows [B, D], in chunks whose draws are about as many.
+
+        Raises:
+            ConfigError: for a result that memory does not hold.
+        """
+        size = max(1, min(ROWS, DRAWS // draws))
+        if ("posterior", draws) not in self._compiled:
+
+            def infer(state: State, key: Array, number: Any, x: Array) -> PyTree:
+                return self._method.posterior(state, chunk_key(key, number), x, draws)
+
+            self._compiled["posterior", draws] = jax.jit(infer)
+        call = self._compiled["posterior", draws]
+        starts = range(0, len(x), size)
+        parts = (call(state, rng, np.uint32(i), filled(x, s, size)) for i, s in enumerate(starts))
+        return _joined(parts, len(x), "num")
+
+    def _whole(
+        self, name: str, state: State, rng: Array, data: PyTree, given: Any, num: int
+    ) -> PyTree:
+        options = self._options(name, given, num)
+        if is_traced(data):
+            call = self._call(name, num, options)
+            return call(state, rng, np.uint32(0), data, options.values, options.rows)
+        return _joined(self._chunks(name, state, rng, data, options, num, given), num, "B")
+
+    def _chunks(
+        self,
+        name: str,
+        state: State,
+        rng: Array,
+        data: PyTree,
+        options: Options,
+        num: int,
+        given: Mapping[str, Any],
+    ) -> Iterator[PyTree]:
+        """Results [chunk, ...], the last one cut to what was asked for."""
+        size, call = self._size, self._call(name, self._size, options)
+        for number, start in enumerate(range(0, num, size)):
+            part, rows = filled((data, options.rows), start, size)
+            try:
+                found = call(state, rng, np.uint32(number), part, options.values, rows)
+            except (TypeError, ValueError) as error:  # of the method, about its options
+                if not given:
+                    raise
+                text = ", ".join(f"{k}={v!r}" for k, v in given.items())
+                raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
+            cut = min(size, num - start)
+            yield jax.tree.map(lambda leaf, cut=cut: np.asarray(leaf)[:cut], found)
+
+    def _call(self, name: str, size: int, options: Options) -> Callable[..., PyTree]:
+        key = (name, size if name == "sample" else None, *sorted(options.static.items()))
+        if key not in self._compiled:
+            function = functools.partial(self._function(name), **options.static)
+            keyed = "rng" in inspect.signature(function).parameters
+
+            def call(
+                state: State, rng: Array, number: Any, data: Any, values: Any, rows: Any
+            ) -> PyTree:
+                rng = chunk_key(rng, number)
+                if name == "sample":
+                    return function(state, rng, size, **values, **rows)
+                return function(state, data, *((rng,) if keyed else ()), **values, **rows)
+
+            self._compiled[key] = jax.jit(call)
+        return self._compiled[key]
+
+    def _options(self, name: str, given: Mapping[str, Any], num: int) -> Options:
+        function = self._function(name)
+        names = list(inspect.signature(function).parameters)
+        skip = 3 if names[1:2] == ["rng"] or "rng" in names[2:3] else 2
+        if given.get("label") is not None and not getattr(self._method, "conditional", True):
+            raise ConfigError(
+                f"label={given['label']!r}: {self._path} is not conditional "
+                "(method.conditional=False: expected no label=): omit it"
+            )
+        return options_of(function, skip, given, num, self._spec.num_classes)
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        function = getattr(self._method, name, None)
+        if function is None:
+            raise ConfigError(f"{type(self._method).__name__} has no {name}")
+        return function
+
+    def _latent_shapes(self, state: State) -> PyTree:
+        """What `encode` gives, or the prior; None where the method has neither."""
+        if self._latents is None and hasattr(self._method, "encode"):
+            label = np.zeros(self._size, np.int32)
+            given = {"label": label} if getattr(self._method, "conditional", False) else {}
+            levels = self._spec.levels
+            dtype = jnp.float32 if levels is None else jnp.uint8 if levels <= 256 else jnp.uint16
+            x = jax.ShapeDtypeStruct((self._size, *self._spec.shape), dtype)
+            options = self._options("encode", given, self._size)
+            call = self._call("encode", self._size, options)
+            self._latents = jax.eval_shape(
+                call, state, self._key(0), np.uint32(0), x, options.values, options.rows
+            )
+        elif self._latents is None and hasattr(self._method, "latents"):
+            self._latents = jax.eval_shape(lambda k: self._method.latents(k, 1), self._key(0))
+        return self._latents
+
+    def _key(self, seed: int) -> Array:
+        return jax.random.key(check_seed(seed))
+
+
+def example_bytes(spec: DataSpec) -> int:
+    """Of one example in the units of the data, as samples come."""
+    return spec.dims * (4 if spec.levels is None else 1 if spec.levels <= 256 else 2)
+
+
+def on_one_device(state: State) -> State:
+    """What is sampled and evaluated of a state, averaged, on the first device alone."""
+    used = state.averaged().replace(opt={}, ema={})
+    return jax.tree.map(_first, used)
+
+
+def _first(leaf: Any) -> Any:
+    whole = isinstance(leaf, jax.Array) and leaf.is_fully_replicated
+    return leaf.addressable_data(0) if whole else jax.device_put(leaf, jax.local_devices()[0])
+
+
+def _joined(parts: Iterator[PyTree], num: int, name: str) -> PyTree:
+    """Results [num, ...] of chunks, in arrays that are made once."""
+    out, done = None, 0
+    for part in parts:
+        leaves, tree = jax.tree.flatten(part)
+        if out is None:
+            need = sum(num * (leaf.nbytes // len(leaf)) for leaf in leaves)
+            check_memory(need, f"{name}={num:,}", FEWER)
+            out = [np.empty((num, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        for whole, leaf in zip(out, leaves, strict=True):
+            rows = min(len(leaf), num - done)
+            whole[done : done + rows] = np.asarray(leaf)[:rows]
+        done += len(leaves[0])
+    return tree.unflatten(out)
