@@ -83,6 +83,7 @@ def common(data: str) -> Any:
         data_dir=config_dict.placeholder(str),
         size=config_dict.placeholder(tuple),
         fit="none",
+        mode=config_dict.placeholder(str),
         binarize="none",
     )
     c.ema = dict()

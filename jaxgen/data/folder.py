@@ -1,10 +1,9 @@
-"""A folder of images: any size, 8 or 16 bit, with or without train/, test/ and class folders."""
+"""A folder or .zip of images: any size, 8 or 16 bit, in any of the layouts of `data.layout`."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import os
 import pathlib
 import time
@@ -16,6 +15,8 @@ import numpy as np
 
 from jaxgen.data import images
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, sampled_sha256
+from jaxgen.data.layout import laid_out
+from jaxgen.data.trees import FolderTree, Tree, ZipTree, printable
 from jaxgen.types import DataSpec
 
 TRIAL = 32  # files read before threads are considered
@@ -27,16 +28,18 @@ class FolderSplit(Split):
     """Image files decoded when asked for.
 
     Attributes:
-        root: of the data set.
-        files: paths relative to `root`, in order.
+        tree: that holds them.
+        files: paths in it, in order.
         label: int32 [N] or None.
         geometry: to which images are brought.
+        mode: to which they are brought, one of `images.MODES`; None leaves them.
     """
 
-    root: pathlib.Path
+    tree: Tree
     files: tuple[str, ...]
     label: np.ndarray | None
     geometry: images.Geometry
+    mode: str | None = None
     place = "from disk"
 
     def __len__(self) -> int:
@@ -49,8 +52,9 @@ class FolderSplit(Split):
 
     def read(self, index: int) -> np.ndarray:
         """One image, [H, W, C]."""
-        path = self.root / self.files[index]
-        return self.geometry.apply(images.decode(path, str(path)))
+        file = self.files[index]
+        where = self.tree.where(file)
+        return self.geometry.apply(images.decode(self.tree.open(file), where, mode=self.mode))
 
     def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """See `Split.take`."""
@@ -61,8 +65,8 @@ class FolderSplit(Split):
 
     def sha256(self) -> str:
         """See `sampled_sha256`; the identity is every path and size in bytes."""
-        sizes = (f"{file} {(self.root / file).stat().st_size}" for file in self.files)
-        return sampled_sha256(self, "\n".join(sizes).encode())
+        sizes = "\n".join(f"{file} {self.tree.size(file)}" for file in self.files)
+        return sampled_sha256(self, sizes.encode("utf-8", "surrogateescape"))
 
     def decoded(self) -> ArraySplit:
         """All of it in memory."""
@@ -74,144 +78,63 @@ def load(
     root: pathlib.Path,
     size: tuple[int, int] | None,
     fit: str,
+    mode: str | None,
     test_fraction: float,
     seed: int,
     in_memory_mb: float,
 ) -> Dataset:
     """Scans the headers of every image under `root`; decodes them all if they fit in memory.
 
-    With a train/ folder, the splits are train/ and test/; without test/, or without either, a
-    file is in the test split when the hash of `seed` and its path says so, whatever other files
-    there are. Below that, sub-folders are classes, if there are two or more.
+    For splits and classes see `layout.laid_out`.
+
+    Args:
+        root: a folder or a .zip.
+        size: see `named.load`, as the rest.
+        fit: see there.
+        mode: one of `images.MODES` to bring all images to; None takes the one that all have.
+        test_fraction: see there.
+        seed: see there.
+        in_memory_mb: see there.
 
     Raises:
         DataError: on a folder without images, a bad file, or files that do not go together.
     """
-    found = _find(root)
-    by_split, notes = _divide(root, found, test_fraction, seed)
-    classes, labels = _classes(root, by_split)
-    if not classes:
-        notes += _unlabelled(by_split)
-    files = sorted(file for part in by_split.values() for file in part)
-    kinds = _each(lambda file: images.kind(root / file, str(root / file)), files)
+    tree: Tree = FolderTree(root) if root.is_dir() else ZipTree(root)
+    layout = laid_out(tree, test_fraction, seed)
+    files = sorted(file for part in layout.files.values() for file in part)
+
+    def kind_of(file: str) -> images.Kind:
+        return images.kind(tree.open(file), tree.where(file), mode)
+
+    kinds = _each(kind_of, files)
     kind = _common(root, files, kinds, size, fit)
     geometry = images.Geometry(kind.height, kind.width, fit, kind.levels)
     splits: dict[str, Split] = {
-        name: FolderSplit(root, tuple(part), labels[name], geometry)
-        for name, part in by_split.items()
+        name: FolderSplit(tree, tuple(part), layout.labels[name], geometry, mode)
+        for name, part in layout.files.items()
     }
     wide = 2 if kind.levels > 256 else 1
     if len(files) * kind.height * kind.width * kind.channels * wide <= in_memory_mb * 1e6:
         splits = {name: split.decoded() for name, split in splits.items()}
     spec = DataSpec(
-        name=root.resolve().name,
+        name=root.resolve().name if root.is_dir() else root.stem,
         shape=(kind.height, kind.width, kind.channels),
         levels=kind.levels,
-        num_classes=len(classes),
+        num_classes=len(layout.classes),
     )
-    return Dataset(spec, splits, source=f"folder {root}", classes=classes, notes=tuple(notes))
+    what = "folder" if root.is_dir() else "file"
+    notes = (*layout.notes, *_frames(files, kinds))
+    return Dataset(spec, splits, f"{what} {root}", classes=layout.classes, notes=notes)
 
 
-def _find(root: pathlib.Path) -> dict[str, list[str]]:
-    """Relative paths, sorted, of the "images" and of the "other" files under `root`."""
-    found: dict[str, list[str]] = {"images": [], "other": []}
-    seen = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        seen.add(os.path.realpath(place))
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith((".", "__MACOSX"))
-            and os.path.realpath(os.path.join(place, name)) not in seen
-        ]
-        for name in files:
-            if not name.startswith("."):
-                is_image = name.lower().endswith(images.SUFFIXES)
-                relative = pathlib.Path(place, name).relative_to(root).as_posix()
-                found["images" if is_image else "other"].append(relative)
-    if not found["images"]:
-        held = f"only {', '.join(sorted(found['other'])[:3])}" if found["other"] else "no files"
-        raise DataError(
-            f"no images in {root}: it holds {held}; expected files named "
-            f"*{' *'.join(images.SUFFIXES)}, in sub-folders if you like"
-        )
-    return {key: sorted(value) for key, value in found.items()}
-
-
-def _divide(
-    root: pathlib.Path, found: dict[str, list[str]], test_fraction: float, seed: int
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Files by split, and notes on what is left out."""
-    notes = []
-    if found["other"]:
-        notes.append(f"{len(found['other']):,} other files ignored, e.g. {found['other'][0]}")
-    files = found["images"]
-    tests = [file for file in files if file.startswith("test/")]
-    trains = [file for file in files if file.startswith("train/")]
-    if tests and not trains:
-        raise DataError(f"{root} has images in test/ but none in train/: add train/")
-    if trains:
-        outside = sorted(set(files) - set(tests) - set(trains))
-        if outside:
-            notes.append(
-                f"{len(outside):,} images outside train/ and test/ ignored, e.g. {outside[0]}"
-            )
-        files = trains
-    if not tests:
-        if len(files) < 2:
-            raise DataError(f"expected at least 2 images in {root}, got {len(files)}")
-        share = {file: _hash01(f"{seed}:{file}") for file in files}
-        # At least one file on either side, however few there are.
-        ranked = sorted(share.values())
-        limit = min(max(test_fraction, ranked[0]), ranked[-2])
-        tests = [file for file in files if share[file] <= limit]
-        files = [file for file in files if share[file] > limit]
-    return {"train": files, "test": tests}, notes
-
-
-def _hash01(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
-
-
-def _classes(
-    root: pathlib.Path, by_split: dict[str, list[str]]
-) -> tuple[tuple[str, ...], dict[str, np.ndarray | None]]:
-    """Names of the classes, sorted, and labels by split; () and None where there are none."""
-    names = {split: [_class(file) for file in files] for split, files in by_split.items()}
-    known = sorted(set(names["train"]) - {None})
-    every = set(names["train"]) | set(names["test"])
-    if None in every and len(every) > 1:
-        loose = next(f for files in by_split.values() for f in files if _class(f) is None)
-        raise DataError(
-            f"{root} has images both in sub-folders ({', '.join(sorted(every - {None})[:3])}) and "
-            f"beside them ({loose}): sub-folders are classes, so move those images into one"
-        )
-    if len(every) < 2:
-        return (), {"train": None, "test": None}
-    for name, file in zip(names["test"], by_split["test"], strict=True):
-        if name not in known:
-            raise DataError(
-                f"{root}: test image {file} is of class {name!r}, of which there is no train image"
-            )
-    number = {name: k for k, name in enumerate(known)}
-    labels = {
-        split: np.array([number[name] for name in of], np.int32) for split, of in names.items()
-    }
-    return tuple(known), labels
-
-
-def _class(file: str) -> str | None:
-    """The first folder below train/ or test/."""
-    parts = file.split("/")
-    if len(parts) > 1 and parts[0] in ("train", "test"):
-        parts = parts[1:]
-    return parts[0] if len(parts) > 1 else None
-
-
-def _unlabelled(by_split: dict[str, list[str]]) -> list[str]:
-    name = _class(by_split["train"][0])
-    return [f"one sub-folder only ({name}): taken as unlabelled"] if name else []
+def _frames(files: Sequence[str], kinds: Sequence[images.Kind]) -> list[str]:
+    several = [file for file, kind in zip(files, kinds, strict=True) if kind.frames > 1]
+    if not several:
+        return []
+    return [
+        f"not used: all frames or pages but the first of {len(several):,} files, e.g. "
+        f"{printable(several[0])}"
+    ]
 
 
 def _common(
@@ -225,8 +148,8 @@ def _common(
     modes = _groups(files, [kind.mode for kind in kinds])
     if len(modes) > 1:
         raise DataError(
-            f"images of different kinds in {root}: {_listed(modes)}; convert them to one, in "
-            f'Python: PIL.Image.open(file).convert("RGB").save(file)'
+            f"images of different kinds in {root}: {_listed(modes)}; bring them to one: add "
+            f"--config.data.mode=RGB (or {', '.join(m for m in images.MODES if m != 'RGB')})"
         )
     if size is not None and fit != "none":
         return kinds[0]._replace(height=size[0], width=size[1])
@@ -253,7 +176,9 @@ def _groups(files: Sequence[str], keys: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _listed(groups: dict[str, list[str]], most: int = 5) -> str:
-    parts = [f"{len(files):,} of {key} (e.g. {files[0]})" for key, files in groups.items()]
+    parts = [
+        f"{len(files):,} of {key} (e.g. {printable(files[0])})" for key, files in groups.items()
+    ]
     more = f" and {len(parts) - most} more" if len(parts) > most else ""
     return ", ".join(parts[:most]) + more
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
@@ -26,7 +27,11 @@ _MODES = {
     "I;16B": (1, 65536),
 }
 _SHOWN_AS = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
-_CHANNEL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_CHANNEL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+MODES = ("L", "LA", "RGB", "RGBA")  # that images of several kinds can be brought to
+_ORIENTATION = 0x0112  # the Exif tag
+_TURNED = (5, 6, 7, 8)  # its values that swap width and height
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
 
 
 class Kind(NamedTuple):
@@ -36,6 +41,7 @@ class Kind(NamedTuple):
     width: int
     channels: int
     levels: int
+    frames: int = 1
 
     @property
     def mode(self) -> str:
@@ -187,51 +193,87 @@ def parse_size(size: Any) -> tuple[int, int] | None:
     return numbers[0], numbers[1]
 
 
-def kind(file: Any, where: str) -> Kind:
+def kind(file: Any, where: str, mode: str | None = None) -> Kind:
     """Reads the header of an image file.
+
+    Args:
+        file: path or binary file.
+        where: its name, for messages.
+        mode: to which the image will be brought, one of `MODES`; None leaves it as it is.
 
     Raises:
         DataError: on what is no image, or one that Pillow would not give with all its bits.
     """
     with _open(file, where) as image:
         width, height = image.size
-        if _orientation(image) >= 5:
+        if _orientation(image) in _TURNED:
             width, height = height, width
-        return Kind(height, width, *_MODES[_mode(image, where)])
+        used = mode if mode is not None and _convertible(image) else _mode(image, where)
+        return Kind(height, width, *_MODES[used], _frames(image, where))
 
 
-def decode(file: Any, where: str, channels: int | None = None) -> np.ndarray:
-    """Decodes an image file, upright.
+def decode(
+    file: Any, where: str, channels: int | None = None, mode: str | None = None
+) -> np.ndarray:
+    """Decodes an image file, upright; of several frames the first.
 
     Args:
         file: path or binary file.
         where: its name, for messages.
         channels: converts 8-bit images to that many; None keeps what is there.
+        mode: converts any image to this one of `MODES`, of 16 bits the upper 8; None keeps it.
 
     Returns:
-        [H, W, C], uint16 for 16 bit, else uint8; 0 and 1 for 1 bit.
+        [H, W, C], uint16 for 16 bit, else uint8; 0 and 1 for 1 bit. What was transparent is on
+        white where the alpha channel goes.
 
     Raises:
         DataError: on a file that is damaged or cannot be read with all its bits.
     """
-    import PIL.Image
-    import PIL.ImageOps
-
     with _open(file, where) as image:
-        mode = _mode(image, where)
-        if channels is not None and not mode.startswith("I"):
-            if channels not in _CHANNEL_MODES:
-                raise DataError(f"{where}: expected 1, 3 or 4 channels, got {channels}")
-            mode = _CHANNEL_MODES[channels]
+        if mode is None or not _convertible(image):
+            mode = _mode(image, where)
+            if channels is not None and not mode.startswith("I"):
+                if channels not in _CHANNEL_MODES:
+                    raise DataError(f"{where}: expected 1 to 4 channels, got {channels}")
+                mode = _CHANNEL_MODES[channels]
         try:
-            image.load()
-            if _orientation(image) != 1:
-                image = PIL.ImageOps.exif_transpose(image)
-            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            pixels = np.asarray(_converted(_upright(image), mode))
+        except _UNREADABLE as error:
             raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
     pixels = pixels.astype(np.uint16 if mode.startswith("I") else np.uint8)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _upright(image: Any) -> Any:
+    """The decoded image, turned as its Exif data say; Pillow turns a TIFF by itself."""
+    import PIL.ImageOps
+
+    image.load()
+    if image.format == "TIFF" or _orientation(image) == 1:
+        return image
+    return PIL.ImageOps.exif_transpose(image)
+
+
+def _converted(image: Any, mode: str) -> Any:
+    """The image in another Pillow mode."""
+    import PIL.Image
+
+    if image.mode == mode:
+        return image
+    if image.mode.startswith("I;16") and not mode.startswith("I"):
+        grey = np.asarray(image).astype(np.uint16)
+        image = PIL.Image.fromarray(np.rint(grey / 257.0).astype(np.uint8))
+    clear = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+    if clear and mode in ("L", "RGB"):
+        white = PIL.Image.new("RGBA", image.size, "white")
+        image = PIL.Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert(mode)
+
+
+def _convertible(image: Any) -> bool:
+    """Whether any of `MODES` can be made of it: not of floats and 32 bits."""
+    return image.mode in _MODES or image.mode in _SHOWN_AS
 
 
 def _open(file: str | IO[bytes], where: str) -> Any:
@@ -239,13 +281,54 @@ def _open(file: str | IO[bytes], where: str) -> Any:
 
     try:
         return PIL.Image.open(file)
-    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
+    except PermissionError as error:
+        raise DataError(f"may not read {where}: {error.strerror}") from error
+    except (*_UNREADABLE, PIL.Image.DecompressionBombError) as error:
         raise DataError(f"cannot read image {where}: {error}; copy it anew or delete it") from error
 
 
 def _orientation(image: Any) -> int:
-    """How a camera was held, Exif 1 .. 8: 1 is upright, 5 and more swap width and height."""
-    return image.getexif().get(0x0112, 1) if image.format in ("JPEG", "MPO") else 1
+    """How the image lies, Exif 1 .. 8, of any format: 1 is upright; of a TIFF what its size says.
+
+    A PNG may hold its Exif data behind the pixels. Pillow would decode them to see.
+    """
+    import PIL.Image
+
+    if image.format == "TIFF":
+        return 1
+    try:
+        if image.format == "PNG" and "exif" not in image.info and _late_exif(image.fp):
+            found = image.getexif().get(_ORIENTATION, 1)
+        else:
+            found = PIL.Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except (*_UNREADABLE, KeyError, TypeError, IndexError, struct.error):
+        return 1  # Exif data that are damaged say nothing
+    return found if found in range(1, 9) else 1
+
+
+def _frames(image: Any, where: str) -> int:
+    """Of an animation or pages; the second picture in a photo is its thumbnail or its depth."""
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except _UNREADABLE as error:
+        raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
+
+
+def _late_exif(file: IO[bytes] | None) -> bool:
+    """Whether a PNG has its eXIf chunk behind the first of its pixels. The place is kept."""
+    if file is None:  # decoded and closed: Pillow knows all chunks
+        return False
+    place = file.tell()
+    try:
+        file.seek(8)
+        while len(header := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", header)
+            if name in (b"eXIf", b"IEND"):
+                return name == b"eXIf"
+            file.seek(length + 4, 1)
+        return False
+    finally:
+        file.seek(place)
 
 
 def _mode(image: Any, where: str) -> str:

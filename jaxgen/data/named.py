@@ -26,6 +26,9 @@ from jaxgen.data import (
 )
 from jaxgen.data.dataset import DataError, Dataset, differences
 
+ARRAYS = (".npz", ".npy")
+FILES = (*ARRAYS, ".zip")
+_SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 # these need neither files nor a network
 EMBEDDED = ("digits", stacked.NAME, *factors.NAMES, *toys.TOYS, *drawn.NAMES)
@@ -38,6 +41,7 @@ def load(
     data_dir: str | None = None,
     size: Any = None,
     fit: str = "none",
+    mode: str | None = None,
     binarize: str = "none",
     test_fraction: float = 0.1,
     seed: int = 0,
@@ -51,13 +55,15 @@ def load(
             a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
             (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
             "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
-            ("folder:photos", or its path), or a .npz or .npy file.
+            ("folder:photos", or its path) or a .zip of it, or a .npz or .npy file.
         manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
             or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
             for embedded sets and ~/tensorflow_datasets for those of tfds.
         size: (height, width) to bring images to; also 64 and "64,64". None keeps their size.
         fit: how: "crop", "pad", "stretch", or "none" to refuse others; see `images.Geometry`.
+        mode: of Pillow, to which the images of a folder or .zip are brought: "L", "LA", "RGB" or
+            "RGBA"; None takes the one that all of them have.
         binarize: grey levels to 0 and 1: "none", "dynamic", "fixed" or "threshold"; see
             `binarize.binarized`.
         test_fraction: held out for the test where there is no test split.
@@ -82,6 +88,10 @@ def load(
     if shape is None and fit != "none":
         raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
     path = _path(name)
+    if mode is not None and mode not in images.MODES:
+        raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
+    if mode is not None and (path is None or path.suffix.lower() in ARRAYS):
+        raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
     if name == "digits":
         dataset = digits.load(data_dir)
     elif name == stacked.NAME:
@@ -94,10 +104,10 @@ def load(
         dataset = drawn.load(name, data_dir)
     elif name in idx.NAMES and manual_dir is not None and not download:
         dataset = idx.load(name, manual_dir)
-    elif path is not None and path.suffix in (".npz", ".npy"):
+    elif path is not None and path.suffix.lower() in ARRAYS:
         dataset = arrays.load(path, test_fraction, seed, in_memory_mb)
     elif path is not None:
-        dataset = folder.load(path, shape, fit, test_fraction, seed, in_memory_mb)
+        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb)
     else:
         dataset = _tfds(
             name.removeprefix("tfds:"),
@@ -157,15 +167,15 @@ def _path(name: str) -> pathlib.Path | None:
     """The file or folder that a name stands for; None if it is the name of a data set."""
     plain = name.removeprefix("folder:")
     path = pathlib.Path(plain).expanduser()
-    is_array = path.suffix in (".npz", ".npy")
-    spelt_as_path = plain != name or is_array or plain.startswith((".", "/", "~"))
+    is_file = path.suffix.lower() in FILES
+    spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))
     known = name in EMBEDDED or name in idx.NAMES or name.startswith("tfds:")
     if not spelt_as_path and (known or not path.is_dir()):
         return None
-    if is_array and path.is_file() or not is_array and path.is_dir():
+    if path.is_dir() or is_file and path.is_file():
         return path
     if path.exists():
-        raise DataError(f"{path} is neither a folder of images nor a .npz or .npy file")
+        raise DataError(f"{path} is neither a folder of images nor a {_SUFFIXES} file")
     raise DataError(f"no such file or folder: {path.absolute()}")
 
 
@@ -192,6 +202,6 @@ def _unknown(name: str, stock: list[str]) -> str:
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return (
         f"unknown data set {name!r}: {hint}embedded sets are {', '.join(EMBEDDED)}; also "
-        f"{', '.join(idx.NAMES)}, any tfds name, a folder of images (folder:PATH), a .npz or .npy "
-        f"file"
+        f"{', '.join(idx.NAMES)}, any tfds name, a folder of images (folder:PATH), a "
+        f"{_SUFFIXES} file"
     )

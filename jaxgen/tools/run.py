@@ -121,9 +121,9 @@ class Run:
         """`split/metric` -> Estimate, on the run's own data.
 
         Args:
-            **options: `data`, `manual_dir`, `data_dir` where the data have moved; `importance_samples`
-                of the dequantisation noise, where the method has them; the rest replaces fields
-                of the run's config section `evaluate`.
+            **options: `data`, `manual_dir`, `data_dir` where the data have moved;
+                `importance_samples` of the dequantisation noise, where the method has them; the
+                rest replaces fields of the run's config section `evaluate`.
 
         Raises:
             ConfigError: when the data are not those of the run.

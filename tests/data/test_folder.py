@@ -43,7 +43,7 @@ def test_train_test_and_class_folders(tmp_path, write, memory):
         assert batch["label"].tolist() == [0] * count + [1] * count
     report = data.report()
     assert "train 6, test 4" in report and "2 (cat 3, dog 3)" in report
-    assert "1 other files ignored, e.g. notes.txt" in report
+    assert "not used: 1 .txt file, e.g. notes.txt" in report
     assert ("in memory" if memory else "from disk") in report
 
 

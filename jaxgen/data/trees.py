@@ -1,0 +1,168 @@
+"""Where image files lie: in a folder, or in a .zip of it, which is read and never unpacked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import os
+import pathlib
+import zipfile
+import zlib
+from typing import Any, Protocol
+
+from jaxgen.data.dataset import DataError
+
+LARGEST_ENTRY = 2**30  # bytes of one file in a .zip
+BOMB = 200  # times its size in the .zip: DEFLATE reaches 1032, no image comes near
+
+
+class Tree(Protocol):
+    """Files by their relative paths.
+
+    Attributes:
+        root: of the folder, or the .zip.
+    """
+
+    root: pathlib.Path
+
+    @property
+    def files(self) -> list[str]:
+        """Relative paths, sorted, "/" between their parts; hidden files and folders are left out.
+
+        Raises:
+            DataError: for what may not be listed.
+        """
+
+    def open(self, file: str) -> Any:
+        """What Pillow opens: a path, or a binary file."""
+
+    def size(self, file: str) -> int:
+        """Bytes of the file, not compressed."""
+
+    def where(self, file: str) -> str:
+        """Its full name, for messages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderTree:
+    """The files below a folder; links are followed, once."""
+
+    root: pathlib.Path
+
+    @functools.cached_property
+    def files(self) -> list[str]:
+        """See `Tree.files`."""
+        found, seen = [], set()
+        for place, folders, names in os.walk(self.root, onerror=_refuse, followlinks=True):
+            seen.add(os.path.realpath(place))
+            folders[:] = [
+                name
+                for name in folders
+                if not _hidden(name) and os.path.realpath(os.path.join(place, name)) not in seen
+            ]
+            found += [
+                pathlib.Path(place, name).relative_to(self.root).as_posix()
+                for name in names
+                if not _hidden(name)
+            ]
+        return sorted(found)
+
+    def open(self, file: str) -> pathlib.Path:
+        """See `Tree.open`."""
+        return self.root / file
+
+    def size(self, file: str) -> int:
+        """See `Tree.size`."""
+        return (self.root / file).stat().st_size
+
+    def where(self, file: str) -> str:
+        """See `Tree.where`."""
+        return printable(str(self.root / file))
+
+
+@dataclasses.dataclass(frozen=True)
+class ZipTree:
+    """The files of a .zip, stored or deflated. Several threads may read at a time."""
+
+    root: pathlib.Path
+
+    @functools.cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.root)
+        except PermissionError as error:
+            raise DataError(f"may not read {self.root}: {error.strerror}") from error
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise DataError(f"{self.root} is truncated or damaged: {error}") from error
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, zipfile.ZipInfo]:
+        """Files by the path that they are known by: without a folder that holds all of them."""
+        found = {
+            entry.filename: entry
+            for entry in self._zip.infolist()
+            if not entry.is_dir() and not any(map(_hidden, entry.filename.split("/")))
+        }
+        tops = {name.partition("/")[0] if "/" in name else "" for name in found}
+        if len(tops) == 1 and "" not in tops:
+            found = {name.partition("/")[2]: entry for name, entry in found.items()}
+        return found
+
+    @functools.cached_property
+    def files(self) -> list[str]:
+        """See `Tree.files`."""
+        return sorted(self._entries)
+
+    def open(self, file: str) -> io.BytesIO:
+        """See `Tree.open`.
+
+        Raises:
+            DataError: for an entry that is encrypted, damaged, or larger than it may be.
+        """
+        entry = self._entries[file]
+        if entry.file_size > LARGEST_ENTRY or entry.file_size > BOMB * max(entry.compress_size, 64):
+            raise DataError(
+                f"{self.where(file)}: {entry.compress_size:,} bytes would become "
+                f"{entry.file_size:,}: no image does so"
+            )
+        try:
+            return io.BytesIO(self._zip.read(entry))
+        except RuntimeError as error:  # NotImplementedError too, of other ways to compress
+            raise DataError(f"cannot read {self.where(file)}: {error}") from error
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"damaged file {self.where(file)}: {error}") from error
+
+    def size(self, file: str) -> int:
+        """See `Tree.size`."""
+        return self._entries[file].file_size
+
+    def where(self, file: str) -> str:
+        """See `Tree.where`."""
+        return printable(f"{self.root}/{file}")
+
+
+def read_bytes(tree: Tree, file: str) -> bytes:
+    """All of a small file.
+
+    Raises:
+        DataError: where it cannot be read.
+    """
+    found = tree.open(file)
+    try:
+        return found.read_bytes() if isinstance(found, pathlib.Path) else found.read()
+    except OSError as error:
+        raise DataError(f"cannot read {tree.where(file)}: {error.strerror}") from error
+
+
+def printable(name: str) -> str:
+    """The name of a file for people, of whatever bytes it is made."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"may not list {error.filename}: {error.strerror}") from error
