@@ -72,7 +72,9 @@ class Calibration:
         }
 
 
-def calibrate(method: Method, state: State, x: Array, rng: Array, draws: int = 99) -> Calibration:
+def calibrate(
+    method: Method, state: State, x: Array, rng: Array, draws: int = 99, infer: Any = None
+) -> Calibration:
     """Ranks every row's parameters among draws from the posterior of its observation.
 
     Args:
@@ -81,6 +83,7 @@ def calibrate(method: Method, state: State, x: Array, rng: Array, draws: int = 9
         x: rows that the method was not trained on.
         rng: a key.
         draws: from each posterior.
+        infer: `method.posterior` of (state, rng, x, draws), compiled; None compiles it here.
 
     Raises:
         ConfigError: for a method that has no posterior, or too few rows to test.
@@ -89,7 +92,7 @@ def calibrate(method: Method, state: State, x: Array, rng: Array, draws: int = 9
         raise ConfigError(f"{type(method).__name__} infers no parameters: nothing to calibrate")
     if draws < 1 or len(x) < 5 * BINS:
         raise ConfigError(f"expected at least {5 * BINS} data sets and 1 draw, got {len(x)}")
-    infer = jax.jit(method.posterior, static_argnums=3)
+    infer = infer or jax.jit(method.posterior, static_argnums=3)
     theta, own, samples, log_prob = jax.device_get(infer(state, rng, x, draws))
     ranks = (samples < theta[:, None]).sum(1)
     return Calibration(ranks, (log_prob > own[:, None]).mean(1), draws)

@@ -8,10 +8,8 @@ interrupted generation of 50,000 images goes on where it stopped and ends with t
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -25,12 +23,15 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxgen.config import ConfigError
+from jaxgen.evaluate.chunks import CHUNK, chunk_key
+from jaxgen.evaluate.knobs import check_knobs, check_seed
 from jaxgen.rundir import write_json
 from jaxgen.train import sharding
 from jaxgen.train.program import whole_params
 from jaxgen.types import DataSpec, Method, State
 
-BATCH = 128  # images of a key: other sizes give other images
+BATCH = CHUNK  # images of a key: other sizes give other images
+KEYS = 2  # raised when the same seed gives other images than before
 AXES = ("data", "fsdp")
 
 
@@ -61,6 +62,7 @@ class Sampler:
     def __post_init__(self) -> None:
         """Checks the knobs."""
         check_knobs(self.method, self.knobs)
+        check_seed(self.seed, "--seed")
         if self.batch < 1:
             raise ConfigError(f"--batch={self.batch}, expected 1 or more")
 
@@ -73,9 +75,8 @@ class Sampler:
             if self.balanced:
                 first = number[0] * self.batch + jnp.arange(self.batch)
                 knobs["label"] = first % self.spec.num_classes
-            return self.method.sample(
-                state, jax.random.fold_in(key, number[0]), self.batch, **knobs
-            )
+            key = chunk_key(key, number[0], self.number)
+            return self.method.sample(state, key, self.batch, **knobs)
 
         whole, split = PartitionSpec(), PartitionSpec(AXES)
         every = jax.shard_map(
@@ -94,8 +95,8 @@ class Sampler:
 
     @property
     def key(self) -> Any:
-        """Of the set."""
-        return jax.random.fold_in(jax.random.key(self.seed), self.number)
+        """Of the seed."""
+        return jax.random.key(self.seed)
 
     def batches(self, state: State, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(number, [batch, ...]) of these batches, as many at a time as there are devices.
@@ -130,20 +131,6 @@ class Sampler:
                 "nothing is measured on them; look at the run's metrics, or take an earlier --step"
             )
         return to_levels(x, self.spec.levels)
-
-
-def check_knobs(method: Method, knobs: Mapping[str, Any]) -> None:
-    """Refuses a knob that `method.sample` does not have.
-
-    Raises:
-        ConfigError: naming the nearest one.
-    """
-    known = [k for k in inspect.signature(method.sample).parameters][3:]
-    for knob in knobs:
-        if knob not in known:
-            near = difflib.get_close_matches(knob, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"no such knob {knob!r}{hint} (known: {', '.join(known)})")
 
 
 def check_finite(state: State, step: int) -> None:
@@ -251,6 +238,7 @@ def stored(
     recipe = dict(about) | {
         "knobs": {k: repr(v) for k, v in sorted(sampler.knobs.items())},
         "seed": sampler.seed,
+        "keys": KEYS,
         "set": sampler.number,
         "batch": sampler.batch,
         "balanced": sampler.balanced,

@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import pathlib
 
-from jaxgen.names import modules
+from jaxgen.config import modules
 
 
 def report() -> str:

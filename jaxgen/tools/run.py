@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
-from jaxgen.config import ConfigError, build, check_sections
-from jaxgen.evaluate.generate import check_knobs
-from jaxgen.names import checked
+from jaxgen.config import ConfigError, build
+from jaxgen.evaluate.knobs import check_count, check_seed
 from jaxgen.rundir import open_existing, read_json
-from jaxgen.stored import check_contained, check_sizes
+from jaxgen.tools.calls import Calls, on_one_device
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.log import say
 from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec, Method, State
 
+OBSERVERS = 4  # that are kept, with their data
 # where the data of a run are now -> option of `jaxgen.data.load`
 PLACES = {"data": "name", "manual_dir": "manual_dir", "data_dir": "data_dir"}
 
@@ -37,57 +38,44 @@ class Run:
         state: restored and verified.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        step: int | str | None = None,
-        allow: Iterable[str] = (),
-    ):
+    def __init__(self, path: str | os.PathLike[str], step: int | str | None = None):
         """Restores.
 
         Args:
             path: of the run directory.
             step: of the checkpoint; "best" takes the one with the best score, None the newest.
-            allow: names of modules whose classes the run's config may name beside jaxgen's, and
-                paths of folders into which links in the run may lead: see docs/security.md.
 
         Raises:
-            ConfigError: when `path` is not a run directory, or names what is not allowed.
+            ConfigError: when `path` is not a run directory, or `step` no step.
             CheckpointError: when there is no good checkpoint.
         """
+        step = _checked_step(step)
         self.directory = open_existing(path)
-        modules, folders = checked(allow)
-        check_contained(self.directory.path, folders)
         self.config: dict[str, Any] = read_json(self.directory.config)
-        check_sections(self.config)
-        check_sizes(self.config["model"])
         self.spec: DataSpec = self.directory.spec()
         self.mesh = make_mesh()
         self.method: Method
-        self.method, self.target = self._described(modules)
+        self.method, self.target = state_target(self.config, self.spec, self.mesh)
         if not self.directory.checkpoints.exists():
             raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
-        checkpoints = Checkpoints(self.directory.checkpoints, read_only=True, say=say)
-        try:
-            self.step, self.state = self._restore(checkpoints, step)
-        finally:
-            checkpoints.close()
-
-    def _described(self, modules: Sequence[str]) -> tuple[Method, State]:
-        """The method of the stored config, and what its state looks like."""
-        try:
-            return state_target(self.config, self.spec, self.mesh, modules)
-        except ConfigError as error:
-            raise ConfigError(f"{self.directory.config}: {error}") from error
-        except Exception as error:  # of a network that is built of what a stranger wrote
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise ConfigError(
-                f"{self.directory.config} describes no model that can be built ({reason})"
-            ) from error
+        with _quiet():
+            checkpoints = Checkpoints(self.directory.checkpoints, read_only=True, say=say)
+            try:
+                self.step, self.state = self._restore(checkpoints, step)
+            finally:
+                checkpoints.close()
+        self._used: tuple[State, State] | None = None
+        self._compiled: tuple[Method, Calls] | None = None
+        self._observers: dict[str, Any] = {}
 
     def _restore(self, checkpoints: Checkpoints, step: int | str | None) -> tuple[int, State]:
         if step == "best":
             step = checkpoints.best_step()
+            if step is None:
+                raise CheckpointError(
+                    f"{self.directory.path}: no checkpoint has a score, so none is the best; "
+                    f"there are {checkpoints.steps()}"
+                )
         if step is not None:
             return int(step), checkpoints.restore_step(int(step), self.target)[0]
         found = checkpoints.restore(self.target)
@@ -101,47 +89,65 @@ class Run:
     def sample(self, num: int, seed: int = 0, **knobs: Any) -> np.ndarray:
         """Samples in the units of the data, [num, H, W, C] or [num, D].
 
+        Sample i is a function of the seed, the knobs and i: `sample(4)` are the first four of
+        `sample(64)`. Another seed, temperature or class compiles nothing.
+
         Args:
             num: how many.
-            seed: of the latents.
+            seed: of the latents, 0 to 2**32 - 1.
             **knobs: of the method, as `temperature=0.7`.
 
         Raises:
-            ConfigError: for a knob that the method does not have, or a value that it refuses.
+            ConfigError: for a knob that the method does not have, a value that it refuses, or
+                more samples than memory holds.
         """
-        check_knobs(self.method, knobs)
-        sample = functools.partial(self.method.sample, num=num)
-        draw = jax.jit(lambda state, rng: sample(state, rng, **knobs))
-        try:
-            return np.asarray(draw(self.state.averaged(), jax.random.key(seed)))
-        except (TypeError, ValueError) as error:  # of the method, about its knobs
-            if not knobs:
-                raise
-            given = ", ".join(f"{k}={v!r}" for k, v in knobs.items())
-            raise ConfigError(f"{given}: {str(error).splitlines()[0]}") from error
+        return self._calls.sample(self._averaged, num, seed, knobs)
+
+    def draws(self, num: int, seed: int = 0, **knobs: Any) -> Iterator[np.ndarray]:
+        """The samples of `sample`, a chunk [B, ...] at a time, in constant memory.
+
+        Raises:
+            ConfigError: as `sample` does.
+        """
+        return self._calls.draws(self._averaged, num, seed, knobs)
 
     def encode(self, x: Any, seed: int = 0, **options: Any) -> Any:
-        """Latents of data [B, ...], as a pytree; `seed` is that of the noise, if any is added."""
-        return self._call("encode", np.asarray(x), jax.random.key(seed), **options)
+        """Latents of data [B, ...], as a pytree; `seed` is that of the noise, if any is added.
 
-    def decode(self, z: Any, **options: Any) -> np.ndarray:
-        """Data of latents."""
-        return self._call("decode", z, **options)
+        Raises:
+            ConfigError: for arrays that are no examples of the run's data, as all calls do.
+        """
+        return self._calls.of_data("encode", self._averaged, x, seed, options)
 
-    def reconstruct(self, x: Any, seed: int = 0, **options: Any) -> np.ndarray:
+    def decode(self, z: Any, **options: Any) -> Any:
+        """Data of latents [B, ...], which are as `encode` gives them."""
+        return self._calls.decode(self._averaged, z, options)
+
+    def reconstruct(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """The expected data given latents of x, in the units of the data."""
-        return self._call("reconstruct", np.asarray(x), jax.random.key(seed), **options)
+        return self._calls.of_data("reconstruct", self._averaged, x, seed, options)
 
-    def log_prob(self, x: Any, seed: int = 0, **options: Any) -> np.ndarray:
-        """[B], in nats."""
-        return self._call("log_prob", np.asarray(x), jax.random.key(seed), **options)
+    def log_prob(self, x: Any, seed: int = 0, **options: Any) -> Any:
+        """[B], in nats.
 
-    def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        function = getattr(self.method, name, None)
-        if function is None:
-            raise ConfigError(f"{type(self.method).__name__} has no {name}")
-        out = jax.jit(functools.partial(function, **options))(self.state.averaged(), *args)
-        return jax.tree.map(np.asarray, out)
+        Of continuous data it can be differentiated: under `jax.grad` and other transformations
+        the result is a JAX array, and values are not checked.
+        """
+        return self._calls.of_data("log_prob", self._averaged, x, seed, options)
+
+    @property
+    def _averaged(self) -> State:
+        """What is sampled and evaluated, on one device, made once for each state."""
+        if self._used is None or self._used[0] is not self.state:
+            self._used = (self.state, on_one_device(self.state))
+        return self._used[1]
+
+    @property
+    def _calls(self) -> Calls:
+        """Compiled functions of the method."""
+        if self._compiled is None or self._compiled[0] is not self.method:
+            self._compiled = (self.method, Calls(self.method, self.spec, self.directory.path))
+        return self._compiled[1]
 
     def evaluate(self, **options: Any) -> dict[str, Any]:
         """`split/metric` -> Estimate, on the run's own data.
@@ -166,7 +172,7 @@ class Run:
         Raises:
             ConfigError: as `evaluate` does.
         """
-        return self.observer(**options | {"splits": (split,)}).per_example(self.state, split)
+        return self.observer(**options).per_example(self.state, split)
 
     def measure(self, metrics: Any = "all", **options: Any) -> dict[str, Any]:
         """Metrics of samples against the run's data, kept in `evaluation/` of the run.
@@ -186,7 +192,18 @@ class Run:
         return measure_run(self, build(Request, "measure", metrics=metrics, **options))
 
     def observer(self, **options: Any) -> Any:
-        """What evaluates, compiled once for all its splits; options as of `evaluate`."""
+        """What evaluates, compiled once for all its splits; options as of `evaluate`.
+
+        The last few are kept: the same options again compile nothing.
+        """
+        key = repr(sorted(options.items()))
+        if key not in self._observers or self._observers[key][0] is not self.method:
+            while len(self._observers) >= OBSERVERS:
+                self._observers.pop(next(iter(self._observers)))
+            self._observers[key] = (self.method, self._observer(**options))
+        return self._observers[key][1]
+
+    def _observer(self, **options: Any) -> Any:
         from jaxgen.train.observe import Observer
 
         places = {k: v for k, v in options.items() if k in PLACES}
@@ -195,12 +212,17 @@ class Run:
         if draws is not None:
             if not hasattr(method, "importance_samples"):
                 raise ConfigError(f"{type(method).__name__} has no importance-weighted estimate")
+            draws = check_count(draws, "importance_samples")
             try:
                 method = dataclasses.replace(method, importance_samples=draws)
             except ValueError as error:
                 raise ConfigError(str(error)) from error
-        section = self.config["evaluate"] | fields
-        return Observer(method, self.mesh, self.target, self.dataset(**places), **section)
+        own = {"method": method, "mesh": self.mesh, "target": self.target}
+        for name in fields:
+            if name in (*own, "dataset"):
+                raise ConfigError(f"{name} is the run's own: it is no option of evaluate")
+        section = self.config["evaluate"] | fields | own
+        return build(Observer, "evaluate", dataset=self.dataset(**places), **section)
 
     def calibrate(self, num: int = 500, draws: int = 99, seed: int = 0, **places: Any) -> Any:
         """Ranks the parameters of test examples among draws of their posteriors.
@@ -219,11 +241,15 @@ class Run:
         """
         from jaxgen.evaluate.calibration import calibrate
 
+        if not hasattr(self.method, "posterior"):
+            name = type(self.method).__name__
+            raise ConfigError(f"{name} infers no parameters: nothing to calibrate")
+        draws, rng = check_count(draws, "draws"), jax.random.key(check_seed(seed))
         test = self.dataset(**places).splits["test"]
-        if not 0 < num <= len(test):
-            raise ConfigError(f"--num={num}, expected 1 to {len(test)}, the test examples")
+        num = check_count(num, "num", len(test))
         x = test.take(np.arange(num, dtype=np.int64) * len(test) // num)["x"]
-        return calibrate(self.method, self.state.averaged(), x, jax.random.key(seed), draws)
+        infer = self._calls.posterior
+        return calibrate(self.method, self._averaged, x, rng, draws, infer)
 
     def dataset(self, **places: Any) -> Any:
         """The run's own data.
@@ -240,3 +266,30 @@ class Run:
         places = {PLACES[key]: value for key, value in places.items()}
         known = read_json(self.directory.manifest)["data"]
         return build(load_as(known), "data", **self.config["data"] | places)
+
+
+def _checked_step(step: Any) -> int | str | None:
+    """None, "best", or a number that may be text.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if step is None or step == "best":
+        return step
+    text = (
+        step if isinstance(step, str) else str(step) if isinstance(step, int | np.integer) else ""
+    )
+    if isinstance(step, bool) or not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"step={step!r}: expected a number of train steps, or 'best'")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without orbax's remarks that a run which is only read is only read."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -152,7 +152,13 @@ class Observer:
         """Columns [N]: "index" in the split, "label" if there is one, and every metric.
 
         Their means are what `evaluate` gives. For one process.
+
+        Raises:
+            ConfigError: for a split that the data do not have.
         """
+        if name not in self._dataset.splits:
+            known = ", ".join(self._dataset.splits)
+            raise ConfigError(f"split {name!r} is none of {known}")
         split = self._dataset.splits[name]
         index = evenly(len(split), self._max)
         step = functools.partial(self._values, state)

@@ -134,7 +134,7 @@ def test_commands(jaxgen_command, run, tmp_path):
         assert image.n_frames == 5 and image.info["loop"] == 0
 
 
-def test_mistakes(jaxgen_command, run, loaded):
+def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
     assert (
         "expected a name that ends in .gif"
         in jaxgen_command("walk", run, "--out=w.png", code=2).err
@@ -147,8 +147,9 @@ def test_mistakes(jaxgen_command, run, loaded):
         err = jaxgen_command(verb, run, "--class=3", code=2).err
         assert f"--class=3: {run} is not conditional: omit it" in err
     assert "factors of digits are not known" in jaxgen_command("disentangle", run, code=2).err
-    with pytest.raises(ConfigError, match="has no nothing"):
-        loaded._call("nothing")
+    monkeypatch.delattr(type(loaded.method), "log_prob")
+    with pytest.raises(ConfigError, match="ELBO has no log_prob"):
+        loaded.log_prob(np.zeros((1, 8, 8, 1), np.uint8))
 
 
 def test_factors_are_scored(jaxgen_command, starter, tmp_path):
