@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 __version__ = "0.1.0"
 
 
-def load(run: str | os.PathLike[str], step: int | str | None = None) -> Any:
+def load(
+    run: str | os.PathLike[str], step: int | str | None = None, allow: Iterable[str] = ()
+) -> Any:
     """A trained run: see `jaxgen.tools.run.Run`.
 
     Args:
         run: its directory.
         step: of the checkpoint, or "best"; None takes the newest.
+        allow: names of modules, trusted, whose classes the run's config may name beside jaxgen's.
     """
     from jaxgen.tools.run import Run
 
-    return Run(run, step)
+    return Run(run, step, allow)

@@ -1,4 +1,4 @@
-"""Configs: argument strings, strict building, names resolved by import.
+"""Configs: argument strings, strict building.
 
 A config is values only. Each of its sections is consumed by exactly one `build`, so a name that
 nothing reads is an error that says which name was probably meant.
@@ -7,9 +7,7 @@ nothing reads is an error that says which name was probably meant.
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -161,7 +159,7 @@ def preset(name: str, presets: Mapping[str, Callable[..., Any]]) -> Callable[...
     return presets[name]
 
 
-def build(target: Callable[..., Any], /, where: str = "", **options: Any) -> Any:
+def build(target: Callable[..., Any], where: str = "", /, **options: Any) -> Any:
     """`target(**options)`, with one clear line for a misspelt or missing option.
 
     Args:
@@ -195,65 +193,6 @@ def build(target: Callable[..., Any], /, where: str = "", **options: Any) -> Any
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"config.{where}: {error}") from error
-
-
-def resolve(name: str, package: str) -> Any:
-    """What `name` means below `package`: `"flows.glow.Glow"` in `jaxgen.models`.
-
-    `"my_package.my_module:Class"` reaches code outside jaxgen.
-
-    Raises:
-        ConfigError: naming the nearest module or class.
-    """
-    if ":" in name:
-        module_name, attribute = name.split(":", 1)
-    else:
-        module_name, _, attribute = f"{package}.{name}".rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not module_name.startswith(error.name or "\0"):
-            raise  # the module exists and misses something of its own
-        raise ConfigError(unknown("module", name.rpartition(".")[0], modules(package))) from None
-    if not hasattr(module, attribute):
-        own = [k for k, v in vars(module).items() if getattr(v, "__module__", "") == module_name]
-        raise ConfigError(unknown(f"name in {module_name}", attribute, own))
-    return getattr(module, attribute)
-
-
-def modules(package: str) -> list[str]:
-    """Dotted names of all modules below `package`."""
-    root = importlib.import_module(package)
-    found = pkgutil.walk_packages(root.__path__, package + ".")
-    return [m.name.removeprefix(package + ".") for m in found if not m.ispkg]
-
-
-def build_method(config: Mapping[str, Any], spec: Any) -> Any:
-    """Joins the networks of `config.model` with the objective of `config.method`.
-
-    A model section with a `name` is one network and is passed as `model=`; else each of its
-    entries is a network passed under its own name (`generator=`, `discriminator=`).
-
-    Args:
-        config: with the sections `model` and `method`.
-        spec: the DataSpec of the data.
-    """
-    section = dict(config["model"])
-    if "name" in section or not all(isinstance(v, Mapping) for v in section.values()):
-        networks = {"model": build_named(section, "jaxgen.models", "model")}
-    else:
-        networks = {k: build_named(v, "jaxgen.models", f"model.{k}") for k, v in section.items()}
-    options = dict(config["method"])
-    target = resolve(options.pop("name"), "jaxgen.methods")
-    return build(target, "method", spec=spec, **networks, **options)
-
-
-def build_named(section: Mapping[str, Any], package: str, where: str) -> Any:
-    """Builds a section whose `name` says what it is."""
-    if not isinstance(section, Mapping) or "name" not in section:
-        raise ConfigError(f"config.{where} misses name, the dotted name of a class in {package}")
-    options = dict(section)
-    return build(resolve(options.pop("name"), package), where, **options)
 
 
 def check_named(

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxgen.config import ConfigError, flatten
+from jaxgen.stored import read_json
 
 if TYPE_CHECKING:
     from jaxgen.types import DataSpec  # imports JAX: seconds before a mistake is pointed out
@@ -81,11 +82,21 @@ class RunDir:
         return self.path / "tensorboard"
 
     def spec(self) -> DataSpec:
-        """The DataSpec of the data that the run was trained on."""
+        """The DataSpec of the data that the run was trained on.
+
+        Raises:
+            ConfigError: for a manifest that does not describe such data.
+        """
         from jaxgen.types import DataSpec
 
-        spec = dict(read_json(self.manifest)["data"]["spec"])
-        return DataSpec(**spec | {"shape": tuple(spec["shape"])})
+        try:
+            spec = dict(read_json(self.manifest)["data"]["spec"])
+            return DataSpec(**spec | {"shape": tuple(spec["shape"])})
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            reason = str(error).removeprefix("DataSpec.__init__() ")
+            raise ConfigError(f"{self.manifest}: no description of the data: {reason}") from None
 
 
 def open_existing(path: str | os.PathLike[str]) -> RunDir:
@@ -150,15 +161,3 @@ def write_json(path: pathlib.Path, value: Any) -> None:
         f.flush()
         os.fsync(f.fileno())
     os.replace(temporary, path)
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        ConfigError: naming a file that is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from None

@@ -14,6 +14,8 @@ LAYERS = {
     "types": 0,
     "config": 0,
     "machine": 0,
+    "names": 0,
+    "stored": 0,
     "rundir": 0,
     "platform": 0,
     "processes": 0,

@@ -8,9 +8,21 @@ from typing import Any
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
-    """A run directory and a step of it."""
+    """A run directory, a step of it, and what its config may name."""
     command.add_argument("run", help="a run directory")
     command.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+    add_allow(command)
+
+
+def add_allow(command: argparse.ArgumentParser) -> None:
+    """Modules beside jaxgen's whose classes a stored config may name (docs/security.md)."""
+    text = "trusted modules whose classes the run's config may name, comma-separated"
+    command.add_argument("--allow", metavar="MODULE", help=text)
+
+
+def allowed(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """What `add_allow`'s argument names."""
+    return tuple((arguments.allow or "").split(","))
 
 
 def add_class(command: argparse.ArgumentParser) -> None:
@@ -54,7 +66,7 @@ def load_run(arguments: argparse.Namespace) -> Any:
     step = arguments.step
     if step not in (None, "best") and not step.isdigit():
         raise ConfigError(f"--step={step}, expected a number or best")
-    return Run(arguments.run, step)
+    return Run(arguments.run, step, allowed(arguments))
 
 
 def picture_path(arguments: argparse.Namespace, run: Any, name: str, suffix: str = ".png") -> Any:

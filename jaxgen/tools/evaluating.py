@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_places, load_run, places
+from jaxgen.tools.arguments import add_allow, add_places, load_run, places
 
 OBJECTIVE = ("per_example",)  # options of the evaluation without --metrics alone
 IMAGES = ("data", "workdir")  # what images that no run made need
@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
     evaluate.set_defaults(command=_eval)
     evaluate.add_argument("run", help="a run directory; a folder of images, .npz or .npy")
     evaluate.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+    add_allow(evaluate)
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
     evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
     add_places(evaluate)

@@ -9,9 +9,11 @@ from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import (
+    add_allow,
     add_class,
     add_places,
     add_run,
+    allowed,
     chosen_class,
     load_run,
     picture_path,
@@ -28,6 +30,7 @@ def add(commands: Any) -> None:
     modes = commands.add_parser("modes", help="count the modes that samples of runs cover")
     modes.set_defaults(command=_modes)
     modes.add_argument("runs", nargs="+", metavar="run", help="run directories")
+    add_allow(modes)
     modes.add_argument("--num", type=int, default=2500, help="samples of each")
     modes.add_argument("--seed", type=int, default=0)
     modes.add_argument("--out", help=".png of real and generated points; default: none")
@@ -193,7 +196,7 @@ def _modes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = pathlib.Path(arguments.out) if arguments.out else None
     if out is not None and out.suffix != ".png":
         raise ConfigError(f"--out={out}, expected a name that ends in .png")
-    print(report(arguments.runs, arguments.num, arguments.seed, out))
+    print(report(arguments.runs, arguments.num, arguments.seed, out, allowed(arguments)))
 
 
 def _classes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -255,7 +255,7 @@ def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
     examples = options["batch_size"] * max(turn.times for turn in run.method.turns)
     key = f"{run.spec.unit}_per_second"
     rates = [row[key] for row in read_lines(run.directory.metrics) if row.get(key)]
-    where = {"device": str(manifest["devices"]), "batch": options["batch_size"]}
+    where = {"device": str(manifest.get("devices")), "batch": options["batch_size"]}
     found: dict[str, Cost] = {}
     if rates:
         found["step_seconds"] = (examples / float(np.median(rates)), "s", where)
@@ -292,7 +292,7 @@ def _source_of_run(run: Run, request: Request, dataset: Dataset) -> dict[str, An
         "model": name,
         "method": run.config["method"]["name"],
         "config": flatten(run.config),
-        "trained_by": read_json(run.directory.manifest)["command"],
+        "trained_by": read_json(run.directory.manifest).get("command"),
         "step": run.step,
         "parameters": counts,
     }

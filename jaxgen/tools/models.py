@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import pathlib
 
-from jaxgen.config import modules
+from jaxgen.names import modules
 
 
 def report() -> str:

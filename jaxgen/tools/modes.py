@@ -61,11 +61,11 @@ def drawing(runs: Sequence[Run], samples: Sequence[np.ndarray]) -> np.ndarray:
     return scatters([real, *samples], titles)
 
 
-def report(paths: Sequence[str], num: int, seed: int, out: Any) -> str:
+def report(paths: Sequence[str], num: int, seed: int, out: Any, allow: Sequence[str] = ()) -> str:
     """The table; the picture goes to `out`, unless it is None."""
     from jaxgen.train.pictures import save_png
 
-    runs = [Run(path) for path in paths]
+    runs = [Run(path, allow=allow) for path in paths]
     found, samples = zip(*(coverage(run, num, seed) for run in runs), strict=True)
     text = table(paths, found)
     if out is not None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 
-from jaxgen.config import ConfigError, build
+from jaxgen.config import ConfigError, build, check_sections
 from jaxgen.evaluate.knobs import check_count, check_seed
+from jaxgen.names import checked
 from jaxgen.rundir import open_existing, read_json
+from jaxgen.stored import check_contained, check_sizes
 from jaxgen.tools.calls import Calls, on_one_device
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
@@ -38,24 +40,36 @@ class Run:
         state: restored and verified.
     """
 
-    def __init__(self, path: str | os.PathLike[str], step: int | str | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        step: int | str | None = None,
+        allow: Iterable[str] = (),
+    ):
         """Restores.
 
         Args:
             path: of the run directory.
             step: of the checkpoint; "best" takes the one with the best score, None the newest.
+            allow: names of modules whose classes the run's config may name beside jaxgen's, and
+                paths of folders into which links in the run may lead: see docs/security.md.
 
         Raises:
-            ConfigError: when `path` is not a run directory, or `step` no step.
+            ConfigError: when `path` is not a run directory, or names what is not allowed, or
+                `step` is no step.
             CheckpointError: when there is no good checkpoint.
         """
         step = _checked_step(step)
         self.directory = open_existing(path)
+        modules, folders = checked(allow)
+        check_contained(self.directory.path, folders)
         self.config: dict[str, Any] = read_json(self.directory.config)
+        check_sections(self.config)
+        check_sizes(self.config["model"])
         self.spec: DataSpec = self.directory.spec()
         self.mesh = make_mesh()
         self.method: Method
-        self.method, self.target = state_target(self.config, self.spec, self.mesh)
+        self.method, self.target = self._described(modules)
         if not self.directory.checkpoints.exists():
             raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
         with _quiet():
@@ -67,6 +81,18 @@ class Run:
         self._used: tuple[State, State] | None = None
         self._compiled: tuple[Method, Calls] | None = None
         self._observers: dict[str, Any] = {}
+
+    def _described(self, modules: Sequence[str]) -> tuple[Method, State]:
+        """The method of the stored config, and what its state looks like."""
+        try:
+            return state_target(self.config, self.spec, self.mesh, modules)
+        except ConfigError as error:
+            raise ConfigError(f"{self.directory.config}: {error}") from error
+        except Exception as error:  # of a network that is built of what a stranger wrote
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise ConfigError(
+                f"{self.directory.config} describes no model that can be built ({reason})"
+            ) from error
 
     def _restore(self, checkpoints: Checkpoints, step: int | str | None) -> tuple[int, State]:
         if step == "best":

@@ -10,28 +10,33 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxgen.config import build_method
+from jaxgen.names import Allowed, build_method
 from jaxgen.train import sharding
 from jaxgen.train.optim import build_averages, build_optimizers
 from jaxgen.train.step import Averages, Optimizers, init_state
 from jaxgen.types import DataSpec, Method, State
 
 
-def assemble(config: Mapping[str, Any], spec: DataSpec) -> tuple[Method, Optimizers, Averages]:
+def assemble(
+    config: Mapping[str, Any], spec: DataSpec, allow: Allowed = ()
+) -> tuple[Method, Optimizers, Averages]:
     """The method with its networks, its optimisers and averages.
 
     Args:
         config: resolved, with all sections.
         spec: of the data.
+        allow: modules whose classes the config may name, see `names.resolve`.
     """
-    method = build_method(config, spec)
+    method = build_method(config, spec, allow)
     optimizers = build_optimizers(config["optim"], method)
     return method, optimizers, build_averages(config["ema"], method)
 
 
-def state_target(config: Mapping[str, Any], spec: DataSpec, mesh: Mesh) -> tuple[Method, State]:
+def state_target(
+    config: Mapping[str, Any], spec: DataSpec, mesh: Mesh, allow: Allowed = ()
+) -> tuple[Method, State]:
     """The method, and shapes, types and shardings of its state, without data or training."""
-    method, optimizers, emas = assemble(config, spec)
+    method, optimizers, emas = assemble(config, spec, allow)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     shapes = jax.eval_shape(
         init, jax.random.key(0), batch_shapes(spec, config["train"]["batch_size"])

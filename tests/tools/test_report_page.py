@@ -391,7 +391,7 @@ def test_mistakes(jaxgen_command, paths, tmp_path):
     file = copy / "evaluation" / "measurements.json"
     for broken, words in (
         ("{", "is damaged"),
-        ('{"measurements": []}', "is not a file of measurements: KeyError('source')"),
+        ('{"measurements": []}', "is damaged: it misses source"),
         ('{"source": {}, "measurements": [{"value": 1}]}', "KeyError('name')"),
         ('{"source": {}, "measurements": []}', "--metrics=... first"),
     ):

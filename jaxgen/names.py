@@ -1,0 +1,170 @@
+"""What a name in a config may stand for: a class of networks or an objective, and nothing else.
+
+A config that was read from a run directory is data that a stranger may have sent. Its names are
+looked for in jaxgen, in modules that the user allowed, and in packages that are installed with an
+entry point of the group `jaxgen.extensions`, whose value is a module:
+
+    [project.entry-points."jaxgen.extensions"]
+    anything = "my_package"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from jaxgen.config import ConfigError, build, unknown
+
+EXTENSIONS = "jaxgen.extensions"
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+Allowed = Sequence[str] | None  # modules beside jaxgen's; None: any, for the config is one's own
+
+
+def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> Any:
+    """Joins the networks of `config.model` with the objective of `config.method`.
+
+    A model section with a `name` is one network and is passed as `model=`; else each of its
+    entries is a network passed under its own name (`generator=`, `discriminator=`).
+
+    Args:
+        config: with the sections `model` and `method`.
+        spec: the DataSpec of the data.
+        allow: see `resolve`.
+
+    Raises:
+        ConfigError: for names and options that fit nothing.
+    """
+    section = dict(config["model"])
+    if "name" in section or not all(isinstance(v, Mapping) for v in section.values()):
+        networks = {"model": _built(section, "jaxgen.models", "model", allow)}
+    else:
+        networks = {k: _built(v, "jaxgen.models", f"model.{k}", allow) for k, v in section.items()}
+    return _built(config["method"], "jaxgen.methods", "method", allow, spec=spec, **networks)
+
+
+def _built(section: Any, package: str, where: str, allow: Allowed, **given: Any) -> Any:
+    """What a section's `name` says, of its other entries and of what is `given`."""
+    if not isinstance(section, Mapping) or "name" not in section:
+        raise ConfigError(f"config.{where} misses name, the dotted name of a class in {package}")
+    options = dict(section)
+    target = resolve(options.pop("name"), package, allow)
+    if both := sorted(options.keys() & given.keys()):
+        raise ConfigError(
+            f"config.{where}.{both[0]} is given by the rest of the config: leave it out"
+        )
+    return build(target, where, **options, **given)
+
+
+def resolve(name: Any, package: str, allow: Allowed = ()) -> type:
+    """The class that `name` means below `package`: `"flows.glow.Glow"` in `jaxgen.models`.
+
+    `"my_package.my_module:Class"` reaches code outside of jaxgen.
+
+    Args:
+        name: as a config has it.
+        package: `jaxgen.models` or `jaxgen.methods`, which say what kind of class is meant.
+        allow: modules in which names may be looked for too, and in those below them; None looks
+            everywhere.
+
+    Raises:
+        ConfigError: for a name of nothing or of something else, naming the nearest; and for one
+            of a module that is not allowed, which is not imported.
+    """
+    if not isinstance(name, str) or not DOTTED.fullmatch(name):
+        raise ConfigError(
+            f"{str(name)[:80]!r} is no name: expected one as 'flows.glow.Glow' in {package}, or "
+            "'my_package.my_module:Class'"
+        )
+    if ":" in name:
+        module_name, attribute = name.split(":", 1)
+        places = (package, *(allow or ()), *extensions())
+        if allow is not None and not below(module_name, places):
+            root = module_name.partition(".")[0]
+            raise ConfigError(
+                f"the config names {name!r}, which is not jaxgen's own: it is not run. If the run "
+                f"and the module {root} are yours or trusted, add --allow={root}"
+            )
+    else:
+        module_name, _, attribute = f"{package}.{name}".rpartition(".")
+        places = (package,)
+    module = _module(module_name, name, package)
+    found = vars(module).get(attribute)
+    kind, is_kind = KINDS[package]
+    own = [k for k, v in vars(module).items() if is_kind(v) and v.__module__ == module_name]
+    if found is None:
+        raise ConfigError(unknown(f"name in {module_name}", attribute, own))
+    anywhere = ":" in name and allow is None
+    if not is_kind(found) or not (anywhere or below(found.__module__, places)):
+        raise ConfigError(f"{name!r} is no {kind}; {module_name} has {', '.join(own) or 'none'}")
+    return found
+
+
+def _module(module_name: str, name: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not module_name.startswith(error.name or "\0"):
+            raise  # the module exists and misses something of its own
+        if ":" in name:
+            raise ConfigError(f"the config names {name!r}: no module {error.name}") from None
+        raise ConfigError(unknown("module", name.rpartition(".")[0], modules(package))) from None
+
+
+def modules(package: str) -> list[str]:
+    """Dotted names of all modules below `package`."""
+    root = importlib.import_module(package)
+    found = pkgutil.walk_packages(root.__path__, package + ".")
+    return [m.name.removeprefix(package + ".") for m in found if not m.ispkg]
+
+
+def extensions() -> tuple[str, ...]:
+    """Modules that installed packages declare as parts of jaxgen."""
+    return tuple(entry.module for entry in metadata.entry_points(group=EXTENSIONS))
+
+
+def below(module: str, places: Iterable[str]) -> bool:
+    """Whether a module is one of `places` or in one of them."""
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def checked(allow: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The modules and the folders of `--allow=A,B`, or of `allow=("A", "B")`.
+
+    Raises:
+        ConfigError: for what is neither the name of a module nor the path of a folder.
+    """
+    parts = (allow or "").split(",") if allow is None or isinstance(allow, str) else list(allow)
+    names = [str(part) for part in parts if part]
+    folders = tuple(name for name in names if "/" in name)
+    modules = tuple(name for name in names if "/" not in name)
+    for name in modules:
+        if not MODULE.fullmatch(name):
+            raise ConfigError(f"allow={name!r}, expected a module, as my_package, or a path")
+    return modules, folders
+
+
+def _is_network(value: Any) -> bool:
+    """Whether it is a Flax module; told by its bases' names: Flax imports slowly."""
+    bases = value.__mro__ if inspect.isclass(value) else ()
+    return any((b.__module__, b.__name__) == ("flax.linen.module", "Module") for b in bases[1:])
+
+
+def _is_method(value: Any) -> bool:
+    """Whether it is an objective: a frozen dataclass with what `types.Method` asks for."""
+    if not inspect.isclass(value) or not dataclasses.is_dataclass(value):
+        return False
+    parts = ("turns", "init", "evaluate", "sample")
+    return value.__dataclass_params__.frozen and all(hasattr(value, part) for part in parts)
+
+
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "jaxgen.models": ("network, a class of Flax modules", _is_network),
+    "jaxgen.methods": ("objective, a frozen dataclass as jaxgen.types.Method has it", _is_method),
+}
