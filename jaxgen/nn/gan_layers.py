@@ -10,14 +10,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgen.nn import batch_norm
 from jaxgen.nn.spectral_norm import Conv, Dense
 
 
 class BatchNorm(nn.Module):
     """Batch normalisation whose scale and shift may depend on the class.
 
-    The statistics are those of the batch where the collection "batch_stats" is mutable, the
-    running ones otherwise. With a condition, scale is 1 + W c and shift V c, without biases.
+    The statistics are those of `jaxgen.nn.batch_norm`. With a condition, scale is 1 + W c and shift
+    V c, without biases.
 
     Source: Dumoulin et al. 2017, A learned representation for artistic style, equation 5; Miyato
     & Koyama 2018, cGANs with projection discriminator; the form of 1 + W c is that of BigGAN.
@@ -36,14 +37,7 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Any, cond: Any = None) -> Any:
         """[B, ..., C], and the condition [B, K] or None."""
         plain = cond is None
-        x = nn.BatchNorm(
-            use_running_average=not self.is_mutable_collection("batch_stats"),
-            momentum=self.momentum,
-            epsilon=self.eps,
-            use_scale=plain,
-            use_bias=plain,
-            name="moments",
-        )(x)
+        x = batch_norm.BatchNorm(self.momentum, self.eps, plain, name="moments")(x)
         if plain:
             return x
         features, zeros = x.shape[-1], nn.initializers.zeros

@@ -24,13 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.bijectors.base import Bijector, Chain, LogDet, zero_logdet
+from jaxgen.nn.batch_norm import BatchNorm
 from jaxgen.nn.conv import conv
-from jaxgen.ops.channels import channel_sum, scale_channels, spread
+from jaxgen.ops.channels import scale_channels, spread
 
 # PyTorch's default of all its layers, uniform within +-1 / sqrt(fan_in)
 KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 RESIDUAL = 0.1  # weight of what a cell adds
-EPS, MOMENTUM = 1e-5, 0.05  # of batch normalisation
+MOMENTUM = 0.95  # of batch normalisation
 HIDDEN = 6  # channels of a flow's hidden layers, for each latent one
 
 
@@ -120,35 +121,6 @@ class NormedConv(nn.Module):
         return y
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation with PyTorch's running variance, which is the unbiased one.
-
-    By the batch's moments where the collection "batch_stats" may move, else by the running ones.
-    """
-
-    @nn.compact
-    def __call__(self, x: Any) -> Any:
-        """[..., C], per channel."""
-        shape = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-        _note(self, "scale", scale)
-        if self.is_mutable_collection("batch_stats"):
-            count = x.size // x.shape[-1]
-            mean = channel_sum(x) / count
-            x = x - spread(mean, x.shape)
-            var = channel_sum(jnp.square(x)) / count
-            if not self.is_initializing():
-                unbiased = var * (count / max(count - 1, 1))
-                running_mean.value += MOMENTUM * (mean - running_mean.value)
-                running_var.value += MOMENTUM * (unbiased - running_var.value)
-        else:
-            x, var = x - spread(running_mean.value, x.shape), running_var.value
-        return scale_channels(x, scale * jax.lax.rsqrt(var + EPS)) + spread(bias, x.shape)
-
-
 class SqueezeExcite(nn.Module):
     """Gates every channel by what all channels are on average.
 
@@ -221,7 +193,7 @@ class EncoderCell(nn.Module):
         h = x
         for i in range(2):
             stride = 2 if self.down and i == 0 else 1
-            h = nn.swish(BatchNorm(name=f"norm{i}")(h))
+            h = nn.swish(BatchNorm(MOMENTUM, name=f"norm{i}")(h))
             h = NormedConv(self.features, stride=stride, name=f"conv{i}")(h)
         skip = FactorizedReduce(self.features, name="skip")(x) if self.down else x
         return skip + RESIDUAL * SqueezeExcite(name="gate")(h)
@@ -245,12 +217,12 @@ class DecoderCell(nn.Module):
         """[B, H, W, C] -> [B, H, W, features]."""
         hidden, plain = self.expand * x.shape[-1], {"bias": False, "normed": False}
         h = double_nearest(x) if self.up else x
-        h = NormedConv(hidden, 1, **plain, name="widen")(BatchNorm(name="norm0")(h))
-        h = nn.swish(BatchNorm(name="norm1")(h))
+        h = NormedConv(hidden, 1, **plain, name="widen")(BatchNorm(MOMENTUM, name="norm0")(h))
+        h = nn.swish(BatchNorm(MOMENTUM, name="norm1")(h))
         h = NormedConv(hidden, 5, depthwise=True, **plain, name="depthwise")(h)
-        h = nn.swish(BatchNorm(name="norm2")(h))
+        h = nn.swish(BatchNorm(MOMENTUM, name="norm2")(h))
         h = NormedConv(self.features, 1, **plain, name="narrow")(h)
-        h = BatchNorm(name="norm3")(h)
+        h = BatchNorm(MOMENTUM, name="norm3")(h)
         if self.up:  # the 1x1 convolution first: it commutes, and has a quarter of the pixels
             x = double_bilinear(NormedConv(self.features, 1, bias=False, name="skip")(x))
         return x + RESIDUAL * SqueezeExcite(name="gate")(h)

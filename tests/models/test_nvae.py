@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxgen.models.vaes.nvae import NVAE, soft_normal
-from jaxgen.nn.nvae_cells import BatchNorm, FactorizedReduce, NormedConv, double_bilinear, flow
+from jaxgen.nn.batch_norm import BatchNorm
+from jaxgen.nn.nvae_cells import MOMENTUM, FactorizedReduce, NormedConv, double_bilinear, flow
 
 KEY = jax.random.key(0)
 COLOUR = dict(blocks=1, block_cells=2, flows=1)
@@ -218,7 +219,7 @@ def test_flow_cells_are_undone_exactly(warp):
 
 def test_batch_norm_keeps_the_unbiased_variance():
     x = 2 + 3 * np.random.RandomState(0).randn(2, 2, 1, 3).astype(np.float32)
-    module, images = BatchNorm(), jnp.asarray(x)
+    module, images = BatchNorm(MOMENTUM), jnp.asarray(x)
     variables = module.init(KEY, images)
     y, moved = module.apply(variables, images, mutable=["batch_stats"])
     flat = x.reshape(4, 3)

@@ -22,6 +22,7 @@ from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import RationalQuadraticSpline
+from jaxgen.nn.batch_norm import BatchNorm
 from jaxgen.nn.conv import Conv
 from jaxgen.ops.activations import relu
 
@@ -141,10 +142,7 @@ class ConvResidualNet(nn.Module):
         return Conv(features, (1, 1), kernel_init=nn.initializers.zeros)(h)
 
     def _norm(self, x: Any) -> Any:
-        if not self.norm:
-            return x
-        running = not self.is_mutable_collection("batch_stats")
-        return nn.BatchNorm(running, momentum=0.9, epsilon=1e-3, use_fast_variance=False)(x)
+        return BatchNorm(eps=1e-3)(x) if self.norm else x
 
 
 class ImageSplineFlow(Bijector):

@@ -17,6 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.batch_norm import BatchNorm
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.spectral_norm import GLOROT
 
@@ -33,9 +34,7 @@ class Rectified(nn.Module):
     def __call__(self, x: Any) -> Any:
         """[B, ...] -> the same."""
         if self.norm:
-            running = not self.is_mutable_collection("batch_stats")
-            options = {"momentum": 0.9, "epsilon": 1e-5, "use_scale": False, "use_bias": False}
-            x = nn.BatchNorm(running, **options)(x)
+            x = BatchNorm(scaled=False)(x)
         slope = self.param("slope", nn.initializers.constant(0.25), ())
         return jnp.where(x > 0, x, slope * x)
 
