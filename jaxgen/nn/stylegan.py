@@ -282,7 +282,7 @@ class ToImage(nn.Module):
         return modulated_conv(x, kernel, style, demodulate=False) + bias.reshape(1, 1, 1, -1)
 
 
-def with_deviation(x: Any, group: int = 4) -> Any:
+def with_deviation(x: Any, group: int | None = 4) -> Any:
     """A further channel: the mean standard deviation of each pixel over a group of examples.
 
     Groups are every so manieth example of the global batch, as in the official code.
@@ -291,13 +291,13 @@ def with_deviation(x: Any, group: int = 4) -> Any:
 
     Args:
         x: [B, H, W, C].
-        group: examples of a group, at most.
+        group: examples of a group, at most; None for the whole batch.
 
     Raises:
         ValueError: for a batch that does not fall into such groups.
     """
     b, h, w, c = x.shape
-    size = min(group, b)
+    size = b if group is None else min(group, b)
     if b % size:
         raise ValueError(f"groups of {size} do not divide the batch of {b}")
     y = x.reshape(size, b // size, h, w, c)

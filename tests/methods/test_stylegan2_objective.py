@@ -82,6 +82,8 @@ def test_deviation_of_groups():
     np.testing.assert_allclose(split, got, atol=1e-6)
     with pytest.raises(ValueError, match="groups of 4 do not divide the batch of 6"):
         with_deviation(x[:6])
+    whole = np.sqrt(np.asarray(x[:6]).var(0) + 1e-8).mean()
+    np.testing.assert_allclose(with_deviation(x[:6], None)[..., 5], whole, rtol=1e-6)
 
 
 def test_equalised_rate():

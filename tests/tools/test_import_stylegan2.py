@@ -15,7 +15,7 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
-from jaxgen.tools.import_stylegan2 import import_pickle
+from jaxgen.tools.import_stylegan2 import described, import_pickle
 from jaxgen.tools.pickles import MAGIC, read
 
 RANDOM = np.random.RandomState(0)
@@ -188,6 +188,13 @@ def test_arrays_are_read_as_they_were_written(file):
     assert found.keys() == arrays.keys()
     for name, value in arrays.items():
         np.testing.assert_array_equal(found[name], np.asarray(value, np.float32))
+
+
+def test_groups_of_none_are_the_whole_batch(file):
+    networks = read(file[0])
+    networks["D"].part("b4").part("mbstd").state["group_size"] = None
+    config, _ = described(networks["G_ema"], networks["D"])
+    assert config["model"]["discriminator"]["group"] is None
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path):

@@ -118,7 +118,7 @@ class Discriminator(nn.Module):
     Attributes:
         base: and
         most: channels, as of the generator.
-        group: examples whose deviation is looked at together.
+        group: examples whose deviation is looked at together; None for the whole batch.
         blur: before images are halved, as the first StyleGAN does.
         level: binary logarithm of the side to which images are shrunk first; None for that of the
             data.
@@ -126,7 +126,7 @@ class Discriminator(nn.Module):
 
     base: int = 16_384
     most: int = 512
-    group: int = 4
+    group: int | None = 4
     blur: bool = False
     level: int | None = None
 

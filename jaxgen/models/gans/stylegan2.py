@@ -118,14 +118,14 @@ class Discriminator(nn.Module):
     Attributes:
         base: and
         most: channels, as of the generator.
-        group: examples whose deviation is looked at together.
+        group: examples whose deviation is looked at together; None for the whole batch.
         style: width of the class's embedding.
         layers: of its mapping.
     """
 
     base: int = 32_768
     most: int = 512
-    group: int = 4
+    group: int | None = 4
     style: int = 512
     layers: int = 8
 
