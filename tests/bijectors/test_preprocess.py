@@ -1,5 +1,7 @@
 """Dequantisation and boxes: the float64 Jacobian of what the noise becomes."""
 
+import math
+
 import checks
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ import pytest
 import scipy.stats
 from checks import OfCond
 
-from jaxgen.bijectors.affine import ConditionalAffine
+from jaxgen.bijectors.affine import Affine, ConditionalAffine
+from jaxgen.bijectors.base import Bijector
 from jaxgen.bijectors.box import Box
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
 
@@ -59,6 +62,34 @@ def test_learned_noise(monkeypatch):
         expected, logdet = through(flow, "normal", noise, monkeypatch)
         expected -= scipy.stats.norm.logpdf(noise).sum()
         np.testing.assert_allclose(logdet, expected, rtol=0, atol=1e-8)
+
+
+class OfUniform(Bijector):
+    """Normal noise to the logit of alpha / 2 + (1 - alpha) u with u uniform."""
+
+    alpha: float = 1e-5
+
+    def forward(self, x, cond=None):
+        p = self.alpha / 2 + (1 - self.alpha) * jax.scipy.stats.norm.cdf(x)
+        slope = jax.scipy.stats.norm.logpdf(x) - jnp.log(p * (1 - p)) + math.log1p(-self.alpha)
+        return jnp.log(p) - jnp.log1p(-p), jnp.sum(slope, -1)
+
+
+def test_learned_noise_that_has_learned_nothing_is_uniform():
+    """As in the published tutorial, whose sigmoid undoes its logit: -D log levels, and u itself."""
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.RandomState(0).randint(256, size=(50, 20)), jnp.float64)
+        flow = VariationalDequantize(256, OfUniform())
+        rngs = {"dequantize": KEY}
+        y, logdet = jax.jit(lambda: flow.apply({}, x, rngs=rngs))()
+        np.testing.assert_allclose(logdet / 20, -math.log(256), rtol=0, atol=1e-9)
+        spread = np.sort((y * 256 - x).ravel())
+        assert spread[0] >= 0 and spread[-1] < 1
+        assert scipy.stats.kstest(spread, "uniform").pvalue > 0.01
+        flow = VariationalDequantize(256, Affine(scale=1e4))
+        far = jax.jit(lambda: flow.apply({}, x, rngs=rngs)[0])()
+        np.testing.assert_array_equal(jnp.floor(far * 256), x)  # both ends are reached
+        assert (far * 256 == x).any()
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 0.05])

@@ -51,9 +51,11 @@ def test_learned_noise_is_counted_in_full():
     assert (u > 0).all() and (u < 1).all()
     given = np.asarray(x) / 17 - 0.5
     mean, log_scale = np.split(given @ np.asarray(net["kernel"]) + np.asarray(net["bias"]), 2, -1)
-    # u = sigmoid((eps - mean) exp(-log_scale))
-    eps = scipy.special.logit(u) * np.exp(log_scale) + mean
-    log_q = scipy.stats.norm.logpdf(eps) + log_scale - np.log(u * (1 - u))
+    # u = (sigmoid((eps - mean) exp(-log_scale)) - alpha / 2) / (1 - alpha)
+    alpha = 1e-5
+    s = alpha / 2 + (1 - alpha) * u
+    eps = scipy.special.logit(s) * np.exp(log_scale) + mean
+    log_q = scipy.stats.norm.logpdf(eps) + log_scale - np.log(s * (1 - s)) + math.log1p(-alpha)
     expected = -4 * math.log(17) - log_q.sum(-1)
     log_prob = jax.jit(method.log_prob)(state, x, KEY)
     np.testing.assert_allclose(log_prob, expected, atol=2e-4)
