@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout, sampled_sha256
+from jaxgen.data.limits import load_npy, open_npz
 from jaxgen.types import DataSpec
 
 CHUNK_BYTES = 2**26  # of an array, looked at in one go
@@ -60,21 +59,11 @@ def load(path: pathlib.Path, test_fraction: float, seed: int, in_memory_mb: floa
         DataError: on contents that are ambiguous or cannot be used.
     """
     large = path.suffix == ".npy" and path.stat().st_size > in_memory_mb * 1e6
-    try:
-        if path.suffix == ".npy":
-            parts = {
-                "": (np.load(path, mmap_mode="r" if large else None, allow_pickle=False), None)
-            }
-        else:
-            # NumPy leaves a file that it opened itself open when it is damaged.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                parts = _pick(path, archive)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is truncated or damaged: {error}") from error
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as plain numbers: {error}") from error
+    if path.suffix == ".npy":
+        parts = {"": (load_npy(path, mapped=large), None)}
+    else:
+        with open_npz(path) as archive:
+            parts = _pick(path, archive)
     for split, (x, _) in parts.items():
         _check(x, f"{path}{split and ', '}{split}")
     whole, label = next(iter(parts.values()))

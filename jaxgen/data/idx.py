@@ -7,14 +7,13 @@ wants a folder of its own. No download, no TensorFlow, no preparation.
 
 from __future__ import annotations
 
-import gzip
 import pathlib
 import struct
-import zlib
 
 import numpy as np
 
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset
+from jaxgen.data.limits import gunzip
 from jaxgen.types import DataSpec
 
 NAMES = ("mnist", "fashion_mnist", "kmnist")
@@ -78,8 +77,8 @@ def read(path: pathlib.Path, axes: int) -> np.ndarray:
         raise DataError(f"{path} is a web page, not data: the download failed; fetch it anew")
     if path.suffix == ".gz":
         try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
+            raw = gunzip(raw)
+        except (EOFError, OSError) as error:
             raise DataError(f"{path} is truncated or damaged ({error}); fetch it anew") from error
     head = 4 + 4 * axes
     magic = bytes([0, 0, 8, axes])

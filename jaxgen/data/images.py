@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split
+from jaxgen.data.limits import open_image
 
 FITS = ("none", "crop", "pad", "stretch")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -280,7 +281,7 @@ def _open(file: str | IO[bytes], where: str) -> Any:
     import PIL.Image
 
     try:
-        return PIL.Image.open(file)
+        return open_image(file)
     except PermissionError as error:
         raise DataError(f"may not read {where}: {error.strerror}") from error
     except (*_UNREADABLE, PIL.Image.DecompressionBombError) as error:

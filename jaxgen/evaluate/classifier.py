@@ -18,7 +18,6 @@ import json
 import pathlib
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,10 +29,12 @@ import optax
 
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset, Split
+from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root, prepare_once
 from jaxgen.evaluate.features import checked, in_tiles
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric
+from jaxgen.stored import parse
 from jaxgen.types import DataSpec, PyTree
 
 THRESHOLDS = {"digits": 0.97, "mnist": 0.985, "fashion_mnist": 0.9}  # of test accuracy
@@ -238,12 +239,11 @@ def _read(path: pathlib.Path) -> tuple[PyTree, dict[str, Any]]:
         ConfigError: for a file that is damaged or was changed.
     """
     try:
-        with open(path, "rb") as raw, np.load(raw) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays.pop("about")))
+        arrays = load_npz(path)
+        about = parse(str(arrays.pop("about")))
         params = flax.traverse_util.unflatten_dict(arrays, sep="/")
         whole = sha256(params) == about["sha256"]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
     if not whole:
         raise ConfigError(f"{path} is damaged (its weights are not those of its hash)")

@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from jaxgen.config import ConfigError
 from jaxgen.data import images
+from jaxgen.data.dataset import DataError
+from jaxgen.data.limits import Archive, load_npy, open_npz
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.features import checked
 from jaxgen.types import DataSpec
@@ -156,15 +156,13 @@ def _folder(root: pathlib.Path, spec: DataSpec) -> FolderSet:
 
 def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
     try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            x = loaded if path.suffix == ".npy" else _picked(path, loaded)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path} is truncated or damaged: {error}") from error
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path} cannot be read as plain numbers: {error}") from error
+        if path.suffix == ".npy":
+            x = load_npy(path)
+        else:
+            with open_npz(path) as archive:
+                x = _picked(path, archive)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     if x.dtype.kind not in "buif":
         raise ConfigError(f"{path} holds {x.dtype}, expected grey levels or real numbers")
     x = x.reshape(*x.shape, 1) if x.ndim == 3 and len(spec.shape) == 3 else x
@@ -176,7 +174,7 @@ def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _picked(path: pathlib.Path, archive: np.lib.npyio.NpzFile) -> np.ndarray:
+def _picked(path: pathlib.Path, archive: Archive) -> np.ndarray:
     for key in KEYS:
         if key in archive.files:
             return archive[key]

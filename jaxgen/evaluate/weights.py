@@ -13,7 +13,6 @@ import pathlib
 import tempfile
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +20,9 @@ import numpy as np
 
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data import torch_file
+from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root
+from jaxgen.stored import parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,10 +208,9 @@ def _store(path: pathlib.Path, found: Mapping[str, np.ndarray], weights: Weights
 def _stored(path: pathlib.Path, weights: Weights) -> dict[str, np.ndarray] | None:
     """The kept arrays, None unless they are whole."""
     try:
-        with open(path, "rb") as raw, np.load(raw) as file:
-            found: dict[str, Any] = dict(file)
-        about = json.loads(str(found.pop("about")))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        found: dict[str, Any] = load_npz(path)
+        about = parse(str(found.pop("about")))
+    except (KeyError, ValueError, RecursionError):
         return None
     whole = about == {"source": weights.sha256, "content": content_sha256(found)}
     return found if whole else None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.data.images import decode
 from jaxgen.data.loader import evenly
 from jaxgen.tools.run import Run
 from jaxgen.train.pictures import grid, to_uint8
@@ -160,12 +161,10 @@ def evolution(run: Run) -> list[np.ndarray]:
     Raises:
         ConfigError: for a run without grids.
     """
-    import PIL.Image
-
     paths = sorted(run.directory.samples.glob("step_*.png"))
     if not paths:
         raise ConfigError(f"{run.directory.samples} has no step_*.png: the run drew no samples")
-    return [np.asarray(PIL.Image.open(path).convert("RGB")) for path in paths]
+    return [decode(path, str(path), mode="RGB") for path in paths]
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

@@ -401,7 +401,7 @@ def test_mistakes(jaxgen_command, paths, tmp_path):
     np.savez(copy / "evaluation" / "images.npz", y=np.zeros(3))
     assert "images.npz lacks x" in refused(copy)
     (copy / "evaluation" / "images.npz").write_bytes(b"PK broken")
-    assert "images.npz is damaged" in refused(copy)
+    assert "images.npz is truncated or damaged" in refused(copy)
 
 
 def test_infinite_numbers_count_as_not_measured(tmp_path):

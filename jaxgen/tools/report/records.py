@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxgen.config import ConfigError, flatten
+from jaxgen.data.dataset import DataError
+from jaxgen.data.limits import load_npz
 from jaxgen.rundir import RunDir, read_json
 
 GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
@@ -177,10 +178,9 @@ def _arrays(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
     if not file.exists():
         return {}
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{file} is damaged: {error}") from None
+        found = load_npz(file)
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     if lacking := [key for key in ARRAYS[kind] if key not in found]:
         raise ConfigError(f"{file} lacks {', '.join(lacking)}; measure again with jaxgen eval")
     return found
