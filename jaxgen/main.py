@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 FLAGS = flags.FLAGS
@@ -42,48 +42,63 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "heartbeat_timeout", 60, "Seconds after which a silent process counts as dead."
 )
+HELP = {"help", "h", "helpfull", "helpshort"}
+RANGES = {
+    "num_processes": (1, 2**20),
+    "process_id": (0, 2**20),
+    "heartbeat_timeout": (1, 86_400),
+}
 
 
-def main(argv: list[str]) -> None:
-    """Runs the flags' config; errors of the user's are one line."""
-    from jaxgen.processes import leave, several
+def main() -> int:
+    """Parses the command line and runs its config.
 
-    if len(argv) > 1:
-        leave(2, f"unexpected argument {argv[1]!r}; options are given as --name=value")
-    if FLAGS.config is None:
-        leave(2, "no config; try --config=configs/glow.py (see --help)")
-    try:
-        code = run(FLAGS.config.to_dict(), _config_name())
-    except Exception as error:
-        code, message = verdict(error)
-        if message is None and not several():
-            raise
-        leave(code, message, error)
-    sys.exit(code)
-
-
-def verdict(error: Exception) -> tuple[int, str | None]:
-    """The exit code of an error, and the line that explains it; None for one of the program's."""
+    Raises:
+        ConfigError: for a command line that says nothing to run.
+    """
     from jaxgen.config import ConfigError
 
-    if isinstance(error, ConfigError):
-        return 2, str(error)
-    from jaxgen.data.dataset import DataError
-    from jaxgen.processes import PEER_DIED, peer_died
-    from jaxgen.train.checkpoint import CheckpointError
-    from jaxgen.train.window import NonFinite
+    asked = {word.lstrip("-") for word in sys.argv[1:] if word.startswith("-")}
+    if asked & HELP:
+        print(help_text())
+        return 0
+    if "version" in asked:
+        from jaxgen import __version__
 
-    if peer_died(error):
-        first = " ".join(str(error.__cause__ or error).split())[:200]
-        return PEER_DIED, (
-            f"another process died ({first}); its own output says why. Start all of them again: "
-            "the same command resumes from the newest checkpoint"
-        )
-    if isinstance(error, DataError):
-        return 2, str(error)
-    if isinstance(error, (CheckpointError, NonFinite, OSError)):
-        return 1, str(error)
-    return 1, None
+        print(f"jaxgen {__version__}")
+        return 0
+    rest = parse_flags(sys.argv)
+    if len(rest) > 1:
+        raise ConfigError(f"unexpected argument {rest[1]!r}; options are given as --name=value")
+    if FLAGS.config is None:
+        raise ConfigError("no config; try --config=configs/glow.py (see --help)")
+    check_flags()
+    return run(FLAGS.config.to_dict(), _config_name())
+
+
+def help_text() -> str:
+    """What this file says of itself, and its flags."""
+    own = FLAGS.flags_by_module_dict()[FLAGS.find_module_defining_flag("workdir")]
+    lines = []
+    for flag in sorted(own, key=lambda flag: flag.name):
+        if not flag.name.startswith("config."):
+            name = flag.name if flag.boolean else f"{flag.name}={flag.name.upper()}"
+            lines.append(f"    --{name}\n        {flag.help}")
+    return f"{__doc__.strip()}\n\nFlags:\n\n" + "\n".join(lines)
+
+
+def check_flags() -> None:
+    """Refuses numbers of flags out of range.
+
+    Raises:
+        ConfigError: naming the range.
+    """
+    from jaxgen.config import ConfigError
+
+    for name, (least, most) in RANGES.items():
+        value = FLAGS[name].value
+        if value is not None and not least <= value <= most:
+            raise ConfigError(f"--{name}={value}, expected a whole number from {least} to {most}")
 
 
 def run(config: Mapping[str, Any], name: str) -> int:
@@ -142,22 +157,29 @@ def _join() -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, but a mistake is one line and exit code 2."""
+    """absl's parser, but a mistake is one line and exit code 2.
+
+    Raises:
+        ConfigError: explaining what was typed.
+    """
+    from jaxgen.config import ConfigError
+
     try:
         rest = FLAGS(argv)
         if FLAGS.config is not None:
             FLAGS.config.to_dict()  # absl reports a file that could not be loaded only now
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+    except (Exception, SystemExit) as error:  # a config is code: it may raise anything
         from jaxgen.mistakes import explain
-        from jaxgen.processes import leave
 
-        leave(2, explain(argv, error), error)
+        raise ConfigError(explain(argv, error)) from error
     return rest
 
 
 def cli() -> None:
     """Entry point."""
-    app.run(main, flags_parser=parse_flags)
+    from jaxgen.boundary import guarded
+
+    guarded(main)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ LAYERS = {
     "models": 3,
     "train": 4,
     "evaluate": 4,
+    "boundary": 5,
     "session": 5,
     "main": 5,
     "mistakes": 5,

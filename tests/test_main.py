@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -134,7 +135,7 @@ def get_config(path, arg):
 
 def test_sample_png(jaxgen_command, run):
     out = jaxgen_command("sample", run.workdir, "--num=4", "--seed=3").out
-    path = run.workdir / "samples" / "sample_seed3_step00000020.png"
+    path = run.workdir / "samples" / "sample_num4_seed3_step00000020.png"
     assert out == f"4 samples of step 20: {path}\n"
     with PIL.Image.open(path) as image:
         assert image.mode == "RGB"
@@ -202,10 +203,14 @@ def test_eval_at_a_step(jaxgen_command, run):
         (("--temprature=1",), "no such knob 'temprature'; did you mean 'temperature'?"),
         (("--out=x.jpg",), "--out=x.jpg, expected a name that ends in .png or .npz"),
         (("--step=7",), "no checkpoint of step 7; there are [10, 20]"),
-        (("--step=last",), "--step=last, expected a number or best"),
+        (
+            ("--step=last",),
+            "--step=last, expected a whole number from 0 to 1,000,000,000,000, or best",
+        ),
         (("temperature=1",), "expected --NAME=VALUE, got 'temperature=1'"),
+        (("--nun=2",), "no such knob 'nun'; did you mean 'num'?"),
         (("--temperature=warm",), "temperature='warm': "),
-        (("--label=3",), "label=3: "),
+        (("--label=3",), "--class=3: "),
     ],
 )
 def test_mistakes_of_sample(jaxgen_command, run, argv, message):
@@ -213,6 +218,31 @@ def test_mistakes_of_sample(jaxgen_command, run, argv, message):
     assert err.startswith("jaxgen: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_every_knob_is_in_the_name(jaxgen_command, run):
+    """So that no picture takes the place of another."""
+    outs = [
+        jaxgen_command("sample", run.workdir, "--num=2", *argv).out.rpartition(": ")[2].strip()
+        for argv in ((), ("--temperature=0.5",), ("--step=10",), ("--temperature", "0.7"))
+    ]
+    assert len(set(outs)) == 4
+    for out in outs:
+        pathlib.Path(out).unlink()
+
+
+def test_single_pictures(jaxgen_command, run, tmp_path):
+    jaxgen_command("sample", run.workdir, "--num=2", f"--out={tmp_path}/few/")
+    assert sorted(p.name for p in (tmp_path / "few").iterdir()) == ["000000.png", "000001.png"]
+    with PIL.Image.open(tmp_path / "few/000001.png") as image:
+        assert image.mode == "L" and image.size == (8, 8)
+    again = jaxgen_command("sample", run.workdir, f"--out={tmp_path}/few/", code=2).err
+    assert "holds pictures already: name another folder" in again
+
+
+def test_more_samples_than_memory_holds(jaxgen_command, run):
+    err = jaxgen_command("sample", run.workdir, "--num=1000000000", code=2).err
+    assert "1,000,000,000 examples of 8x8x1" in err and "available" in err
 
 
 def test_not_a_run_directory(jaxgen_command, run):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,15 +58,20 @@ def check_count(value: Any, name: str, most: int | None = None) -> int:
     return int(value)
 
 
-def check_knobs(method: Any, knobs: Mapping[str, Any]) -> None:
+def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = ()) -> None:
     """Refuses a knob that `method.sample` does not have, or a value of another type.
+
+    Args:
+        method: whose.
+        knobs: name -> value.
+        others: names that a misspelt knob may also have meant, as options of a command.
 
     Raises:
         ConfigError: naming the nearest one, or what is expected.
     """
     known = _parameters(method.sample, 3)
     for name, value in knobs.items():
-        _check_name("knob", name, known)
+        _check_name("knob", name, known, others)
         if name != "label":
             _checked(name, value, known[name])
 
@@ -133,9 +138,9 @@ def _parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Pa
     return dict(list(inspect.signature(function).parameters.items())[skip:])
 
 
-def _check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
+def _check_name(kind: str, name: str, known: Mapping[str, Any], others: Sequence[str] = ()) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, [*known, *others], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         text = f"known: {', '.join(known)}" if known else "there are none"
         raise ConfigError(f"no such {kind} {name!r}{hint} ({text})")

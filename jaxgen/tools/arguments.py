@@ -1,17 +1,34 @@
-"""What several commands take, and how they find their run and their file."""
+"""What several commands take, and how they find their run."""
 
 from __future__ import annotations
 
 import argparse
-import pathlib
+import math
+import os
 from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.outputs import unwritable
+from jaxgen.tools.ranges import CLASS, SEED, STEP
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """A run directory, a step of it, and what its config may name."""
     command.add_argument("run", help="a run directory")
-    command.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+    add_step(command)
     add_allow(command)
+
+
+def add_step(command: argparse.ArgumentParser) -> None:
+    """The step of the checkpoint."""
+    command.add_argument(
+        "--step", type=STEP, help="of the checkpoint, or best; default: the newest"
+    )
+
+
+def add_seed(command: Any, what: str) -> None:
+    """The seed of what is drawn."""
+    command.add_argument("--seed", type=SEED, default=0, help=f"{what}; default: 0")
 
 
 def add_allow(command: argparse.ArgumentParser) -> None:
@@ -28,25 +45,39 @@ def allowed(arguments: argparse.Namespace) -> tuple[str, ...]:
 def add_class(command: argparse.ArgumentParser) -> None:
     """The class of all images of a picture."""
     text = "of all images, of a conditional run; default: the first"
-    command.add_argument("--class", type=int, dest="label", metavar="CLASS", help=text)
+    command.add_argument("--class", type=CLASS, dest="label", metavar="CLASS", help=text)
+
+
+def own_options(arguments: argparse.Namespace) -> list[str]:
+    """Names of the command's options, without dashes: a misspelt knob may have meant one."""
+    return [name for name in vars(arguments) if name not in ("command", "takes_knobs", "run")]
+
+
+def check_class(run: Any, label: int | None) -> None:
+    """Refuses a class that a run cannot be asked for.
+
+    Raises:
+        ConfigError: for a run that is not conditional, or a class that there is not.
+    """
+    known = run.spec.num_classes
+    if label is None:
+        return
+    if not getattr(run.method, "conditional", False):
+        raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
+    if not 0 <= label < known:
+        raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
 
 
 def chosen_class(arguments: argparse.Namespace, run: Any) -> int | None:
     """The class that `add_class`'s argument names: the first by default, None if there are none.
 
     Raises:
-        ConfigError: for a run that is not conditional, or a class that there is not.
+        ConfigError: as `check_class` does.
     """
-    from jaxgen.config import ConfigError
-
-    label, known = arguments.label, run.spec.num_classes
+    check_class(run, arguments.label)
     if not getattr(run.method, "conditional", False):
-        if label is not None:
-            raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
         return None
-    if label is not None and not 0 <= label < known:
-        raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
-    return label or 0
+    return arguments.label or 0
 
 
 def shown_class(label: int | None) -> str:
@@ -54,34 +85,44 @@ def shown_class(label: int | None) -> str:
     return "" if label is None else f", class {label}"
 
 
-def load_run(arguments: argparse.Namespace) -> Any:
+def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) -> Any:
     """The run that `add_run`'s arguments name.
 
+    Args:
+        arguments: of the command.
+        num: examples that it will make; what cannot fit is refused before anything is loaded.
+        drawn: whether they become one picture.
+
     Raises:
-        ConfigError: for a step that is no number, or no run.
+        ConfigError: for no run, a place that cannot be written, or too many examples.
     """
-    from jaxgen.config import ConfigError
+    from jaxgen.rundir import open_existing
+
+    directory = open_existing(os.path.expanduser(arguments.run))
+    if getattr(arguments, "out", "") is None and (why := unwritable(directory.samples / "x.png")):
+        raise ConfigError(f"{directory.path} cannot be written ({why}): add --out=FILE")
+    if num:
+        check_examples(directory.spec(), num, drawn)
     from jaxgen.tools.run import Run
 
-    step = arguments.step
-    if step not in (None, "best") and not step.isdigit():
-        raise ConfigError(f"--step={step}, expected a number or best")
-    return Run(arguments.run, step, allowed(arguments))
+    return Run(arguments.run, arguments.step, allowed(arguments))
 
 
-def picture_path(arguments: argparse.Namespace, run: Any, name: str, suffix: str = ".png") -> Any:
-    """Where a picture goes: `--out`, or into the run.
+def check_examples(spec: Any, num: int, drawn: bool) -> None:
+    """Refuses more examples than memory holds.
 
     Raises:
-        ConfigError: for another kind of file.
+        ConfigError: with an estimate.
     """
-    from jaxgen.config import ConfigError
+    from jaxgen.machine import check_memory
+    from jaxgen.train.pictures import pixels
 
-    default = run.directory.samples / f"{name}_step{run.step:08}{suffix}"
-    out = pathlib.Path(arguments.out or default)
-    if out.suffix != suffix:
-        raise ConfigError(f"--out={out}, expected a name that ends in {suffix}")
-    return out
+    numbers = num * math.prod(spec.shape)
+    need = numbers * (4 if spec.levels is None else spec.levels.bit_length() // 9 + 1)
+    if drawn and len(spec.shape) == 3:
+        need += 2 * num * 3 * pixels(spec.shape)
+    shape = "x".join(map(str, spec.shape))
+    check_memory(need, f"{num:,} examples of {shape}", "ask for fewer")
 
 
 def add_places(command: argparse.ArgumentParser) -> None:

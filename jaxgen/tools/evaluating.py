@@ -11,7 +11,16 @@ import sys
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_allow, add_places, load_run, places
+from jaxgen.tools.arguments import (
+    add_allow,
+    add_places,
+    add_seed,
+    add_step,
+    load_run,
+    places,
+)
+from jaxgen.tools.outputs import Output, save_npz, save_text
+from jaxgen.tools.ranges import COUNT
 
 OBJECTIVE = ("per_example",)  # options of the evaluation without --metrics alone
 IMAGES = ("data", "workdir")  # what images that no run made need
@@ -27,26 +36,32 @@ def add(commands: Any) -> None:
     )
     evaluate.set_defaults(command=_eval)
     evaluate.add_argument("run", help="a run directory; a folder of images, .npz or .npy")
-    evaluate.add_argument("--step", help="of the checkpoint, or best; default: the newest")
+    add_step(evaluate)
     add_allow(evaluate)
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
-    evaluate.add_argument("--max_examples", type=int, help="of each split; default: all")
+    evaluate.add_argument("--max_examples", type=COUNT, help="of each split; default: all")
     add_places(evaluate)
     evaluate.add_argument(
-        "--importance_samples", type=int, metavar="K", help="draws of latents, or dequantisation"
+        "--importance_samples",
+        type=COUNT,
+        metavar="K",
+        help="draws of latents, or dequantisation",
     )
     evaluate.add_argument(
-        "--per_example", metavar="FILE", help=".csv or .npz of every example's values, one split"
+        "--per_example",
+        type=Output((".csv", ".npz")),
+        metavar="FILE",
+        help=".csv or .npz of every example's values, one split",
     )
     metrics = evaluate.add_argument_group("metrics of samples (docs/evaluation.md)")
     metrics.add_argument("--metrics", help="comma-separated, as fd,pr,likelihood; or all")
-    metrics.add_argument("--num", type=int, help="images of each set; default: 10000 at most")
-    metrics.add_argument("--seed", type=int, default=0)
-    metrics.add_argument("--sets", type=int, help="independent ones, for intervals; default: 3")
+    metrics.add_argument("--num", type=COUNT, help="images of each set; default: 10000 at most")
+    add_seed(metrics, "of the samples")
+    metrics.add_argument("--sets", type=COUNT, help="independent ones, for intervals; default: 3")
     metrics.add_argument("--reference", default="train", help="split to compare with")
     metrics.add_argument("--extractor", help="classifier[:DATA], pixels, inception, ...")
     metrics.add_argument("--weights", help="file of the extractor's weights")
-    metrics.add_argument("--batch", type=int, help="images at a time; other sizes: other images")
+    metrics.add_argument("--batch", type=COUNT, help="images at a time; other sizes: other images")
     metrics.add_argument("--page", action="store_true", help="also write what jaxgen compare shows")
     metrics.add_argument("--workdir", help="of images of another tool: where to write")
 
@@ -67,7 +82,7 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if arguments.importance_samples is not None:
         options["importance_samples"] = arguments.importance_samples
     if arguments.per_example:
-        _write_examples(run, pathlib.Path(arguments.per_example), options)
+        _write_examples(run, arguments.per_example, options)
         return
     estimates = run.evaluate(**options)
     rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
@@ -75,20 +90,15 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
 
 def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
-    import numpy as np
-
-    if out.suffix not in (".csv", ".npz"):
-        raise ConfigError(f"--per_example={out}, expected a name that ends in .csv or .npz")
     if len(options["splits"]) != 1:
         raise ConfigError("--per_example takes one split: add --splits=test")
     columns = run.per_example(options.pop("splits")[0], **options)
-    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        np.savez(out, **columns)
+        save_npz(out, **columns)
     else:
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
-        out.write_text("\n".join(lines) + "\n")
+        save_text(out, "\n".join(lines) + "\n")
     print(f"{len(columns['index'])} examples of step {run.step}: {out}")
 
 

@@ -16,13 +16,14 @@ from jaxgen.tools.run import Run
 BATCH = 500  # images encoded at a time
 
 
-def report(run: Run, num: int = 5000, seed: int = 0) -> dict[str, Any]:
+def report(run: Run, num: int = 5000, seed: int = 0, **places: Any) -> dict[str, Any]:
     """Scores of the codes of test images; of one group of latents their posterior means.
 
     Args:
         run: on data with known factors.
         num: test images, evenly spaced.
         seed: of the scores' samplers.
+        **places: of the data.
 
     Raises:
         ConfigError: for data whose factors nobody knows.
@@ -32,7 +33,7 @@ def report(run: Run, num: int = 5000, seed: int = 0) -> dict[str, Any]:
         known = ", ".join(factors.NAMES)
         raise ConfigError(f"the factors of {name} are not known; those of {known} are")
     table = factors.truth(name, "test")
-    split = run.dataset().splits["test"]
+    split = run.dataset(**places).splits["test"]
     index = evenly(len(split), num)
     codes = []
     for start in range(0, len(index), BATCH):

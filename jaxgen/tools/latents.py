@@ -89,7 +89,7 @@ def sweep(
     return grid(_shown(run, x), steps), [int(d) for d in order]
 
 
-def manifold(run: Run, side: int = 20, label: int | None = None) -> np.ndarray:
+def manifold(run: Run, side: int = 20, label: int | None = None, **places: Any) -> np.ndarray:
     """The data of a grid of two latents, at the quantiles of the standard normal.
 
     Source: Kingma & Welling 2014, Auto-encoding variational Bayes, figure 4.
@@ -100,7 +100,7 @@ def manifold(run: Run, side: int = 20, label: int | None = None) -> np.ndarray:
     import scipy.stats
 
     _images(run)
-    codes, unflatten = _codes(run, 0, few=2)
+    codes, unflatten = _codes(run, 0, few=2, **places)
     if codes.shape[1] != 2:
         raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
     axis = scipy.stats.norm.ppf((np.arange(side) + 0.5) / side)
@@ -141,11 +141,16 @@ def interpolation(
 
 
 def walk(
-    run: Run, num: int = 16, frames: int = 60, seed: int = 0, label: int | None = None
+    run: Run,
+    num: int = 16,
+    frames: int = 60,
+    seed: int = 0,
+    label: int | None = None,
+    **places: Any,
 ) -> list[np.ndarray]:
     """Pictures of a closed random walk of standard normal latents, `num` side by side."""
     _images(run)
-    codes, unflatten = _codes(run, seed, few=2)
+    codes, unflatten = _codes(run, seed, few=2, **places)
     random = np.random.RandomState(seed)
     east, north = random.randn(2, num, codes.shape[1])
     decode, out = _decoder(run, label), []

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import pathlib
 from typing import Any
 
-from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import (
     add_allow,
     add_class,
     add_places,
     add_run,
+    add_seed,
     allowed,
     chosen_class,
     load_run,
-    picture_path,
+    own_options,
     places,
     shown_class,
 )
+from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.ranges import COUNT, DEVIATIONS, SIDE
+
+PNG = Output((".png",))
 
 
 def add(commands: Any) -> None:
@@ -31,21 +34,23 @@ def add(commands: Any) -> None:
     modes.set_defaults(command=_modes)
     modes.add_argument("runs", nargs="+", metavar="run", help="run directories")
     add_allow(modes)
-    modes.add_argument("--num", type=int, default=2500, help="samples of each")
-    modes.add_argument("--seed", type=int, default=0)
-    modes.add_argument("--out", help=".png of real and generated points; default: none")
+    modes.add_argument("--num", type=COUNT, default=2500, help="samples of each; default: 2500")
+    add_seed(modes, "of the samples")
+    modes.add_argument("--out", type=PNG, help=".png of real and generated points; default: none")
 
     classes = commands.add_parser("classes", help="whether samples are of the class asked for")
     classes.set_defaults(command=_classes, takes_knobs=True)
     add_run(classes)
-    classes.add_argument("--num", type=int, default=1000, help="samples, of all classes together")
-    classes.add_argument("--seed", type=int, default=0)
+    classes.add_argument(
+        "--num", type=COUNT, default=1000, help="samples, of all classes together; default: 1000"
+    )
+    add_seed(classes, "of the samples")
     add_places(classes)
 
     study = commands.add_parser("study", help="games of two numbers: who converges, and how")
     study.set_defaults(command=_study)
-    study.add_argument("name", help="dirac or bilinear")
-    study.add_argument("--out", help=".png of the trajectories; default: NAME.png")
+    study.add_argument("name", choices=("dirac", "bilinear"), help="dirac or bilinear")
+    study.add_argument("--out", type=PNG, help=".png of the trajectories; default: NAME.png")
 
 
 def _add_latents(commands: Any) -> None:
@@ -60,31 +65,45 @@ def _add_latents(commands: Any) -> None:
         command = commands.add_parser(name, help=text)
         command.set_defaults(command=function)
         add_run(command)
-        command.add_argument("--seed", type=int, default=0)
-        add_places(command)
         if name in ("sweep", "interpolate", "walk"):
             add_class(command)
         kind = "gif" if name in ("walk", "evolve") else "png"
-        command.add_argument("--out", help=f".{kind}; default: in the run")
-        if name == "sweep":
-            command.add_argument("--dims", type=int, default=10, help="rows, most active first")
-            command.add_argument("--steps", type=int, default=9)
-            command.add_argument("--span", type=float, default=3.0, help="in standard deviations")
-            command.add_argument("--manifold", action="store_true", help="a grid of two latents")
-        elif name == "interpolate":
-            command.add_argument("--path", default="linear", help="linear or spherical")
-            command.add_argument("--steps", type=int, default=10)
-        elif name != "evolve":
-            command.add_argument("--num", type=int, default=32 if name == "reconstruct" else 16)
-            if name == "walk":
-                command.add_argument("--frames", type=int, default=60)
-            else:
-                command.add_argument("--groups", type=int, help="of latents to keep, from the top")
+        out = Output((f".{kind}",))
+        command.add_argument("--out", type=out, help=f".{kind}; default: in the run")
+        if name != "evolve":
+            add_seed(command, "of the latents")
+            add_places(command)
+        _add_sizes(command, name)
     scores = commands.add_parser("disentangle", help="score latents against known factors")
     scores.set_defaults(command=_disentangle)
     add_run(scores)
-    scores.add_argument("--num", type=int, default=5000, help="test images")
-    scores.add_argument("--seed", type=int, default=0)
+    scores.add_argument("--num", type=COUNT, default=5000, help="test images; default: 5000")
+    add_seed(scores, "of the scores' samplers")
+    add_places(scores)
+
+
+def _add_sizes(command: Any, name: str) -> None:
+    """What the verbs of `_add_latents` count."""
+    if name == "sweep":
+        command.add_argument(
+            "--dims", type=SIDE, default=10, help="rows, most active first; default: 10"
+        )
+        command.add_argument("--steps", type=SIDE, default=9, help="columns; default: 9")
+        command.add_argument(
+            "--span", type=DEVIATIONS, default=3.0, help="in standard deviations; default: 3"
+        )
+        command.add_argument("--manifold", action="store_true", help="a grid of two latents")
+    elif name == "interpolate":
+        command.add_argument(
+            "--path", choices=("linear", "spherical"), default="linear", help="default: linear"
+        )
+        command.add_argument("--steps", type=SIDE, default=10, help="columns; default: 10")
+    elif name == "reconstruct":
+        command.add_argument("--num", type=SIDE, default=32, help="test images; default: 32")
+        command.add_argument("--groups", type=SIDE, help="of latents to keep, from the top")
+    elif name == "walk":
+        command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
+        command.add_argument("--frames", type=SIDE, default=60, help="of the GIF; default: 60")
 
 
 def _add_styles(commands: Any) -> None:
@@ -93,28 +112,31 @@ def _add_styles(commands: Any) -> None:
     mix.set_defaults(command=_mix)
     add_run(mix)
     add_class(mix)
-    mix.add_argument("--rows", type=int, default=6)
-    mix.add_argument("--columns", type=int, default=8)
-    mix.add_argument("--coarse", type=int, default=2, help="layers whose style is the row's")
-    mix.add_argument("--seed", type=int, default=0)
-    mix.add_argument("--out", help=".png; default: in the run")
+    mix.add_argument("--rows", type=SIDE, default=6, help="default: 6")
+    mix.add_argument("--columns", type=SIDE, default=8, help="default: 8")
+    mix.add_argument(
+        "--coarse", type=SIDE, default=2, help="layers whose style is the row's; default: 2"
+    )
+    add_seed(mix, "of the latents")
+    mix.add_argument("--out", type=PNG, help=".png; default: in the run")
 
     project = commands.add_parser("project", help="find the w of test images, with its loss curve")
     project.set_defaults(command=_project)
     add_run(project)
-    project.add_argument("--num", type=int, default=8, help="test images")
-    project.add_argument("--steps", type=int, default=400)
-    project.add_argument("--seed", type=int, default=0)
+    project.add_argument("--num", type=SIDE, default=8, help="test images; default: 8")
+    project.add_argument("--steps", type=COUNT, default=400, help="of the search; default: 400")
+    add_seed(project, "of the search")
     add_places(project)
-    project.add_argument("--out", help=".png; default: in the run")
+    project.add_argument("--out", type=PNG, help=".png; default: in the run")
 
 
 def _reconstruct(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments)
-    out = picture_path(arguments, run, "reconstructions")
+    run = load_run(arguments, 2 * arguments.num)
+    asked = {"num": arguments.num, "groups": arguments.groups, "seed": arguments.seed}
+    out = output(arguments, run, "reconstructions", ".png", **asked)
     image = latents.reconstructions(
         run, arguments.num, arguments.seed, arguments.groups, **places(arguments)
     )
@@ -126,12 +148,18 @@ def _sweep(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments)
+    run = load_run(arguments, arguments.dims * arguments.steps)
+    label = chosen_class(arguments, run)
+    asked = {"class": label, "seed": arguments.seed}
+    if arguments.manifold:
+        asked = {"class": label}
+    else:
+        asked |= {k: getattr(arguments, k) for k in ("dims", "steps", "span")}
     name = "manifold" if arguments.manifold else "sweep"
-    out, label = picture_path(arguments, run, name), chosen_class(arguments, run)
+    out = output(arguments, run, name, ".png", **asked)
     of = f"step {run.step}{shown_class(label)}"
     if arguments.manifold:
-        save_png(out, latents.manifold(run, label=label))
+        save_png(out, latents.manifold(run, label=label, **places(arguments)))
         print(f"manifold of {of}: {out}")
         return
     image, rows = latents.sweep(
@@ -151,9 +179,10 @@ def _interpolate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments)
-    out = picture_path(arguments, run, f"interpolation_{arguments.path}")
+    run = load_run(arguments, 8 * arguments.steps)
     label = chosen_class(arguments, run)
+    asked = {"class": label, "steps": arguments.steps, "seed": arguments.seed}
+    out = output(arguments, run, f"interpolation_{arguments.path}", ".png", **asked)
     image = latents.interpolation(
         run, 8, arguments.steps, arguments.path, arguments.seed, label, **places(arguments)
     )
@@ -165,10 +194,12 @@ def _walk(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_gif
 
-    run = load_run(arguments)
-    out = picture_path(arguments, run, "walk", ".gif")
+    run = load_run(arguments, arguments.num * arguments.frames)
     label = chosen_class(arguments, run)
-    save_gif(out, latents.walk(run, arguments.num, arguments.frames, arguments.seed, label))
+    asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
+    out = output(arguments, run, "walk", ".gif", **asked)
+    sizes = (arguments.num, arguments.frames, arguments.seed)
+    save_gif(out, latents.walk(run, *sizes, label, **places(arguments)))
     print(f"walk of step {run.step}{shown_class(label)}: {out}")
 
 
@@ -177,7 +208,7 @@ def _evolve(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.train.pictures import save_gif
 
     run = load_run(arguments)
-    out = picture_path(arguments, run, "evolution", ".gif")
+    out = output(arguments, run, "evolution", ".gif")
     save_gif(out, latents.evolution(run), milliseconds=300)
     print(f"evolution up to step {run.step}: {out}")
 
@@ -187,22 +218,25 @@ def _disentangle(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     run = load_run(arguments)
     where = {"run": str(run.directory.path), "step": run.step}
-    print(json.dumps(where | report(run, arguments.num, arguments.seed), indent=1))
+    print(
+        json.dumps(
+            where | report(run, arguments.num, arguments.seed, **places(arguments)), indent=1
+        )
+    )
 
 
 def _modes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.modes import report
 
-    out = pathlib.Path(arguments.out) if arguments.out else None
-    if out is not None and out.suffix != ".png":
-        raise ConfigError(f"--out={out}, expected a name that ends in .png")
-    print(report(arguments.runs, arguments.num, arguments.seed, out, allowed(arguments)))
+    print(report(arguments.runs, arguments.num, arguments.seed, arguments.out, allowed(arguments)))
 
 
 def _classes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.evaluate.knobs import check_knobs
     from jaxgen.tools.classes import report
 
-    run = load_run(arguments)
+    run = load_run(arguments, arguments.num, drawn=False)
+    check_knobs(run.method, knobs, own_options(arguments))
     where = {"run": str(run.directory.path), "step": run.step} | knobs
     found = report(run, arguments.num, arguments.seed, knobs, **places(arguments))
     print(json.dumps(where | found, indent=1))
@@ -211,19 +245,18 @@ def _classes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 def _study(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.studies import report
 
-    out = pathlib.Path(arguments.out or f"{arguments.name}.png")
-    if out.suffix != ".png":
-        raise ConfigError(f"--out={out}, expected a name that ends in .png")
-    print(report(arguments.name, out))
+    print(report(arguments.name, arguments.out or PNG(f"{arguments.name}.png")))
 
 
 def _mix(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import styles
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments)
-    out, label = picture_path(arguments, run, "mix"), chosen_class(arguments, run)
-    sides = (arguments.rows, arguments.columns)
+    run = load_run(arguments, arguments.rows * arguments.columns)
+    label = chosen_class(arguments, run)
+    names = ("rows", "columns", "coarse", "seed")
+    asked = {"class": label} | {k: getattr(arguments, k) for k in names}
+    out, sides = output(arguments, run, "mix", ".png", **asked), (arguments.rows, arguments.columns)
     save_png(out, styles.mixed(run, *sides, arguments.coarse, arguments.seed, label))
     print(f"mixed styles of step {run.step}{shown_class(label)}: {out}")
 
@@ -232,8 +265,9 @@ def _project(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import styles
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments)
-    out = picture_path(arguments, run, "projection")
+    run = load_run(arguments, 2 * arguments.num)
+    asked = {k: getattr(arguments, k) for k in ("num", "steps", "seed")}
+    out = output(arguments, run, "projection", ".png", **asked)
     image, last = styles.projected(
         run, arguments.num, arguments.steps, arguments.seed, **places(arguments)
     )

@@ -40,7 +40,7 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """
     n, h, w, c = images.shape
     rgb = np.repeat(images[..., :1], 3, -1) if c < 3 else images[..., :3]
-    zoom = max(1, math.ceil(SMALLEST / max(h, w)))
+    zoom = _zoom(h, w)
     rgb = rgb.repeat(zoom, axis=1).repeat(zoom, axis=2)
     h, w = h * zoom, w * zoom
     columns = columns or math.ceil(math.sqrt(n))
@@ -50,6 +50,16 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         top, left = GAP + (i // columns) * (h + GAP), GAP + (i % columns) * (w + GAP)
         out[top : top + h, left : left + w] = image
     return out
+
+
+def _zoom(height: int, width: int) -> int:
+    return max(1, math.ceil(SMALLEST / max(height, width)))
+
+
+def pixels(shape: Sequence[int]) -> int:
+    """Of a picture that an image [H, W, C] takes."""
+    zoom = _zoom(*shape[:2])
+    return (shape[0] * zoom + GAP) * (shape[1] * zoom + GAP)
 
 
 def plane(samples: np.ndarray, density: np.ndarray, extent: tuple[float, ...]) -> np.ndarray:
@@ -145,12 +155,13 @@ def _drawn(figure: Any) -> np.ndarray:
 
 
 def save_png(path: pathlib.Path, image: np.ndarray) -> None:
-    """Writes [H, W, 3] uint8 atomically."""
+    """Writes [H, W, C] uint8 atomically: grey, RGB or RGBA; of 2 channels the first."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    Image.fromarray(image).save(temporary, format="png")
+    shown = image[..., 0] if image.shape[-1] < 3 else image[..., :4]
+    Image.fromarray(shown).save(temporary, format="png")
     temporary.replace(path)
 
 

@@ -97,6 +97,8 @@ def test_picture(parameters):
 class FakeRun:
     """What the command needs of a run."""
 
+    method = Gaussian()
+
     def __init__(self, path):
         self.directory, self.step = RunDir(path), 7
 
@@ -110,7 +112,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     cli.main(["calibrate", "run", "--num=200", "--draws=19", "--seed=1"])
     found = json.loads(capsys.readouterr().out)
     assert found["datasets"] == 200 and found["draws"] == 19 and len(found["p_values"]) == 2
-    assert found["plot"] == str(tmp_path / "samples" / "calibration_step00000007.png")
+    assert found["plot"] == str(
+        tmp_path / "samples" / "calibration_num200_draws19_seed1_step00000007.png"
+    )
     with PIL.Image.open(found["plot"]) as image:
         assert image.size == (900, 280)
     with pytest.raises(SystemExit):

@@ -114,9 +114,9 @@ def test_great_circle_keeps_the_norm():
 
 def test_commands(jaxgen_command, run, tmp_path):
     for verb, name in (
-        ("reconstruct", "reconstructions_step00000020.png"),
-        ("interpolate", "interpolation_linear_step00000020.png"),
-        ("sweep", "sweep_step00000020.png"),
+        ("reconstruct", "reconstructions_num32_seed0_step00000020.png"),
+        ("interpolate", "interpolation_linear_steps10_seed0_step00000020.png"),
+        ("sweep", "sweep_seed0_dims10_steps9_span3.0_step00000020.png"),
     ):
         out = jaxgen_command(verb, run).out
         assert out.endswith(f": {run / 'samples' / name}\n")
@@ -140,8 +140,7 @@ def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
         in jaxgen_command("walk", run, "--out=w.png", code=2).err
     )
     assert (
-        "expected one of linear, spherical"
-        in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
+        "invalid choice: 'cubic'" in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
     )
     for verb in ("sweep", "interpolate", "walk"):
         err = jaxgen_command(verb, run, "--class=3", code=2).err

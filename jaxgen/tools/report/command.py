@@ -8,7 +8,7 @@ import pathlib
 import time
 from typing import Any
 
-from jaxgen.config import ConfigError
+from jaxgen.tools.outputs import Output
 
 
 def add(commands: Any) -> None:
@@ -18,16 +18,16 @@ def add(commands: Any) -> None:
     compare.add_argument(
         "runs", nargs="+", metavar="RUN", help="directories that jaxgen eval measured; NAME=RUN"
     )
-    compare.add_argument("--out", default="report.html", help=".html; default: report.html")
+    compare.add_argument(
+        "--out", type=Output((".html",)), default="report.html", help=".html; default: report.html"
+    )
 
 
 def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.report.page import page, rows_of
     from jaxgen.tools.report.records import entries
 
-    out = pathlib.Path(arguments.out)
-    if out.suffix != ".html":
-        raise ConfigError(f"--out={out}, expected a name that ends in .html")
+    out = arguments.out
     found = entries(arguments.runs)
     write(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
     apart = sum(c.status == "differs" for row in rows_of(found) for c in row.cells.values())
@@ -40,5 +40,5 @@ def write(out: pathlib.Path, text: str) -> None:
     """Writes atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     temporary.replace(out)

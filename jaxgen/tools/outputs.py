@@ -1,0 +1,120 @@
+"""Files that commands write: names that tell everything, and places that can be written."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+from jaxgen.config import ConfigError
+
+LONGEST = 150  # characters of a name, without step and suffix: file systems take 255 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """The type of an option that names a file to write; checked before any work is done.
+
+    Attributes:
+        kinds: suffixes that the command can write.
+        folder: whether a directory may be named too, by a slash at the end.
+    """
+
+    kinds: tuple[str, ...]
+    folder: bool = False
+
+    def __call__(self, text: str) -> pathlib.Path:
+        """The path, with ~ expanded.
+
+        Raises:
+            argparse.ArgumentTypeError: for another kind of file, or one that cannot be written.
+        """
+        path = pathlib.Path(os.path.expanduser(text))
+        if self.folder and text.endswith(os.sep):
+            why = unwritable(path / "0") if path.suffix not in self.kinds else "of this name"
+        elif os.path.isdir(path):
+            why = f"it is a directory: name a file, as {path / ('x' + self.kinds[0])}"
+        elif path.suffix not in self.kinds:
+            kinds = " or ".join(self.kinds)
+            raise argparse.ArgumentTypeError(f"={text}, expected a name that ends in {kinds}")
+        else:
+            why = unwritable(path)
+        if why:
+            raise argparse.ArgumentTypeError(f"={text} cannot be written: {why}")
+        return path
+
+
+def unwritable(path: pathlib.Path) -> str | None:
+    """Why no file can be made at `path`, by trying one beside it; None if it can."""
+    parent = path.absolute().parent
+    if "\0" in str(path):
+        return "a name holds no null byte"
+    try:
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir():
+            return f"{parent} is a file"
+        if path.exists() and not path.is_file():
+            return "it is not a file"
+        with tempfile.TemporaryFile(dir=parent):
+            return None
+    except OSError as error:
+        return f"{parent}: {error.strerror or error}"
+
+
+def output(
+    arguments: argparse.Namespace, run: Any, name: str, suffix: str, **knobs: Any
+) -> pathlib.Path:
+    """Where a command writes: `--out`, or into the run under a name that holds every knob.
+
+    Args:
+        arguments: with `out`.
+        run: loaded; its step is in the name.
+        name: of what is written.
+        suffix: of the file.
+        **knobs: all that the file depends on; those that are None are left out.
+
+    Raises:
+        ConfigError: when the run's own directory cannot be written.
+    """
+    if arguments.out is not None:
+        return arguments.out
+    parts = [
+        name,
+        *(f"{k}{spelt(v)}" for k, v in knobs.items() if v is not None and v is not False),
+    ]
+    told = "_".join(parts)
+    if len(told) > LONGEST:
+        told = f"{told[:LONGEST]}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    path = run.directory.samples / f"{told}_step{run.step:08}{suffix}"
+    if why := unwritable(path):
+        raise ConfigError(f"{path} cannot be written ({why}): name another place with --out=FILE")
+    return path
+
+
+def spelt(value: Any) -> str:
+    """A value as part of a file's name: letters, digits, dots and dashes."""
+    return "".join(c if c.isalnum() or c in ".-" else "-" for c in str(value))
+
+
+def save_npz(path: pathlib.Path, **arrays: Any) -> None:
+    """Writes arrays atomically."""
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
+
+
+def save_text(path: pathlib.Path, text: str) -> None:
+    """Writes text atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)
