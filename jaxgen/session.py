@@ -25,7 +25,8 @@ from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
 from jaxgen.rundir import RunDir, claim, read_json, write_json
 from jaxgen.tools.doctor import idle_accelerator
 from jaxgen.train.assemble import assemble
-from jaxgen.train.checkpoint import Checkpoints, state_digest
+from jaxgen.train.checkpoint import Checkpoints
+from jaxgen.train.integrity import state_digest
 from jaxgen.train.log import Compiling, say, silent
 from jaxgen.train.loop import Options, Parts, train
 from jaxgen.train.observe import Observer

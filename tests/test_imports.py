@@ -14,6 +14,7 @@ LAYERS = {
     "types": 0,
     "config": 0,
     "machine": 0,
+    "files": 0,
     "names": 0,
     "stored": 0,
     "rundir": 0,

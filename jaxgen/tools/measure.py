@@ -28,7 +28,7 @@ from jaxgen.evaluate.suite import chosen, measure
 from jaxgen.rundir import read_json
 from jaxgen.tools import shown
 from jaxgen.tools.run import Run
-from jaxgen.train.checkpoint import state_digest
+from jaxgen.train.integrity import state_digest
 from jaxgen.train.log import read_lines
 from jaxgen.train.program import peak_bytes
 from jaxgen.types import DataSpec

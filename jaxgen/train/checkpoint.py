@@ -1,115 +1,36 @@
 """Checkpoints: asynchronous, atomic, verified on restore; the only user of orbax.
 
 Orbax writes no checksums: one flipped bit restores silently wrong. Every checkpoint here carries
-shape, type and checksum of each leaf, and a checksum of the data position. A checkpoint that does
-not restore to them is set aside as `corrupt-<step>`, and the one before is used.
+shape, type and checksum of each leaf, its step, its score, and a checksum of the data position.
+
+A checkpoint that cannot be read is not damaged: that is an error, and nothing is changed. Only one
+whose bytes can all be read, and which twice does not restore to its checksums, is set aside as
+`corrupt-<step>`, once the one before it has proved to be whole. Nothing is removed for it.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import os
 import pathlib
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxgen.files import free_name
+from jaxgen.train.faults import Unreadable, check_readable, check_room, first_line, room, unreadable
+from jaxgen.train.integrity import Mismatch, check_seal, fingerprint, paths, seal
 from jaxgen.types import PyTree
 
-FULL_DISK_MARGIN = 1.1
-FEW_BYTES = 2**25  # of a state whose checksums take less time than to compile them
+WHOLE, DAMAGED, UNREADABLE, FOREIGN = range(4)  # what came of reading; the worst of all counts
+RESTART = "or start anew with --restart, which moves all of it to a folder before-restart-<time>"
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that could not be written or used. One line: what, where, what to do."""
-
-
-def _paths(tree: PyTree) -> list[tuple[str, Any]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), x) for path, x in leaves]
-
-
-@jax.jit
-def _checksums(tree: PyTree) -> Any:
-    """Per leaf, the sum modulo 2**32 of its words, each mixed with its position.
-
-    Any single changed word changes the sum, for the mixing is a bijection of the word; an
-    exchange of words does too, but for one case in 2**32. How the leaf is sharded does not.
-
-    Source: MurmurHash3 (Appleby, public domain), the final mix of 32 bits.
-    """
-
-    def mix(h: jax.Array) -> jax.Array:
-        h = (h ^ (h >> 16)) * jnp.uint32(0x85EBCA6B)
-        h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
-        return h ^ (h >> 16)
-
-    def of(x: jax.Array) -> jax.Array:
-        if x.dtype == jnp.bool_:
-            x = x.astype(jnp.uint8)
-        words = jax.lax.bitcast_convert_type(x, f"uint{8 * min(x.dtype.itemsize, 4)}")
-        words = words.astype(jnp.uint32)
-        index = jnp.zeros(words.shape, jnp.uint32)
-        for axis, size in enumerate(words.shape):
-            index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(
-                jnp.uint32, words.shape, axis
-            )
-        return jnp.sum(mix(words ^ mix(index + 1)), dtype=jnp.uint32)
-
-    return [of(x) for x in jax.tree.leaves(tree)]
-
-
-def _checksum(x: Any) -> int:
-    """What `_checksums` gives of one leaf, by NumPy: a program of many leaves compiles for long."""
-    x = np.ascontiguousarray(x)
-    words = x.reshape(-1).view(f"uint{8 * min(x.dtype.itemsize, 4)}")
-
-    def mix(h: np.ndarray) -> np.ndarray:
-        h = (h ^ (h >> 16)) * np.uint32(0x85EBCA6B)
-        h = (h ^ (h >> 13)) * np.uint32(0xC2B2AE35)
-        return h ^ (h >> 16)
-
-    index = np.arange(1, len(words) + 1, dtype=np.uint32)
-    return int(np.sum(mix(words.astype(np.uint32) ^ mix(index)), dtype=np.uint32))
-
-
-def fingerprint(tree: PyTree) -> dict[str, list[Any]]:
-    """path -> [shape, dtype, checksum] of every leaf."""
-    leaves = jax.tree.leaves(tree)
-    few = sum(x.nbytes for x in leaves) <= FEW_BYTES
-    if few and all(getattr(x, "is_fully_addressable", True) for x in leaves):
-        sums = [_checksum(x) for x in jax.device_get(leaves)]
-    else:
-        sums = jax.device_get(_checksums(tree))
-    return {
-        path: [list(x.shape), str(x.dtype), int(s)]
-        for (path, x), s in zip(_paths(tree), sums, strict=True)
-    }
-
-
-def _seal(leaves: dict[str, list[Any]], progress: dict[str, Any]) -> dict[str, Any]:
-    """What is written beside a state: its fingerprint, and a checksum of all that is JSON."""
-    text = json.dumps([leaves, progress], sort_keys=True)
-    return {"leaves": leaves, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def state_digest(state: PyTree) -> str:
-    """sha256 over path, type, shape and bytes of every leaf: equal digests are equal states."""
-    digest = hashlib.sha256()
-    for path, x in _paths(state):
-        if isinstance(x, jax.Array) and not x.is_fully_addressable:
-            x = multihost_utils.process_allgather(x, tiled=True)
-        array = np.ascontiguousarray(jax.device_get(x))
-        digest.update(f"{path}|{array.dtype}|{array.shape}|".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 class Checkpoints:
@@ -122,7 +43,9 @@ class Checkpoints:
         keep_last: int = 2,
         keep_best: bool = True,
         read_only: bool = False,
+        about: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = print,
+        saved: Callable[[int], None] | None = None,
     ):
         """Opens the directory, and creates it unless `read_only`.
 
@@ -131,43 +54,40 @@ class Checkpoints:
             keep_last: how many of the newest are kept; 2 or more leaves one to fall back on.
             keep_best: keep the best too.
             read_only: change nothing on disk.
+            about: JSON-able, sealed into every checkpoint: see `integrity.seal`.
             say: where messages go.
+            saved: is called with each step whose checkpoint is whole on disk, soon after it is.
 
         Raises:
-            CheckpointError: for a damaged score, if `read_only`.
+            CheckpointError: for a directory that cannot be read or made.
         """
         import orbax.checkpoint as ocp
 
         self._ocp, self._directory, self._say = ocp, directory, say
-        self._read_only = read_only
+        self._read_only, self._about, self._saved = read_only, dict(about or {}), saved
+        self._pending: int | None = None
+        self._size: int | None = None
         if keep_last < 1:
             raise ValueError(f"config.checkpoint.keep_last={keep_last}, expected 1 or more")
-        damaged = _damaged_scores(directory) if read_only or jax.process_index() == 0 else []
-        for path in damaged:  # one would keep orbax from opening the rest
-            if read_only:
-                raise CheckpointError(f"{path} is damaged: delete {path.parent}, a mere score")
-            shutil.rmtree(path.parent)
-        if not read_only:
-            _barrier("scores")
-        policies = ocp.checkpoint_managers
-        keep = [policies.LatestN(keep_last)]
-        if keep_best:
-            best = policies.BestN(
-                get_metric_fn=_score, reverse=True, n=1, keep_checkpoints_without_metrics=False
+        options = {} if read_only else {"preservation_policy": _Kept(self, keep_last, keep_best)}
+        try:
+            self._manager = _manager_class(ocp)(
+                directory,
+                options=ocp.CheckpointManagerOptions(
+                    create=not read_only,
+                    cleanup_tmp_directories=not read_only,
+                    read_only=read_only,
+                    **options,
+                ),
             )
-            keep.append(best)
-        options = {} if read_only else {"preservation_policy": policies.AnyPreservationPolicy(keep)}
-        self._manager = ocp.CheckpointManager(
-            directory,
-            options=ocp.CheckpointManagerOptions(
-                best_fn=_score,
-                best_mode="min",
-                create=not read_only,
-                cleanup_tmp_directories=not read_only,
-                read_only=read_only,
-                **options,
-            ),
-        )
+            found = self._manager.all_steps()
+        except OSError as error:
+            raise CheckpointError(
+                f"the checkpoints in {directory} cannot be read: {first_line(error)}; nothing was "
+                "changed"
+            ) from error
+        # the score of each step; None without one, NaN where it cannot be read
+        self._scores = {step: _score(directory / str(step), step, say) for step in found}
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, ascending."""
@@ -175,7 +95,11 @@ class Checkpoints:
 
     def best_step(self) -> int | None:
         """The step with the lowest score, None without scores."""
-        return self._manager.best_step()
+        steps = [s for s in self.steps() if self._scores.get(s) is not None]
+        if unknown := [s for s in steps if np.isnan(self._scores[s])]:
+            self._say(f"the scores of steps {unknown} cannot be read, and do not count")
+        known = [s for s in steps if s not in unknown]
+        return min(known, key=lambda s: self._scores[s], default=None)
 
     def save(
         self, step: int, state: PyTree, progress: dict[str, Any], score: float | None = None
@@ -194,20 +118,31 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         args = self._ocp.args
-        size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+        self._size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+        score = None if score is None else float(score)
         try:
-            self._check_room(size)
+            check_room(self._directory, self._size)
+            self._scores[step] = score
+            record = seal(fingerprint(state), progress, step, score, self._about)
             self._manager.save(
                 step,
                 args=args.Composite(
                     state=args.StandardSave(state),
                     progress=args.JsonSave(progress),
-                    integrity=args.JsonSave(_seal(fingerprint(state), progress)),
+                    integrity=args.JsonSave(record),
                 ),
-                metrics=None if score is None else {"score": float(score)},
             )
         except Exception as error:
             raise self._write_error(step, error) from error
+        self.poll()  # the one before was waited for
+        self._pending = step
+
+    def poll(self) -> None:
+        """Tells `saved` of the checkpoint under way, if it is whole by now."""
+        step = self._pending
+        if step is not None and self._saved and (self._directory / str(step)).is_dir():
+            self._pending = None
+            self._saved(step)
 
     def wait(self) -> None:
         """Waits until what was saved is on disk.
@@ -219,93 +154,127 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:
             raise self._write_error(None, error) from error
+        self.poll()
 
     def close(self) -> None:
         """Releases the manager's threads. A failed write was reported by `wait`."""
         try:
             self._manager.close()
         except Exception as error:
-            self._say(f"closing the checkpoints: {_first_line(error)}")
+            self._say(f"closing the checkpoints: {first_line(error)}")
 
     def restore(self, target: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
         """The newest checkpoint that is whole: (step, state, progress); None if there is none.
+
+        Those after it are set aside.
 
         Args:
             target: shapes, types and shardings, see `sharding.abstract`.
 
         Raises:
-            CheckpointError: for a checkpoint of another model, which is not damaged.
+            CheckpointError: for a checkpoint that cannot be read, or of another model; and where
+                all are damaged. Nothing is changed then.
         """
+        damaged: dict[int, str] = {}
         for step in reversed(self.steps()):
             try:
-                state, progress = self._restore(step, target)
-                error = None
-            except CheckpointError:
-                raise
-            except Exception as e:  # orbax raises all kinds, builtin Exception among them
-                error = e
-            if _all_agree(error is None):
-                return step, state, progress
-            reason = _first_line(error) if error else "another process could not read it"
-            self._set_aside(step, reason)
+                state, progress = self._read(step, target)
+            except Mismatch as error:
+                damaged[step] = first_line(error)
+                continue
+            for newer, reason in damaged.items():
+                self._set_aside(newer, reason)
+            return step, state, progress
+        if damaged:
+            reasons = "; ".join(f"that of step {s}: {why}" for s, why in damaged.items())
+            raise CheckpointError(
+                f"no checkpoint in {self._directory} is whole ({reasons}); nothing was changed: "
+                f"put a copy of one back, {RESTART}"
+            )
         return None
 
     def restore_step(self, step: int, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
         """The checkpoint of that step, verified: (state, progress).
 
         Raises:
-            CheckpointError: when it is absent, damaged or of another model.
+            CheckpointError: when it is absent, unreadable, damaged or of another model.
         """
         if step not in self.steps():
             raise CheckpointError(
                 f"{self._directory}: no checkpoint of step {step}; there are {self.steps()}"
             )
         try:
-            return self._restore(step, target)
-        except CheckpointError:
-            raise
-        except Exception as error:
+            return self._read(step, target)
+        except Mismatch as error:
             raise CheckpointError(
-                f"checkpoint {self._directory / str(step)} is damaged: {_first_line(error)}"
+                f"checkpoint {self._directory / str(step)} is damaged: {first_line(error)}"
             ) from error
 
+    def _read(self, step: int, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
+        """A checkpoint, read twice before it counts as damaged; all processes agree.
+
+        Raises:
+            Mismatch: when it is damaged.
+            CheckpointError: when it cannot be read, or is of another model.
+        """
+        where = self._directory / str(step)
+        for _ in range(2):
+            found, error = None, None
+            try:
+                found = self._restore(step, target)
+            except CheckpointError as e:
+                error = e
+            except Exception as e:  # orbax raises all kinds, builtin Exception among them
+                error = _cause(e, where)
+            worst = _worst(_outcome(error))
+            if worst == WHOLE:
+                return found
+            if worst != DAMAGED:
+                break
+        if worst == FOREIGN and isinstance(error, CheckpointError):
+            raise error
+        if worst == DAMAGED:
+            raise Mismatch(first_line(error) if error else "another process could not read it")
+        why = first_line(error) if error else "another process could not"
+        older = [s for s in self.steps() if s < step]
+        way = f"move {where} away to go on from that of step {older[-1]}" if older else RESTART
+        raise CheckpointError(
+            f"checkpoint {where} cannot be read: {why}; it may well be whole, so nothing was "
+            f"changed: mend that and try again, or {way.removeprefix('or ')}"
+        ) from error
+
     def _restore(self, step: int, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
+        where = self._directory / str(step)
+        record, progress = _json(where / "integrity"), _json(where / "progress")
+        check_seal(record, progress, step)
+        expected = record["leaves"]
+        _check_structure(where, expected, target)
         args = self._ocp.args
-        small = args.Composite(progress=args.JsonRestore(), integrity=args.JsonRestore())
-        small = self._manager.restore(step, args=small)
-        expected = small.integrity["leaves"]
-        if small.integrity != _seal(expected, small.progress):
-            raise ValueError("checksum of the data position is wrong")
-        _check_structure(self._directory / str(step), expected, target)
         restored = self._manager.restore(
             step, args=args.Composite(state=args.StandardRestore(target))
         ).state
         for path, value in fingerprint(restored).items():
             if value != expected[path]:
-                raise ValueError(f"checksum of {path} is wrong")
-        return restored, small.progress
+                raise Mismatch(f"checksum of {path} is wrong")
+        if (own := getattr(restored, "step", None)) is not None and int(own) != step:
+            raise Mismatch(f"it is that of step {int(own)}")
+        return restored, progress
 
     def _set_aside(self, step: int, reason: str) -> None:
         if self._read_only:
             self._say(f"checkpoint of step {step} is damaged ({reason}); using the one before")
             return
-        aside = self._directory / f"corrupt-{step}"
+        aside = free_name(self._directory / f"corrupt-{step}")
         self._say(
             f"checkpoint of step {step} is damaged ({reason}); "
             f"set aside as {aside}, using the one before"
         )
+        _barrier(f"named-{step}")
         if jax.process_index() == 0:
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(self._directory / str(step), aside)
+            os.rename(self._directory / str(step), aside)
         _barrier(f"aside-{step}")
+        self._scores.pop(step, None)
         self._manager.reload()
-
-    def _check_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._directory).free
-        if free < FULL_DISK_MARGIN * size:
-            raise OSError(
-                errno.ENOSPC, f"{size / 2**20:.1f} MiB to write, {free / 2**20:.1f} MiB free"
-            )
 
     def _write_error(self, step: int | None, error: Exception) -> CheckpointError:
         what = "the checkpoint" if step is None else f"the checkpoint of step {step}"
@@ -313,27 +282,93 @@ class Checkpoints:
         saved = [s for s in self.steps() if (self._directory / str(s)).is_dir()]
         left = f"the checkpoint of step {saved[-1]} is whole" if saved else "none was saved before"
         return CheckpointError(
-            f"could not write {what} to {self._directory}: {_first_line(error)}; {left}; "
+            f"could not write {what} to {self._directory}: {first_line(error)} "
+            f"({room(self._directory, self._size)}); {left}; "
             "free some space or choose another --workdir, then run the same command again"
         )
 
 
-def _score(metrics: dict[str, float]) -> float:
-    return metrics["score"]
+def _manager_class(ocp: Any) -> Any:
+    """Orbax's manager, but for its own scores: one that is damaged keeps it from opening."""
+
+    class Manager(ocp.CheckpointManager):
+        def metrics(self, step: int) -> None:
+            return None
+
+    return Manager
 
 
-def _damaged_scores(directory: pathlib.Path) -> list[pathlib.Path]:
-    damaged = []
-    for path in directory.glob("*/metrics/metrics"):
+class _Kept:
+    """Orbax's policy of what to preserve: the newest, the best, and scores that are not known."""
+
+    def __init__(self, checkpoints: Checkpoints, last: int, best: bool):
+        self._checkpoints, self._last, self._best = checkpoints, last, best
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        steps, scores = [c.step for c in checkpoints], self._checkpoints._scores
+        known = [s for s in steps if scores.get(s) is not None and not np.isnan(scores[s])]
+        kept = set(sorted(steps)[-self._last :])
+        if self._best:
+            kept |= set(sorted(known, key=lambda s: (scores[s], s))[:1])
+            kept |= {s for s in steps if scores.get(s) is not None and np.isnan(scores[s])}
+        return [step in kept for step in steps]
+
+
+def _json(item: pathlib.Path) -> Any:
+    try:
+        return json.loads((item / "metadata").read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Mismatch(f"{item.name} is damaged: {first_line(error)}") from error
+
+
+def _score(where: pathlib.Path, step: int, say: Callable[[str], None]) -> float | None:
+    """The sealed score of a checkpoint, or that of a version that kept it in a file of its own.
+
+    The latter was never lower than the lowest one so far, which is part of the data position.
+    """
+    try:
+        record, progress = _json(where / "integrity"), _json(where / "progress")
+        check_seal(record, progress, step)
+        if "score" in record:
+            return record["score"]
+        path = where / "metrics" / "metrics"
+        if not path.exists():
+            return None
         try:
-            float(_score(json.loads(path.read_text())))
-        except (ValueError, KeyError, TypeError):
-            damaged.append(path)
-    return damaged
+            score = float(json.loads(path.read_bytes())["score"])
+            if score >= progress.get("best", score):
+                return score
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        say(f"{path} is damaged: the score of step {step} does not count")
+        return None
+    except OSError as error:
+        return float("nan") if unreadable(error) else None
+    except Mismatch:
+        return None  # its state will not restore either, and that is said then
+
+
+def _cause(error: Exception, where: pathlib.Path) -> Exception:
+    """The error, or what keeps the files from being read."""
+    if unreadable(error):
+        return error if isinstance(error, Unreadable) else Unreadable(first_line(error))
+    try:
+        check_readable(where)
+    except Unreadable as reason:
+        return reason
+    return error
+
+
+def _outcome(error: Exception | None) -> int:
+    if error is None:
+        return WHOLE
+    if isinstance(error, CheckpointError):
+        return FOREIGN
+    return UNREADABLE if isinstance(error, Unreadable) else DAMAGED
 
 
 def _check_structure(where: pathlib.Path, expected: dict[str, list[Any]], target: PyTree) -> None:
-    wanted = {path: [list(x.shape), str(x.dtype)] for path, x in _paths(target)}
+    wanted = {path: [list(x.shape), str(x.dtype)] for path, x in paths(target)}
     differing = [
         f"{path}: {expected.get(path, ['absent'])[:2]} saved, {wanted.get(path, ['absent'])} wanted"
         for path in sorted(expected.keys() | wanted.keys())
@@ -346,17 +381,10 @@ def _check_structure(where: pathlib.Path, expected: dict[str, list[Any]], target
         )
 
 
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC:
-        text = f"no space left on the disk ({text})"
-    return text if len(text) <= 300 else f"{text[:150]} ... {text[-145:]}"  # the cause comes last
-
-
-def _all_agree(ok: bool) -> bool:
+def _worst(outcome: int) -> int:
     if jax.process_count() == 1:
-        return ok
-    return bool(np.all(multihost_utils.process_allgather(np.asarray(ok))))
+        return outcome
+    return int(np.max(multihost_utils.process_allgather(np.asarray(outcome))))
 
 
 def _barrier(name: str) -> None:

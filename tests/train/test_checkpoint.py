@@ -1,7 +1,9 @@
 """Checkpoints: nothing that was damaged restores, and nothing that is whole is lost."""
 
 import contextlib
+import errno
 import gc
+import json
 import pathlib
 import re
 import shutil
@@ -16,8 +18,9 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxgen.train import checkpoint
-from jaxgen.train.checkpoint import CheckpointError, Checkpoints, fingerprint, state_digest
+from jaxgen.train import faults, integrity
+from jaxgen.train.checkpoint import CheckpointError, Checkpoints
+from jaxgen.train.integrity import fingerprint, state_digest
 from jaxgen.train.sharding import make_mesh
 from jaxgen.types import State
 
@@ -55,7 +58,7 @@ def progress(step: int) -> dict:
 def compiled_fingerprint(tree):
     """As of a state that is too large for NumPy."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "FEW_BYTES", -1)
+        patch.setattr(integrity, "FEW_BYTES", -1)
         return fingerprint(tree)
 
 
@@ -192,7 +195,6 @@ KINDS = {  # of file -> what a flipped bit may lead to
     "_CHECKPOINT_METADATA": {2},
     "commit_success.txt": {2},
     "integrity/metadata": {1},
-    "metrics/metrics": {2},
     "progress/metadata": {1},
     "state/_METADATA": {1, 2},
     "state/_sharding": {2},
@@ -236,15 +238,49 @@ def test_every_bit_of_the_data_position_is_watched(copy):
     assert "damaged" in assert_restores(copy, 1)[0]
 
 
-@pytest.mark.parametrize("text", ["", "{", "\x00", '{"scorf": 1.0}', '{"score": []}', "[]"])
-def test_a_damaged_score_costs_no_more_than_the_score(copy, text):
-    path = copy / "2/metrics/metrics"
+LANDED = pathlib.Path(__file__).parents[1] / "fixtures/landed/finished/checkpoints"
+
+
+@pytest.fixture
+def landed(tmp_path):
+    """The checkpoints of a version whose scores were files, of steps 10 and 20."""
+    return pathlib.Path(shutil.copytree(LANDED, tmp_path / "landed"))
+
+
+BAD_SCORES = [
+    "",
+    "{",
+    "\x00",
+    '{"scorf": 1.0}',
+    '{"score": []}',
+    "[]",
+    '{"score": 1.0}',
+    "[" * 9999,
+]
+
+
+@pytest.mark.parametrize("text", BAD_SCORES)
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_damaged_score_counts_not_and_stays_where_it_is(landed, text, read_only):
+    """One that is lower than the lowest so far, which is sealed, is damaged too."""
+    path = landed / "20/metrics/metrics"
     path.write_text(text)
-    with pytest.raises(CheckpointError, match=re.escape(f"delete {path.parent}")):
-        Checkpoints(copy, read_only=True)
-    assert assert_restores(copy, 2) == []
+    with opened(landed, read_only=read_only) as (manager, said):
+        assert manager.best_step() == 10
+    assert said == [f"{path} is damaged: the score of step 20 does not count"]
+    assert path.read_text() == text
+
+
+def test_scores_of_the_landed_version_count(landed):
+    with opened(landed) as (manager, said):
+        assert manager.best_step() == 20 and said == []
+
+
+def test_every_score_is_sealed(copy):
+    path = copy / "1/integrity/metadata"
+    path.write_text(path.read_text().replace('"score": 9.0', '"score": 1.0'))
     with opened(copy) as (manager, _):
-        assert manager.best_step() == 1
+        assert manager.best_step() == 2
 
 
 @pytest.mark.parametrize("damage", ["truncate", "empty", "delete"])
@@ -261,23 +297,174 @@ def test_falls_back_says_so_and_sets_aside(copy, damage):
 
 
 def test_a_damaged_step_can_be_saved_again_and_damaged_again(copy):
-    for _ in range(2):
+    """What was set aside before stays, too."""
+    for aside in ("corrupt-2", "corrupt-2.2"):
         shutil.rmtree(copy / "2/state")
+        (copy / "2/mark").write_text(aside)
         with opened(copy) as (manager, said):
             assert manager.restore(TARGET)[0] == 1
             assert len(said) == 1 and manager.steps() == [1]
             manager.save(2, make_state(2), progress(2), score=8.0)
             manager.wait()
         assert assert_restores(copy, 2) == []
-        assert {p.name for p in copy.iterdir()} >= {"1", "2", "corrupt-2"}
+    for aside in ("corrupt-2", "corrupt-2.2"):
+        assert (copy / aside / "mark").read_text() == aside
 
 
-def test_all_damaged_restores_none(copy):
+def listing(directory):
+    found = sorted(directory.rglob("*"))
+    return {p: p.read_bytes() if p.is_file() and not p.is_symlink() else None for p in found}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_all_damaged_is_an_error_and_nothing_is_set_aside(copy, read_only):
     for step in (1, 2):
         shutil.rmtree(copy / f"{step}/state")
+    before = listing(copy)
+    with opened(copy, read_only=read_only) as (manager, said):
+        with pytest.raises(CheckpointError) as caught:
+            manager.restore(TARGET)
+        assert said == []
+    assert listing(copy) == before
+    for part in (
+        "no checkpoint in",
+        "of step 2: ",
+        "of step 1: ",
+        "nothing was changed",
+        "--restart",
+    ):
+        assert part in str(caught.value)
+
+
+def test_a_copy_under_another_step_is_recognised(copy, landed):
+    """By the sealed step; of the landed version, by the step of the state itself."""
+    shutil.copytree(copy / "1", copy / "99")
+    (said,) = assert_restores(copy, 2)
+    assert "checkpoint of step 99 is damaged (it is that of step 1); set aside as " in said
+    assert (copy / "corrupt-99").is_dir()
+    shutil.copytree(copy / "1", copy / "99")
+    with opened(copy) as (manager, _):
+        assert manager.best_step() == 2
+        with pytest.raises(CheckpointError, match="99 is damaged: it is that of step 1"):
+            manager.restore_step(99, TARGET)
+
+
+def loop(path):
+    """Opening it fails, even for root."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def unreadable_inside(path):
+    """It opens, and reading it is an error of input and output, even for root."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+def unmounted(path):
+    path.unlink()
+    path.symlink_to("/no/such/mount/file")
+
+
+@pytest.mark.parametrize("how", [loop, unreadable_inside, unmounted])
+@pytest.mark.parametrize("kind", ["integrity/metadata", "progress/metadata", "state/_METADATA",
+                                  "state/manifest.ocdbt", "state/ocdbt.process_0/d/*"])  # fmt: skip
+@pytest.mark.parametrize("read_only", [True, False])
+def test_what_cannot_be_read_is_an_error_and_not_damage(copy, how, kind, read_only):
+    how(max(copy.glob(f"2/{kind}"), key=lambda p: p.stat().st_size))
+    before = listing(copy)
+    with opened(copy, read_only=read_only) as (manager, said):
+        with pytest.raises(CheckpointError) as caught:
+            manager.restore(TARGET)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            manager.restore_step(2, TARGET)
+        assert said == [] and manager.steps() == [1, 2]
+    message = str(caught.value)
+    assert message.startswith(f"checkpoint {copy}/2 cannot be read: ")
+    assert f"or move {copy}/2 away to go on from that of step 1" in message
+    assert "\n" not in message and listing(copy) == before
+
+
+SYSTEM_ERRORS = [
+    PermissionError(errno.EACCES, "Permission denied", "/x"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    OSError(errno.EMFILE, "Too many open files"),
+    TimeoutError(errno.ETIMEDOUT, "timed out"),
+    MemoryError(),
+    ValueError("PERMISSION_DENIED: Error opening zarr driver: Error reading local file"),
+    ValueError('UNKNOWN: Error reading "x" [OS error 5: EIO Input/output error] [source]'),
+    ValueError("ABORTED: Error reading local file [OS error 116: ESTALE Stale file handle]"),
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4096 bytes."),
+    Exception("UNAVAILABLE: connection to storage.googleapis.com"),
+]
+
+
+@pytest.mark.parametrize("error", SYSTEM_ERRORS, ids=lambda e: f"{type(e).__name__}: {e}"[:40])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_errors_of_the_system_are_not_damage(copy, monkeypatch, error, wrapped):
+    def fail(*args, **kwargs):
+        if not wrapped:
+            raise error
+        raise ValueError("could not restore the item state") from error
+
+    before = listing(copy)
     with opened(copy) as (manager, said):
-        assert manager.restore(TARGET) is None
-        assert manager.steps() == [] and len(said) == 2
+        monkeypatch.setattr(manager._manager, "restore", fail)
+        with pytest.raises(CheckpointError, match="cannot be read: "):
+            manager.restore(TARGET)
+        assert said == [] and listing(copy) == before
+
+
+def test_an_error_that_passes_is_none(copy, monkeypatch):
+    """What nobody knows the meaning of is tried again before it counts as damage."""
+    with opened(copy) as (manager, said):
+        restore, tries = manager._manager.restore, []
+
+        def once(*args, **kwargs):
+            tries.append(args)
+            if len(tries) == 1:
+                raise ValueError("something odd")
+            return restore(*args, **kwargs)
+
+        monkeypatch.setattr(manager._manager, "restore", once)
+        assert manager.restore(TARGET)[0] == 2 and said == []
+
+
+def test_a_directory_that_cannot_be_listed_is_an_error(tmp_path):
+    (tmp_path / "checkpoints").symlink_to("checkpoints")
+    with pytest.raises(CheckpointError, match=f"the checkpoints in {tmp_path}/checkpoints cannot"):
+        Checkpoints(tmp_path / "checkpoints")
+
+
+def test_scores_that_cannot_be_read_are_kept(copy):
+    loop(copy / "1/integrity/metadata")
+    with opened(copy, keep_last=1) as (manager, said):
+        assert manager.best_step() == 2
+        assert said == ["the scores of steps [1] cannot be read, and do not count"]
+        save_scores(manager, {3: 0.5, 4: 0.25})
+        assert manager.steps() == [1, 4]
+
+
+def test_what_is_saved_is_told_when_it_is_whole(tmp_path):
+    told = []
+    with opened(tmp_path / "c", saved=told.append) as (manager, _):
+        manager.save(1, make_state(1), progress(1))
+        manager.save(2, make_state(2), progress(2))
+        assert told == [1]
+        manager.wait()
+        assert told == [1, 2]
+
+
+def test_config_and_data_are_sealed(tmp_path):
+    about = {"config": {"seed": 3}, "data": {"fingerprint": {"name": "digits"}}}
+    with opened(tmp_path / "c", about=about) as (manager, _):
+        save_scores(manager, {1: None})
+    path = tmp_path / "c/1/integrity/metadata"
+    assert json.loads(path.read_text())["about"] == about
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with opened(tmp_path / "c") as (manager, _), pytest.raises(CheckpointError, match="is whole"):
+        manager.restore(TARGET)
 
 
 def test_nothing_saved_restores_none(tmp_path):
@@ -357,24 +544,27 @@ def test_read_only_changes_nothing_on_disk(copy):
     shutil.rmtree(copy / "2/state")
     (copy / "3.orbax-checkpoint-tmp-0").mkdir()
 
-    def listing():
-        return {p: p.read_bytes() if p.is_file() else None for p in copy.rglob("*")}
-
-    before = listing()
+    before = listing(copy)
     with opened(copy, read_only=True) as (manager, said):
         assert manager.restore(TARGET)[0] == 1
-    assert listing() == before
+    assert listing(copy) == before
     assert "step 2 is damaged" in said[0] and "set aside" not in said[0]
 
 
 def test_a_full_disk_is_an_error_and_the_earlier_checkpoint_is_whole(copy, monkeypatch):
     with opened(copy) as (manager, _):
         full = types.SimpleNamespace(total=2**30, used=2**30, free=100)
-        monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: full)
+        monkeypatch.setattr(faults.shutil, "disk_usage", lambda _: full)
         with pytest.raises(CheckpointError) as caught:
             manager.save(3, make_state(3), progress(3))
     message = str(caught.value)
-    for part in ("step 3", str(copy), "no space left", "the checkpoint of step 2 is whole"):
+    for part in (
+        "step 3",
+        str(copy),
+        "no space left",
+        "KiB to write, 100 B free",
+        "the checkpoint of step 2 is whole",
+    ):
         assert part in message and "\n" not in message
     assert_restores(copy, 2)
 

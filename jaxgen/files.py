@@ -1,0 +1,133 @@
+"""Files that are written whole or not at all, and one line when they cannot be."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator
+from typing import IO, Any
+
+from jaxgen.machine import size
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# of a file that another process was killed while writing, as ".summary.json.4711"
+TEMPORARY = re.compile(
+    r"\.(config\.json|manifest\.json|summary\.json|metrics\.jsonl|step_\d+\.png)(\.\d+)?"
+)
+
+
+class WriteError(OSError):
+    """A file that could not be written. One line: which, why, what to do."""
+
+    def __init__(self, path: pathlib.Path, error: OSError, need: int | None = None):
+        """Args: the file; what the system said; bytes that were to be written, None if unknown."""
+        super().__init__(f"could not write {path}: {reason(path, error, need)}")
+        self.errno = error.errno
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def reason(path: pathlib.Path, error: OSError, need: int | None = None) -> str:
+    """Why a file could not be written, and what to do."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.errno not in FULL:
+        return f"{what}; make that place writable, or choose another"
+    there = next((p for p in (path, *path.parents) if p.is_dir()), pathlib.Path("/"))
+    room = f"{size(shutil.disk_usage(there).free)} free in {there}"
+    wanted = f"{size(need)} to write, " if need is not None else ""
+    advice = "free some space, or choose another place"
+    if error.errno == errno.EFBIG:
+        advice = "raise the limit on the size of files (ulimit -f)"
+    return f"{what} ({wanted}{room}); {advice}"
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part; so does a disk after a power cut.
+
+    Raises:
+        WriteError: naming the path, what was to be written, and what is free.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    file: IO[bytes] | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, WriteError):
+            raise WriteError(path, error) from error
+        raise
+
+
+def write(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Writes bytes, or text as UTF-8, atomically.
+
+    Raises:
+        WriteError: see `replacing`.
+    """
+    data = data.encode() if isinstance(data, str) else data
+    try:
+        with replacing(path) as file:
+            file.write(data)
+    except WriteError as error:
+        raise WriteError(pathlib.Path(path), error.__cause__, len(data)) from error.__cause__
+
+
+def write_arrays(path: str | os.PathLike[str], compressed: bool = False, **arrays: Any) -> None:
+    """Writes a `.npz` file atomically.
+
+    Raises:
+        WriteError: see `replacing`.
+    """
+    import numpy as np
+
+    need = sum(np.asarray(a).nbytes for a in arrays.values())
+    try:
+        with replacing(path) as file:
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    except WriteError as error:
+        raise WriteError(pathlib.Path(path), error.__cause__, need) from error.__cause__
+
+
+def write_image(path: str | os.PathLike[str], image: Any, **options: Any) -> None:
+    """Encodes a PIL image, with the options of its `save`, and writes it atomically.
+
+    Raises:
+        WriteError: see `replacing`.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    write(path, buffer.getvalue())
+
+
+def free_name(path: pathlib.Path) -> pathlib.Path:
+    """`path`, or the first of `path.2`, `path.3`, ... that does not exist."""
+    number, found = 1, path
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}.{number}")
+    return found
+
+
+def clear_temporaries(folder: pathlib.Path) -> None:
+    """Removes what killed processes have left half-written in a folder that nobody else writes."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    path.unlink()
