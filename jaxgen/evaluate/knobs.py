@@ -54,7 +54,7 @@ def check_count(value: Any, name: str, most: int | None = None) -> int:
     """
     if not _is_int(value) or value < 1 or (most is not None and value > most):
         wanted = "of 1 or more" if most is None else f"from 1 to {most}"
-        raise ConfigError(f"{name}={value!r}: expected an integer {wanted}")
+        raise ConfigError(f"{name}={_short(value)}: expected an integer {wanted}")
     return int(value)
 
 
@@ -123,7 +123,7 @@ def check_label(label: Any, num: int, classes: int) -> np.ndarray:
     """
     found = _array("label", label)
     if not classes:
-        raise ConfigError(f"label={label!r}: the data of this run have no classes: omit it")
+        raise ConfigError(f"label={_short(label)}: the data of this run have no classes: omit it")
     wrong = found.dtype.kind not in "iu" or not found.size or min(found.ravel()) < 0
     if wrong or found.max() >= classes:
         raise ConfigError(f"label={_short(label)}: expected classes 0 to {classes - 1}")
@@ -159,12 +159,12 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
         lowest = LOWEST.get(name)
         if not _is_int(value) or (lowest is not None and value < lowest):
             end = "" if lowest is None else f" of {lowest} or more"
-            raise ConfigError(f"{name}={value!r}: expected an integer{end}")
+            raise ConfigError(f"{name}={_short(value)}: expected an integer{end}")
         return int(value)
     if kind in ("bool", "str"):
         if not isinstance(value, {"bool": bool, "str": str}[kind]):
             wanted = "True or False" if kind == "bool" else "a name"
-            raise ConfigError(f"{name}={value!r}: expected {wanted}")
+            raise ConfigError(f"{name}={_short(value)}: expected {wanted}")
         return value
     found = _array(name, value)
     if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
@@ -180,7 +180,7 @@ def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
     fits = real and -LARGEST < value < LARGEST
     if not fits or (lowest is not None and value < lowest) or (above is not None and value <= 0):
         end = "" if lowest is None else f" of {lowest} or more"
-        raise ConfigError(f"{name}={value!r}: expected a finite number{end or _above(above)}")
+        raise ConfigError(f"{name}={_short(value)}: expected a finite number{end or _above(above)}")
     return float(value)
 
 

@@ -35,9 +35,7 @@ def check_data(x: Any, spec: DataSpec, call: str = "x") -> Any:
     x = x if isinstance(x, jax.core.Tracer) else _array(x, call)
     wanted = f"examples [B, {', '.join(map(str, spec.shape))}] of {spec.name}"
     if x.shape == spec.shape:
-        raise ConfigError(
-            f"{call}: one example of shape {x.shape}, expected {wanted}: give x[None]"
-        )
+        raise ConfigError(f"{call}: one example, shape {x.shape}, expected {wanted}: give x[None]")
     if x.ndim == 0 or x.shape[1:] != spec.shape or not len(x):
         raise ConfigError(f"{call}: shape {x.shape}, expected {wanted}")
     if spec.levels is None:
