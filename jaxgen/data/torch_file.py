@@ -1,24 +1,25 @@
 """Reads the tensors of a PyTorch checkpoint (.pth) without PyTorch and without running its pickle.
 
-A pickle is a program: it may call any function by its name. This reader knows the few names that
-a dictionary of tensors needs, each of which only builds a value; any other name is refused.
 `torch.save` has written two formats: since version 1.6 a zip file with the pickle and one file for
-each storage, before that a row of pickles with the storages behind them.
+each storage, before that a row of pickles with the storages behind them. `data.unpickle` reads
+the pickles; it knows the few names that a dictionary of tensors needs.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import io
 import pathlib
-import pickle
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.data.dataset import DataError
+from jaxgen.data.limits import regular
+from jaxgen.data.unpickle import Interpreter, Name, dictionary, strided
 
 STORAGES = {
     "FloatStorage": np.float32,
@@ -32,21 +33,21 @@ STORAGES = {
 MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before it wrote zip files
 
 
-@dataclasses.dataclass
-class _Storage:
+@dataclasses.dataclass(frozen=True)
+class Storage:
     """Numbers that come later in the file."""
 
     key: str
-    dtype: Any
+    dtype: np.dtype
     count: int
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Tensor:
     """What `torch._utils._rebuild_tensor_v2` is given."""
 
-    storage: _Storage
-    offset: int
+    storage: Storage
+    offset: Any
     size: Any
     stride: Any
 
@@ -55,120 +56,163 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a file that holds a dictionary of them.
 
     Raises:
-        ConfigError: for a file that cannot be read, or asks for anything else.
+        ConfigError: for a file that cannot be read, or asks for anything else, or for more memory
+            than it has bytes.
     """
     try:
-        with open(path, "rb") as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-            file.seek(0)
-            tensors, storages = _zipped(file) if zipped else _in_a_row(file)
-        return {name: _array(name, tensor, storages) for name, tensor in tensors.items()}
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        with regular(path) as file:
+            raw = file.read()
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        tensors, storages = _zipped(raw) if raw[:4] == b"PK\x03\x04" else _in_a_row(raw)
+        return _arrays(tensors, storages, len(raw))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle fails in any way
+    except Exception as error:  # a damaged file fails in any way
         raise ConfigError(f"{path} is not a whole PyTorch file: {error}") from error
 
 
-def strided(storage: np.ndarray, offset: int, size: Any, stride: Any) -> np.ndarray:
-    """A copy of a tensor in its storage.
+def _arrays(
+    tensors: Mapping[str, Any], storages: Mapping[str, np.ndarray], most: int
+) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    known: dict[Any, np.ndarray] = {}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, _Tensor) or not isinstance(name, str):
+            raise ConfigError(f"{name!r} is a {type(tensor).__name__}, expected a tensor")
+        place = (tensor.storage.key, tensor.offset, tuple(tensor.size), tuple(tensor.stride))
+        if place not in known:
+            view = strided(storages[tensor.storage.key], *place[1:])
+            most -= view.nbytes
+            if most < 0:  # parts of one storage
+                raise ConfigError("its tensors are larger than the file")
+            known[place] = view.copy()
+        found[name] = known[place]
+    return found
+
+
+def _zipped(raw: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ConfigError("its entries are compressed, as torch.save does not")
+        if sum(entry.file_size for entry in entries) > len(raw):
+            raise ConfigError("its entries are larger than the file")
+        names = archive.namelist()
+        mains = [name for name in names if name.endswith("/data.pkl")]
+        if len(mains) != 1:
+            raise ConfigError(f"it has {len(mains)} entries data.pkl, expected one")
+        root = mains[0].removesuffix("data.pkl")
+        if root + "byteorder" in names and archive.read(root + "byteorder") != b"little":
+            raise ConfigError("its numbers are big-endian")
+        storages = Storages()
+        tensors = _loaded(Interpreter(archive.read(mains[0]), TABLE, refused, storages))
+        numbers = {
+            key: numbers_of(archive.read(f"{root}data/{key}"), storage)
+            for key, storage in storages.found.items()
+        }
+    return tensors, numbers
+
+
+def _in_a_row(raw: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    storages = Storages()
+    row = Interpreter(raw, TABLE, refused, storages)
+    begin(row)
+    tensors = _loaded(row)
+    numbers = {}
+    keys = row.load()
+    if not isinstance(keys, list) or len(set(keys)) < len(keys):
+        raise ConfigError("its storages are not listed as torch.save has it")
+    for key in keys:
+        storage = storages.found[key]
+        if row.integer("q") != storage.count:
+            raise ConfigError(f"storage {key} has not the length that the file says")
+        numbers[key] = numbers_of(row.take(storage.count * storage.dtype.itemsize), storage)
+    return tensors, numbers
+
+
+def begin(row: Interpreter) -> None:
+    """Reads what torch.save began with before it wrote zip files.
 
     Raises:
-        ConfigError: when it reaches beyond the storage.
+        ConfigError: for anything else.
     """
-    size, stride = tuple(size), tuple(stride)
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (all(size) and last >= len(storage)):
-        raise ConfigError("an array reaches beyond its storage")
-    steps = [s * storage.itemsize for s in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
-
-
-def _array(name: str, tensor: Any, storages: dict[str, np.ndarray]) -> np.ndarray:
-    if not isinstance(tensor, _Tensor):
-        raise ConfigError(f"{name!r} is a {type(tensor).__name__}, expected a tensor")
-    return strided(storages[tensor.storage.key], tensor.offset, tensor.size, tensor.stride)
-
-
-def _zipped(file: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    with zipfile.ZipFile(file) as archive:
-        (main,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        root = main.removesuffix("data.pkl")
-        if (
-            root + "byteorder" in archive.namelist()
-            and archive.read(root + "byteorder") != b"little"
-        ):
-            raise ConfigError("its numbers are big-endian")
-        reader = _Reader(io.BytesIO(archive.read(main)))
-        tensors = _dictionary(reader.load())
-        storages = {
-            key: _numbers(archive.read(f"{root}data/{key}"), storage)
-            for key, storage in reader.storages.items()
-        }
-    return tensors, storages
-
-
-def _in_a_row(file: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    magic, _, _ = (_Reader(file).load() for _ in range(3))  # magic, protocol, system
-    if magic != MAGIC:
+    magic, _, system = (row.load() for _ in range(3))
+    if type(magic) is not int or magic != MAGIC:
         raise ConfigError("it does not begin as torch.save has it")
-    reader = _Reader(file)
-    tensors = _dictionary(reader.load())
-    storages = {}
-    for key in _Reader(file).load():
-        storage = reader.storages[key]
-        if int.from_bytes(file.read(8), "little") != storage.count:
-            raise ConfigError(f"storage {key} has not the length that the file says")
-        raw = file.read(storage.count * np.dtype(storage.dtype).itemsize)
-        storages[key] = _numbers(raw, storage)
-    return tensors, storages
+    if isinstance(system, dict) and system.get("little_endian") is False:
+        raise ConfigError("its numbers are big-endian")
 
 
-def _dictionary(value: Any) -> dict[str, Any]:
+def _loaded(interpreter: Interpreter) -> dict[str, Any]:
+    value = interpreter.load()
     if not isinstance(value, dict):
         raise ConfigError(f"it holds a {type(value).__name__}, expected a dictionary of tensors")
     return value
 
 
-def _numbers(raw: bytes, storage: _Storage) -> np.ndarray:
-    dtype = np.dtype(storage.dtype)
-    if len(raw) != storage.count * dtype.itemsize:
+def numbers_of(raw: Any, storage: Storage) -> np.ndarray:
+    """The numbers of a storage, a view of its bytes.
+
+    Raises:
+        ConfigError: when there are more or fewer bytes.
+    """
+    if len(raw) != storage.count * storage.dtype.itemsize:
         raise ConfigError(f"storage {storage.key} has {len(raw)} bytes, its file is not whole")
-    return np.frombuffer(raw, dtype.newbyteorder("<"))
+    return np.frombuffer(raw, storage.dtype.newbyteorder("<"))
 
 
-def _tensor(storage: _Storage, offset: int, size: Any, stride: Any, *_: Any) -> _Tensor:
+class Storages:
+    """Notes the storages that a pickle asks for; called with what stands for one."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.found: dict[str, Storage] = {}
+
+    def __call__(self, name: tuple[Any, ...]) -> Storage:
+        """The storage that a persistent name means.
+
+        Raises:
+            ConfigError: for anything else.
+        """
+        if len(name) not in (5, 6) or name[0] != "storage" or any(v is not None for v in name[5:]):
+            raise ConfigError("it asks for something other than a whole storage")
+        kind, key, count = name[1], name[2], name[4]
+        if not isinstance(kind, Name) or kind.name not in STORAGES or not isinstance(key, str):
+            raise ConfigError("a storage is not named as PyTorch does")
+        if type(count) is not int or count < 0:
+            raise ConfigError(f"a storage of {str(count)[:40]} numbers")
+        return self.found.setdefault(key, Storage(key, np.dtype(STORAGES[kind.name]), count))
+
+
+def refused(module: str, name: str) -> str:
+    """The message for a name that is not in the table."""
+    return f"the file asks for {module}.{name}, which no tensors need; it is not run"
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, Storage):
+        raise ConfigError(f"a tensor of a {type(storage).__name__}")
     return _Tensor(storage, offset, size, stride)
 
 
-def _parameter(data: Any, *_: Any) -> Any:
+def parameter(data: Any, *_: Any) -> Any:
+    """`torch._utils._rebuild_parameter`."""
     return data
 
 
-ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
+def no_call(*_: Any) -> Any:
+    """Of names that are only named.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError("the file calls what is no function")
+
+
+TABLE = {
+    ("collections", "OrderedDict"): dictionary,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-} | {("torch", name): dtype for name, dtype in STORAGES.items()}
-
-
-class _Reader(pickle.Unpickler):
-    """Knows `ALLOWED`, and nothing else; notes the storages that are asked for."""
-
-    def __init__(self, file: Any):
-        super().__init__(file)
-        self.storages: dict[str, _Storage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise ConfigError(
-                f"the file asks for {module}.{name}, which no tensors need; it is not run"
-            )
-        return ALLOWED[module, name]
-
-    def persistent_load(self, name: Any) -> _Storage:
-        kind, dtype, key, _, count, *view = name
-        if kind != "storage" or any(view):
-            raise ConfigError(f"the file asks for a {kind!r} or a view of a storage")
-        return self.storages.setdefault(key, _Storage(key, dtype, count))
+    ("torch._utils", "_rebuild_parameter"): parameter,
+} | {("torch", name): no_call for name in STORAGES}

@@ -15,8 +15,9 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.data.torch_file import MAGIC
 from jaxgen.tools.import_stylegan2 import described, import_pickle
-from jaxgen.tools.pickles import MAGIC, read
+from jaxgen.tools.pickles import read
 
 RANDOM = np.random.RandomState(0)
 SIDE, STYLE, MOST, BASE, LAYERS, CLASSES = 8, 5, 6, 32, 2, 3
@@ -224,7 +225,7 @@ def test_other_files(names, tmp_path, file):
     with pytest.raises(ConfigError, match="holds a list, expected a dictionary"):
         read(path)
     path.write_bytes(file[0].read_bytes()[:-100])
-    with pytest.raises(ConfigError, match="x.pkl is not a whole pickle"):
+    with pytest.raises(ConfigError, match="x.pkl: the file is cut short"):
         read(path)
     with pytest.raises(ConfigError, match="No such file"):
         read(tmp_path / "absent.pkl")
