@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import itertools
 import pathlib
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_run, add_seed, check_class, load_run, own_options
-from jaxgen.tools.outputs import Output, output, save_npz
+from jaxgen.tools.outputs import Output, output
 from jaxgen.tools.ranges import COUNT
 
-EVERY = 1000  # pictures between two lines of progress
+EVERY_SECONDS = 10.0  # a line of progress
+MOST_PIXELS = 2**28  # of a grid
 
 
 def add(commands: Any) -> None:
@@ -35,14 +39,20 @@ def add(commands: Any) -> None:
 
 
 def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    import numpy as np
+
     from jaxgen.evaluate.knobs import check_knobs
+    from jaxgen.tools.streamed import save_rows
     from jaxgen.train.pictures import picture, save_png
 
     out = arguments.out
-    single = out is not None and out.suffix not in (".png", ".npz")
+    arrays = out is not None and out.suffix == ".npz"
+    single = out is not None and not arrays and out.suffix != ".png"
     if single and any(out.glob("[0-9]" * 6 + ".png")):
         raise ConfigError(f"--out={out}/ holds pictures already: name another folder")
-    run = load_run(arguments, 0 if single else arguments.num, out is None or out.suffix == ".png")
+    run = load_run(arguments, 0 if single or arrays else arguments.num)
+    if not single and not arrays:
+        _check_grid(arguments.num, run.spec.shape)
     check_class(run, knobs.get("label"))
     check_knobs(run.method, knobs, own_options(arguments))
     if single and len(run.spec.shape) != 3:
@@ -50,24 +60,45 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     named = {"class" if k == "label" else k: v for k, v in sorted(knobs.items())}
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
     out = output(arguments, run, "sample", ".png", **asked)
+    chunks = _told(run.draws(arguments.num, arguments.seed, **knobs), arguments.num)
     if single:
-        _write_pictures(out, run.draws(arguments.num, arguments.seed, **knobs), run.spec.levels)
-    elif out.suffix == ".npz":
-        save_npz(out, x=run.sample(arguments.num, arguments.seed, **knobs))
+        _write_pictures(out, chunks, run.spec.levels)
+    elif arrays:
+        save_rows(out, "x", arguments.num, chunks)
     else:
-        samples = run.sample(arguments.num, arguments.seed, **knobs)
-        save_png(out, picture(samples, run.spec.levels))
+        save_png(out, picture(np.concatenate(list(chunks)), run.spec.levels))
     print(f"{arguments.num} samples of step {run.step}: {out}")
 
 
+def _check_grid(num: int, shape: tuple[int, ...]) -> None:
+    from jaxgen.train.pictures import pixels
+
+    if len(shape) == 3 and num * pixels(shape) > MOST_PIXELS:
+        raise ConfigError(
+            f"--num={num}: a grid of more than {MOST_PIXELS // pixels(shape):,} such images opens "
+            "nowhere: write arrays with --out=FILE.npz, or single pictures with --out=FOLDER/"
+        )
+
+
 def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], levels: int | None) -> None:
-    """One file each, 000000.png and so on; says how far it is where there are many."""
+    """One file each, 000000.png and so on."""
     from jaxgen.train.pictures import save_png, to_uint8
 
-    made = 0
+    number = itertools.count()
     for chunk in chunks:
         for image in chunk:
-            save_png(folder / f"{made:06}.png", to_uint8(image, levels))
-            made += 1
-            if made % EVERY == 0:
-                print(f"wrote {made:,} pictures", file=sys.stderr, flush=True)
+            save_png(folder / f"{next(number):06}.png", to_uint8(image, levels))
+
+
+def _told(chunks: Iterable[Any], num: int) -> Iterator[Any]:
+    """The chunks, and how far they are, every now and then."""
+    start = told = time.monotonic()
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        now = time.monotonic()
+        if now - told > EVERY_SECONDS and done < num:
+            told, left = now, round((now - start) * (num - done) / done)
+            text = f"{done:,} of {num:,} samples, {datetime.timedelta(seconds=left)} left"
+            print(text, file=sys.stderr, flush=True)
