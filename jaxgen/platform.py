@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 from importlib import metadata
@@ -19,7 +20,8 @@ def set_defaults() -> None:
     The BLAS that JAX borrows for small linear algebra on CPU keeps its threads spinning after
     every call, on the cores that XLA's threads want: it gets one.
 
-    Also silences the log lines of libraries: orbax prints a page for each error that it raises.
+    Also silences the log lines of libraries: orbax prints a page for each error that it raises, and
+    asyncio thousands of lines for those that orbax does not ask for.
     """
     cache = pathlib.Path("~/.cache/jaxgen/xla").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -27,6 +29,7 @@ def set_defaults() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if metadata.version("jaxlib") in TRIED and FUSION_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {FUSION_FLAG}={FUSION_VALUE}".strip()
-    from absl import logging
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    from absl import logging as absl_logging
 
-    logging.set_verbosity(logging.FATAL)
+    absl_logging.set_verbosity(absl_logging.FATAL)

@@ -39,13 +39,18 @@ class Job:
         os.kill(self.pid, signum)
         return self
 
+    def poll(self):
+        """The exit code; None while it runs."""
+        if self.code is None:
+            self.code = self._starter.ask(op="wait", pid=self.pid, limit=0)
+        return self.code
+
     def until(self, condition, limit=LIMIT):
         """Waits for `condition()`; fails when the process ends before."""
         start = time.monotonic()
         while not condition():
             assert time.monotonic() - start < limit, f"nothing happened in {limit} s: {self.err}"
-            self.code = self._starter.ask(op="wait", pid=self.pid, limit=0)
-            assert self.code is None, f"ended too early: {self.out}{self.err}"
+            assert self.poll() is None, f"ended too early: {self.out}{self.err}"
             time.sleep(0.0005)
         return self
 
