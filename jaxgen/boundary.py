@@ -23,6 +23,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells re
 # raised has been imported, and a mistake on the command line must not import JAX.
 KNOWN = {
     "jaxgen.config.ConfigError": 2,
+    "jaxgen.files.WriteError": 1,
     "jaxgen.data.dataset.DataError": 2,
     "jaxgen.train.checkpoint.CheckpointError": 1,
     "jaxgen.train.window.NonFinite": 1,

@@ -17,7 +17,8 @@ from jaxgen.machine import size
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # of a file that another process was killed while writing, as ".summary.json.4711"
 TEMPORARY = re.compile(
-    r"\.(config\.json|manifest\.json|summary\.json|metrics\.jsonl|step_\d+\.png)(\.\d+)?"
+    r"\.(config\.json|manifest\.json|summary\.json|metrics\.jsonl|step_\d+\.png)\.\d+"
+    r"|\.step_\d+\.png"
 )
 
 

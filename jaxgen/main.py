@@ -3,6 +3,7 @@ r"""Trains a model: `python -m jaxgen.main --config=configs/glow.py`.
     --config=configs/glow.py:cifar10       a preset of the config
     --config.train.steps=1000              any of its fields
     --workdir=DIR                          default runs/<config>-<data>; the same command resumes
+    --restart                              starts anew there; what is there is moved aside
     --dry_run                              print what would run, and train nothing
 
 Exit codes: 0 finished, 2 bad config or data, 1 failed, 143 stopped by SIGTERM and 130 by Ctrl-C,
@@ -11,6 +12,8 @@ both after saving, 134 another process died.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import pathlib
 import shlex
 import sys
@@ -28,6 +31,11 @@ flags.DEFINE_string(
     "workdir", None, "The run directory; the same one resumes. Default: runs/<config>-<data>."
 )
 flags.DEFINE_bool("dry_run", False, "Print config, parameters, memory and data; train nothing.")
+flags.DEFINE_bool(
+    "restart",
+    False,
+    "Start anew over the work in --workdir, which is moved to a folder before-restart-TIME in it.",
+)
 flags.DEFINE_enum(
     "distributed",
     "off",
@@ -118,11 +126,25 @@ def run(config: Mapping[str, Any], name: str) -> int:
     check_sections(config)
     data = pathlib.Path(str(config["data"].get("name"))).name
     path = FLAGS.workdir or f"runs/{name}-{data}"
-    from jaxgen.rundir import claim
+    from jaxgen.claim import claim, owned
 
-    claim(path, config)  # before the slow imports: a foreign directory is refused at once
-    if FLAGS.distributed != "off":
-        _join()
+    own = functools.partial(owned, path, config, FLAGS.restart)
+    with contextlib.ExitStack() as held:  # before the slow imports: a refusal comes at once
+        if FLAGS.dry_run or FLAGS.distributed != "off":
+            if not FLAGS.restart:
+                claim(path, config)
+        else:
+            held.enter_context(own())
+        if FLAGS.distributed != "off":
+            _join()
+            if not FLAGS.dry_run:
+                from jaxgen.processes import together
+
+                held.enter_context(together(own))
+        return _train(config, path)
+
+
+def _train(config: Mapping[str, Any], path: str) -> int:
     import jax
 
     from jaxgen.session import dry_run, execute
@@ -145,7 +167,8 @@ def _config_name() -> str:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "jaxgen.main", *sys.argv[1:]])
+    again = [a for a in sys.argv[1:] if a.lstrip("-").partition("=")[0] != "restart"]
+    return shlex.join(["python", "-m", "jaxgen.main", *again])
 
 
 def _join() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from jaxgen.config import ConfigError
@@ -69,6 +70,29 @@ def join(heartbeat_timeout: int, **options: Any) -> None:
         f"{PEER_DIED}: see its own output, then start all of them again to resume",
         flush=True,
     )
+
+
+@contextlib.contextmanager
+def together(own: Callable[[], Any]) -> Iterator[None]:
+    """Holds for all processes what the first of them can hold: it enters `own()`.
+
+    Raises:
+        ConfigError: in the others, when the first was refused; there, whatever refused it.
+    """
+    import jax
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    first, error = jax.process_index() == 0, None
+    with contextlib.ExitStack() as held:
+        if first:
+            try:
+                held.enter_context(own())
+            except Exception as refusal:
+                error = refusal
+        if not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
+            raise error or ConfigError("process 0 was refused the run directory: see its output")
+        yield
 
 
 def several() -> bool:

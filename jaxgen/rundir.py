@@ -3,9 +3,11 @@
 config.json      the resolved config
 manifest.json    command, versions, devices, seed, data, times of start and of each resume
 metrics.jsonl    one object a line, append-only
+metrics.again.jsonl, metrics.rejected.jsonl   what was moved out of it, see `rows`
 checkpoints/     state and data position
 samples/         grids of samples, from the same latents at every step
-summary.json     final metrics and the state's digest
+summary.json     final metrics and the state's digest; summary.step_N.json, those of a shorter run
+lock.json        who writes here at this time, see `lock`
 tensorboard/     event files
 """
 
@@ -15,29 +17,14 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jaxgen.config import ConfigError, flatten
+from jaxgen.config import ConfigError
+from jaxgen.files import WriteError, free_name, write
 from jaxgen.stored import read_json
 
 if TYPE_CHECKING:
     from jaxgen.types import DataSpec  # imports JAX: seconds before a mistake is pointed out
-
-# what may differ between a run and its resumption without making it another run
-FREE = (
-    "checkpoint.",
-    "data.data_dir",
-    "data.in_memory_mb",
-    "data.manual_dir",
-    "evaluate.",
-    "mesh.",
-    "train.log_every_steps",
-    "train.max_rollbacks",
-    "train.on_nan",
-    "train.save_every",
-    "train.steps",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +68,24 @@ class RunDir:
         """Event files."""
         return self.path / "tensorboard"
 
+    def set_summary_aside(self) -> None:
+        """Gives the summary of a run that goes on the name of its step: it is not the last one.
+
+        Raises:
+            WriteError: when it cannot be renamed.
+        """
+        if not self.summary.exists():
+            return
+        try:
+            step = f"step_{int(read_json(self.summary)['step']):08}"
+        except (ConfigError, LookupError, TypeError, ValueError):
+            step = "damaged"
+        aside = free_name(self.path / f"summary.{step}.json")
+        try:
+            os.rename(self.summary, aside)
+        except OSError as error:
+            raise WriteError(aside, error) from error
+
     def spec(self) -> DataSpec:
         """The DataSpec of the data that the run was trained on.
 
@@ -115,49 +120,10 @@ def open_existing(path: str | os.PathLike[str]) -> RunDir:
     return run
 
 
-def claim(path: str | os.PathLike[str], config: Mapping[str, Any]) -> RunDir:
-    """The run directory for a config: a new one, or that of the same run.
-
-    Writes nothing. What may differ from the run's own config is listed in `FREE`, and data that
-    are a file or folder may lie elsewhere now: whether they are the same, their content tells.
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes atomically: a reader sees the old file or the new one, never a part.
 
     Raises:
-        ConfigError: when the directory belongs to another config; shows the difference.
+        WriteError: when it cannot be written.
     """
-    run = RunDir(pathlib.Path(path).expanduser().absolute())
-    if not run.config.exists():
-        return run
-    old, new = flatten(read_json(run.config)), flatten(config)
-    free = FREE
-    if _may_be_moved(old.get("data.name"), new.get("data.name")):
-        free += ("data.name",)
-    differences = [
-        f"  {key}: {old.get(key, '(absent)')!r} in the run, {new.get(key, '(absent)')!r} now"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not key.startswith(free)
-    ]
-    if differences:
-        raise ConfigError(
-            f"{run.path} belongs to another config:\n"
-            + "\n".join(differences)
-            + "\ngive another --workdir, or the run's own config to resume it"
-        )
-    return run
-
-
-def _may_be_moved(old: Any, new: Any) -> bool:
-    """Whether the new name of the data is a file or folder that is there, or the old place."""
-    place = os.path.expanduser(str(new).removeprefix("folder:"))
-    return os.path.exists(place) or os.path.abspath(place) == old
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes atomically: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w") as f:
-        json.dump(value, f, indent=1, allow_nan=False)
-        f.write("\n")
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+    write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -16,13 +16,14 @@ from typing import Any
 import jax
 
 from jaxgen import __version__
-from jaxgen.config import ConfigError, build
+from jaxgen.claim import RESTART, claim, sealed, steps
+from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
 from jaxgen.data.named import absolute, load_as
 from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
-from jaxgen.rundir import RunDir, claim, read_json, write_json
+from jaxgen.rundir import RunDir, read_json, write_json
 from jaxgen.tools.doctor import idle_accelerator
 from jaxgen.train.assemble import assemble
 from jaxgen.train.checkpoint import Checkpoints
@@ -53,20 +54,29 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
     speak(describe_devices())
     if (warning := idle_accelerator()) is not None:
         speak(warning)
-    run = claim(path, config)
+    run = claim(path, config, speak)
     stop = StopSignal()
     config = {**config, "data": placed(config["data"])}
-    dataset = opened(run, config["data"])
+    dataset = opened(run, config["data"], speak)
     speak(dataset.report())
     data = dataset.fingerprint()
     program, options = prepare(config, dataset)
     for player, count in program.parameter_counts().items():
         speak(f"{player}: {count:,} parameters")
-    if main:
-        record(run, config, dataset, data, command)
+    where = described(dataset, data)
+    manifest = recorded(run, config, where, command) if main else {}
     observer = build(_observer(program, dataset), "evaluate", **config["evaluate"])
     observer.prepare()
-    checkpoints = build(_checkpoints(run, speak), "checkpoint", **config["checkpoint"])
+
+    def saved(step: int) -> None:
+        write_json(run.manifest, manifest | {"saved": step})
+
+    fixed = {
+        "about": {"config": as_json(config), "data": where},
+        "say": speak,
+        "saved": saved if main else None,
+    }
+    checkpoints = build(_checkpoints(run, fixed), "checkpoint", **config["checkpoint"])
     parts = Parts(
         run=run,
         seed=config["seed"],
@@ -102,16 +112,29 @@ def placed(section: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def opened(run: RunDir, section: Mapping[str, Any]) -> Dataset:
+def opened(run: RunDir, section: Mapping[str, Any], speak: Any = say) -> Dataset:
     """The data of a run, new or old.
 
     Raises:
-        ConfigError: when they are not those that the run began with, or cannot be had.
+        ConfigError: when they are not those that the run began with, or cannot be had; when
+            nothing tells which these were.
     """
-    if not run.manifest.exists():
+    if run.manifest.exists():
+        known = read_json(run.manifest).get("data") or {}
+        if "fingerprint" not in known:
+            raise ConfigError(f"{run.manifest}: data.fingerprint is missing; {RESTART}")
+    elif about := sealed(run):
+        speak(f"{run.manifest} is missing: what the data are was taken from the newest checkpoint")
+        known = about["data"]
+    elif steps(run):
+        raise ConfigError(
+            f"{run.manifest} is missing: nothing tells which data the run began with; put it "
+            f"back, or {RESTART}"
+        )
+    else:
         return build(load, "data", **section)
     try:
-        return build(load_as(read_json(run.manifest)["data"]), "data", **section)
+        return build(load_as(known), "data", **section)
     except ConfigError as error:
         raise ConfigError(f"{run.path}: {error}") from error
 
@@ -161,9 +184,9 @@ def _observer(program: Program, dataset: Dataset) -> Any:
     return evaluate
 
 
-def _checkpoints(run: RunDir, speak: Any) -> Any:
+def _checkpoints(run: RunDir, fixed: Mapping[str, Any]) -> Any:
     def checkpoint(*, keep_last: int = 2, keep_best: bool = True) -> Checkpoints:
-        return Checkpoints(run.checkpoints, keep_last=keep_last, keep_best=keep_best, say=speak)
+        return Checkpoints(run.checkpoints, keep_last=keep_last, keep_best=keep_best, **fixed)
 
     return checkpoint
 
@@ -207,14 +230,42 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "jaxgen": __version__} | found
 
 
-def record(
-    run: RunDir, config: Mapping[str, Any], dataset: Dataset, data: dict[str, Any], command: str
-) -> None:
-    """Writes config and manifest; a resumption is added to the manifest."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as a file has it: tuples are lists.
+
+    Raises:
+        ConfigError: for a value that JSON does not have.
+    """
+    try:
+        return json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the config cannot be stored: {error}") from error
+
+
+def described(dataset: Dataset, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What manifest and checkpoints say of the data."""
     spec = dataset.spec
+    fields = ("name", "levels", "num_classes", "entropy")
+    found = {field: getattr(spec, field) for field in fields} | {"shape": list(spec.shape)}
+    return {"spec": found, "fingerprint": fingerprint}
+
+
+def recorded(
+    run: RunDir, config: Mapping[str, Any], data: dict[str, Any], command: str
+) -> dict[str, Any]:
+    """Writes config and manifest, and returns the latter; a resumption is added to it.
+
+    Args:
+        run: its directory.
+        config: resolved.
+        data: see `described`.
+        command: that started this.
+
+    Raises:
+        WriteError: when they cannot be written.
+    """
     event = {
-        "time": now,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
         "argv": sys.argv,
         "versions": versions(),
@@ -224,19 +275,21 @@ def record(
     }
     if run.manifest.exists():
         manifest = read_json(run.manifest)
-        manifest["resumed"] = [*manifest.get("resumed", []), event]
+        manifest["resumed"] = [*manifest.get("resumed", []), event | _changes(run, config)]
+        manifest["saved"] = max(steps(run), default=manifest.get("saved"))
     else:
-        described = {
-            "name": spec.name,
-            "shape": list(spec.shape),
-            "levels": spec.levels,
-            "num_classes": spec.num_classes,
-            "entropy": spec.entropy,
-        }
-        where = {"spec": described, "fingerprint": data}
-        manifest = event | {"seed": config["seed"], "data": where}
-    write_json(run.config, config)
+        # the step of the newest checkpoint: without it, nobody knows that there was one
+        manifest = event | {"seed": config["seed"], "data": data, "saved": None}
+    write_json(run.config, as_json(config))
     write_json(run.manifest, manifest)
+    return manifest
+
+
+def _changes(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json says until now and no longer, for it is written anew."""
+    old, new = (flatten(read_json(run.config)) if run.config.exists() else {}), flatten(config)
+    changed = {k: old.get(k) for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)}
+    return {"config_before": changed} if old and changed else {}
 
 
 def _git_commit() -> str | None:

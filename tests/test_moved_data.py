@@ -9,9 +9,9 @@ import pytest
 from command import ROOT
 
 import jaxgen.data
+from jaxgen.claim import claim
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import differences
-from jaxgen.rundir import claim
 from jaxgen.session import placed
 
 TINY = f"--config={ROOT}/configs/nice.py:digits,tiny"

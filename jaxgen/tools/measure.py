@@ -25,11 +25,11 @@ from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, store
 from jaxgen.evaluate.sources import open_set
 from jaxgen.evaluate.subject import Comparison, Cost, Subject
 from jaxgen.evaluate.suite import chosen, measure
+from jaxgen.rows import read as read_rows
 from jaxgen.rundir import read_json
 from jaxgen.tools import shown
 from jaxgen.tools.run import Run
 from jaxgen.train.integrity import state_digest
-from jaxgen.train.log import read_lines
 from jaxgen.train.program import peak_bytes
 from jaxgen.types import DataSpec
 
@@ -254,7 +254,7 @@ def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
     manifest, options = read_json(run.directory.manifest), run.config["train"]
     examples = options["batch_size"] * max(turn.times for turn in run.method.turns)
     key = f"{run.spec.unit}_per_second"
-    rates = [row[key] for row in read_lines(run.directory.metrics) if row.get(key)]
+    rates = [row[key] for row in read_rows(run.directory.metrics) if row.get(key)]
     where = {"device": str(manifest.get("devices")), "batch": options["batch_size"]}
     found: dict[str, Cost] = {}
     if rates:

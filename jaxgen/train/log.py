@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from jaxgen import rows
+from jaxgen.files import WriteError
+from jaxgen.train.tensorboard import Events
 
 
 def say(text: str) -> None:
@@ -26,59 +30,64 @@ def silent(text: str) -> None:
 class MetricLog:
     """`metrics.jsonl` and TensorBoard events, written by the first process.
 
-    Rows of steps after `resumed_at` are cut from the file: a resumed run writes them again.
+    What is in the file and not of steps up to `resumed_at` is moved out of it: see `rows.resume`.
+    A row that cannot be written is an error; events that cannot are said, and left out.
     """
 
-    def __init__(self, path: pathlib.Path, tensorboard: pathlib.Path, resumed_at: int):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        tensorboard: pathlib.Path,
+        resumed_at: int,
+        say: Callable[[str], None] = say,
+    ):
         """Opens both.
 
         Args:
             path: of the JSON lines.
             tensorboard: directory of the event files.
             resumed_at: train steps done; 0 for a new run.
-        """
-        from tensorboardX import SummaryWriter
+            say: where messages go.
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_lines(path) if line["step"] <= resumed_at]
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, path)
-        self._file = open(path, "a", buffering=1)
-        # two writers of one second would share a file: the suffix tells them apart
-        suffix = f".{resumed_at:08}"
-        self._events = SummaryWriter(
-            str(tensorboard), purge_step=resumed_at + 1, filename_suffix=suffix
-        )
+        Raises:
+            WriteError: when the rows cannot be written.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows.resume(path, resumed_at, say)
+            self._file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise error if isinstance(error, WriteError) else WriteError(path, error) from error
+        self._events = Events(tensorboard, resumed_at, say)
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """One row: `{"step": ..., "split": ..., name: value}`; a NaN becomes a string."""
+        """One row: `{"step": ..., "split": ..., name: value}`; a NaN becomes a string.
+
+        Raises:
+            WriteError: when it cannot be written; what was written of it is taken back.
+        """
         row: dict[str, Any] = {"step": step, "split": split}
-        for name, value in values.items():
-            row[name] = float(value) if math.isfinite(value) else str(value)
-            self._events.add_scalar(f"{split}/{name}", float(value), step)
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        row |= {name: rows.finite(value) for name, value in values.items()}
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            if (written := self._file.write(line)) < len(line):  # the disk is full: why exactly?
+                self._file.write(line[written:])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(before)
+            raise WriteError(self._path, error, len(line)) from error
+        self._events.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def picture(self, step: int, image: np.ndarray) -> None:
         """A picture [H, W, 3] uint8 for TensorBoard."""
-        self._events.add_image("samples", image, step, dataformats="HWC")
+        self._events.picture(step, image)
 
     def close(self) -> None:
         """Flushes and closes both."""
         self._file.close()
         self._events.close()
-
-
-def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a torn last line, of a killed run, is left out."""
-    rows = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-    return rows
 
 
 def duration(seconds: float) -> str:

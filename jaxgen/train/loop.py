@@ -112,12 +112,14 @@ def train(parts: Parts) -> tuple[State, dict[str, Any]]:
         CheckpointError: when a checkpoint could not be written.
     """
     state, position = start(parts)
+    if parts.main and position.step < parts.options.steps:
+        parts.run.set_summary_aside()
     with Compiling("the train step", quiet=not parts.main):
         step = parts.program.compile()
     while True:
         log = None
         if parts.main:
-            log = MetricLog(parts.run.metrics, parts.run.tensorboard, position.step)
+            log = MetricLog(parts.run.metrics, parts.run.tensorboard, position.step, parts.say)
         try:
             return _Loop(parts, step, log, position).go(state)
         except NonFinite as error:
@@ -227,6 +229,7 @@ class _Loop:
         parts, position = self._parts, self._position
         options, observer, score = parts.options, parts.observer, None
         self._report(LAG)
+        parts.checkpoints.poll()
         save_due = self._due(options.save_every_steps)
         if self._due(options.log_every_steps):
             save_due |= self._minutes_are_up()

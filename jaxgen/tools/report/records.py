@@ -13,6 +13,7 @@ import numpy as np
 from jaxgen.config import ConfigError, flatten
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import load_npz
+from jaxgen.rows import read as read_rows
 from jaxgen.rundir import RunDir, read_json
 
 GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
@@ -142,7 +143,6 @@ def read(path: pathlib.Path, name: str | None = None) -> Entry:
         raise ConfigError(f"{path} has no measurements: run jaxgen eval {path} --metrics=... first")
     run = RunDir(path.absolute())
     config = read_json(run.config) if run.config.exists() else source.get("config") or {}
-    from jaxgen.train.log import read_lines
 
     return Entry(
         name=str(name or source.get("name") or path.name),
@@ -150,7 +150,7 @@ def read(path: pathlib.Path, name: str | None = None) -> Entry:
         source=source,
         measurements=found,
         arrays={kind: a for kind in ARRAYS if (a := _arrays(file.with_name(f"{kind}.npz"), kind))},
-        curves=read_lines(run.metrics),
+        curves=read_rows(run.metrics),
         config=flatten(config),
         manifest=read_json(run.manifest) if run.manifest.exists() else {},
     )
