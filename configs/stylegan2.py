@@ -5,7 +5,7 @@
     python -m jaxgen.main --config=configs/stylegan2.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, made at 32x32 and cut: under 20 CPU minutes
     python -m jaxgen.main --config=configs/stylegan2.py:cifar10
-        the official "cifar" settings but for the residual discriminator, without augmentation
+        the official "cifar" settings, without augmentation
     python -m jaxgen.main --config=configs/stylegan2.py:ffhq256 --config.data.name=FOLDER
         a folder of images at 256x256: the official "paper256"
     python -m jaxgen.main --config=configs/stylegan2.py:ffhq1024 --config.data.name=FOLDER
@@ -46,9 +46,8 @@ def mnist(c: ConfigDict) -> None:
 def cifar10(c: ConfigDict) -> None:
     """100 million images; classes, two layers of mapping, no path length, no mixing."""
     c.data.name = "cifar10"
-    for player in (c.model.generator, c.model.discriminator):
-        player.update(base=16_384, layers=2)
-    c.model.discriminator.group = 32
+    c.model.generator.update(base=16_384, layers=2)
+    c.model.discriminator.update(base=16_384, group=32, residual=False)
     c.method.update(conditional=True, path_weight=0.0, mixing=0.0)
     recipe(c, batch=64, rate=0.0025, weight=0.01, images=100_000_000, half_life=500_000)
     c.ema.generator.ramp_up = 0.05

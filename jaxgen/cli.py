@@ -102,7 +102,7 @@ def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 def _import(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.import_stylegan2 import import_pickle
 
-    print(f"imported: {import_pickle(arguments.file, arguments.workdir).path}")
+    print(f"imported: {import_pickle(arguments.file, arguments.workdir, print).path}")
 
 
 def _weights(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -28,6 +28,11 @@ def lrelu(x: Any) -> Any:
     return jnp.where(x >= 0, GAIN * x, (GAIN * SLOPE) * x)
 
 
+def clamped(x: Any, most: float | None) -> Any:
+    """x within [-most, most]; as it is for None."""
+    return x if most is None else jnp.clip(x, -most, most)
+
+
 def unit_length(x: Any) -> Any:
     """[B, ..., D] over the root of the mean of squares of each row, or of each pixel."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + LEAST)
@@ -78,6 +83,7 @@ class EqualConv(nn.Module):
         use_bias: whether to add a bias.
         active: apply `lrelu`.
         gain: of the output.
+        clamp: the largest output before `gain`, of either sign; None for any.
     """
 
     features: int
@@ -86,6 +92,7 @@ class EqualConv(nn.Module):
     use_bias: bool = True
     active: bool = True
     gain: float = 1.0
+    clamp: float | None = None
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
@@ -100,7 +107,7 @@ class EqualConv(nn.Module):
             y = conv(upfirdn(x, BLUR, pad=(2, 2)), kernel, 2, "VALID")
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)
-        return self.gain * (lrelu(y) if self.active else y)
+        return self.gain * clamped(lrelu(y) if self.active else y, self.clamp)
 
 
 class Biased(nn.Module):
@@ -241,10 +248,12 @@ class StyledConv(nn.Module):
     Attributes:
         features: channels out.
         up: double the image.
+        clamp: the largest output, of either sign; None for any.
     """
 
     features: int
     up: bool = False
+    clamp: float | None = None
 
     @nn.compact
     def __call__(self, x: Any, w: Any, noise: str) -> Any:
@@ -260,7 +269,7 @@ class StyledConv(nn.Module):
         y = modulated_conv(x, kernel, style, up=self.up)
         y = noisy(self, y, noise, ())
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return lrelu(y + bias.reshape(1, 1, 1, -1))
+        return clamped(lrelu(y + bias.reshape(1, 1, 1, -1)), self.clamp)
 
 
 class ToImage(nn.Module):
@@ -268,9 +277,11 @@ class ToImage(nn.Module):
 
     Attributes:
         features: channels of the image.
+        clamp: as of `StyledConv`.
     """
 
     features: int
+    clamp: float | None = None
 
     @nn.compact
     def __call__(self, x: Any, w: Any) -> Any:
@@ -279,7 +290,8 @@ class ToImage(nn.Module):
         style = EqualDense(width, bias=1.0, name="affine")(w) / math.sqrt(width)
         kernel = self.param("kernel", NORMAL, (1, 1, width, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return modulated_conv(x, kernel, style, demodulate=False) + bias.reshape(1, 1, 1, -1)
+        y = modulated_conv(x, kernel, style, demodulate=False) + bias.reshape(1, 1, 1, -1)
+        return clamped(y, self.clamp)
 
 
 def with_deviation(x: Any, group: int | None = 4) -> Any:

@@ -4,7 +4,8 @@
     python tests/parity/stylegan2.py DIR
 
 Prints the largest difference of w, of its running mean, of images and of logits, with and without
-classes, and exits with 1 if one is above 1e-4, or if the official pickle is not read exactly.
+classes, skips of the discriminator, and a bound of the activations that matters. Exits with 1 if
+one is above 1e-4, or if the official pickle is not read exactly.
 Needs PyTorch, on CPU. The official code is not ours to copy: it is imported from DIR.
 """
 
@@ -60,8 +61,8 @@ def shaken(module, torch):
     return module
 
 
-def compare(networks, classes):
-    """Name -> largest difference, with so many classes."""
+def compare(networks, classes, kind, clamp):
+    """Name -> largest difference, with so many classes, a discriminator of a kind, and a bound."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -70,17 +71,19 @@ def compare(networks, classes):
     from jaxgen.models.gans.stylegan2 import Discriminator, Generator
 
     torch.manual_seed(classes)
-    widths = {"channel_base": BASE, "channel_max": MOST}
+    widths = {"channel_base": BASE, "channel_max": MOST, "conv_clamp": clamp}
     layers = {"num_layers": LAYERS}
     theirs = networks.Generator(
         LATENT, classes, LATENT, SIDE, COLOURS, mapping_kwargs=layers, synthesis_kwargs=widths
     )
-    judge = networks.Discriminator(classes, SIDE, COLOURS, mapping_kwargs=layers, **widths)
+    judge = networks.Discriminator(
+        classes, SIDE, COLOURS, architecture=kind, mapping_kwargs=layers, **widths
+    )
     shaken(theirs, torch), shaken(judge, torch)
     if not (pickled(theirs) and pickled(judge)):
         sys.exit("the official pickle is not read as it was written")
-    ours = Generator(LATENT, LATENT, LAYERS, BASE, MOST)
-    our_judge = Discriminator(BASE, MOST, 4, MOST, LAYERS)
+    ours = Generator(LATENT, LATENT, LAYERS, BASE, MOST, clamp)
+    our_judge = Discriminator(BASE, MOST, 4, MOST, LAYERS, kind == "resnet", clamp)
     variables, size = generator(theirs), (BATCH, SIDE, SIDE, COLOURS)
     z = torch.randn(BATCH, LATENT)
     c = torch.eye(classes)[torch.arange(BATCH) % classes] if classes else torch.zeros(BATCH, 0)
@@ -125,9 +128,15 @@ def main(path):
     from training import networks
 
     worst = 0.0
-    for classes in (0, 3):
-        for name, difference in compare(networks, classes).items():
-            print(f"{classes} classes  {name:24} {difference:.1e}")
+    for case in (
+        (0, "resnet", None),
+        (3, "resnet", None),
+        (3, "orig", None),
+        (0, "orig", 0.5),
+        (3, "resnet", 0.5),
+    ):
+        for name, difference in compare(networks, *case).items():
+            print("{} classes  {:6} clamp {!s:4}".format(*case), f" {name:24} {difference:.1e}")
             worst = max(worst, difference)
     print(f"worst {worst:.1e}, limit {LIMIT:.0e}")
     return worst > LIMIT

@@ -3,7 +3,8 @@
 Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (CVPR), figures
 2 and 7 (configuration F), with the official code (NVlabs/stylegan2-ada-pytorch), whose parameter
 counts these networks have. Images whose sides are not a power of two are made at the next one
-and cut in the middle; the discriminator pads them back with zeros.
+and cut in the middle; the discriminator pads them back with zeros. `clamp` is `conv_clamp` there:
+256 in official runs, which are in float16 and end at 65,504, and none in their option `--fp32`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Generator(Styled):
         layers: of the mapping.
         base: channels times side, as far as `most` allows.
         most: channels at low resolutions.
+        clamp: the largest activation, of either sign; None for any.
     """
 
     latent: int = 512
@@ -69,11 +71,12 @@ class Generator(Styled):
     layers: int = 8
     base: int = 32_768
     most: int = 512
+    clamp: float | None = None
 
     def setup(self) -> None:
         """Names the mapping; layers of the synthesis are named by their side."""
         self.mapping = Mapping(self.style, self.layers)
-        self.synthesis = Synthesis(self.base, self.most)
+        self.synthesis = Synthesis(self.base, self.most, self.clamp)
 
     def num_styles(self, size: tuple[int, ...]) -> int:
         """How many w images of a size take."""
@@ -85,11 +88,13 @@ class Synthesis(nn.Module):
 
     Attributes:
         base: and
-        most: as of the generator.
+        most: and
+        clamp: as of the generator.
     """
 
     base: int
     most: int
+    clamp: float | None = None
 
     @nn.compact
     def __call__(self, styles: Any, size: tuple[int, ...], noise: str) -> Any:
@@ -100,14 +105,15 @@ class Synthesis(nn.Module):
         first = channels_at(4, self.base, self.most)
         constant = self.param("constant", NORMAL, (4, 4, first))
         x = jnp.broadcast_to(constant[None], (num, 4, 4, first))
-        x = StyledConv(first, name="conv4")(x, styles[:, 0], noise)
-        image = ToImage(colours, name="image4")(x, styles[:, 1])
+        x = StyledConv(first, clamp=self.clamp, name="conv4")(x, styles[:, 0], noise)
+        image = ToImage(colours, self.clamp, name="image4")(x, styles[:, 1])
         for i in range(3, level + 1):
             side, at = 2**i, 2 * i - 5
             features = channels_at(side, self.base, self.most)
-            x = StyledConv(features, up=True, name=f"up{side}")(x, styles[:, at], noise)
-            x = StyledConv(features, name=f"conv{side}")(x, styles[:, at + 1], noise)
-            layer = ToImage(colours, name=f"image{side}")
+            x = StyledConv(features, True, self.clamp, name=f"up{side}")(x, styles[:, at], noise)
+            layer = StyledConv(features, clamp=self.clamp, name=f"conv{side}")
+            x = layer(x, styles[:, at + 1], noise)
+            layer = ToImage(colours, self.clamp, name=f"image{side}")
             image = upsample(image) + layer(x, styles[:, at + 2])
         return cut(image, tuple(size[1:3]))
 
@@ -121,6 +127,9 @@ class Discriminator(nn.Module):
         group: examples whose deviation is looked at together; None for the whole batch.
         style: width of the class's embedding.
         layers: of its mapping.
+        residual: with skips around every two convolutions; without them it is the "orig" of the
+            official code, which is that of its CIFAR-10 runs.
+        clamp: as of the generator.
     """
 
     base: int = 32_768
@@ -128,22 +137,19 @@ class Discriminator(nn.Module):
     group: int | None = 4
     style: int = 512
     layers: int = 8
+    residual: bool = True
+    clamp: float | None = None
 
     @nn.compact
     def __call__(self, x: Any, cond: Any = None) -> Any:
         """[B, H, W, C] -> [B]."""
         level = top_level(x.shape[1:3])
         features = channels_at(2**level, self.base, self.most)
-        h = EqualConv(features, 1, name="image")(padded(x, 2**level))
-        half = math.sqrt(0.5)
+        h = EqualConv(features, 1, clamp=self.clamp, name="image")(padded(x, 2**level))
         for i in range(level, 2, -1):
-            side, features = 2**i, channels_at(2 ** (i - 1), self.base, self.most)
-            skip = EqualConv(
-                features, 1, True, use_bias=False, active=False, gain=half, name=f"skip{side}"
-            )(h)
-            h = EqualConv(h.shape[-1], name=f"conv{side}")(h)
-            h = skip + EqualConv(features, down=True, gain=half, name=f"down{side}")(h)
-        h = EqualConv(h.shape[-1], name="last")(with_deviation(h, self.group))
+            h = self._halved(h, 2**i, channels_at(2 ** (i - 1), self.base, self.most))
+        last = EqualConv(h.shape[-1], clamp=self.clamp, name="last")
+        h = last(with_deviation(h, self.group))
         h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(len(h), -1))
         if cond is None:
             return EqualDense(1, name="logit")(h)[:, 0]
@@ -153,3 +159,15 @@ class Discriminator(nn.Module):
             c = EqualDense(self.style, rate=0.01, active=True, name=f"layer{i}")(c)
         logits = EqualDense(self.style, name="logit")(h)
         return jnp.sum(logits * c, axis=-1) / math.sqrt(self.style)
+
+    def _halved(self, x: Any, side: int, features: int) -> Any:
+        """Two convolutions of images of a side, the second of which halves them."""
+        gain = math.sqrt(0.5) if self.residual else 1.0
+        h = EqualConv(x.shape[-1], clamp=self.clamp, name=f"conv{side}")(x)
+        down = EqualConv(features, down=True, gain=gain, clamp=self.clamp, name=f"down{side}")
+        if not self.residual:
+            return down(h)
+        skip = EqualConv(
+            features, 1, True, use_bias=False, active=False, gain=gain, name=f"skip{side}"
+        )
+        return skip(x) + down(h)
