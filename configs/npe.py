@@ -38,6 +38,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/npe.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="linear_gaussian", tiny=False)
     c = common(arg.data)
+    c.data.standardize = False  # the network does; the prior's support is in the own units
     c.model = dict(
         name="flows.npe.PosteriorFlow",
         embedding=(),

@@ -83,6 +83,10 @@ def common(data: str) -> Any:
         fit="none",
         mode=config_dict.placeholder(str),
         binarize="none",
+        columns=config_dict.placeholder(str),
+        context=config_dict.placeholder(str),
+        label=config_dict.placeholder(str),
+        standardize=config_dict.placeholder(bool),
     )
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)

@@ -95,9 +95,8 @@ class RunDir:
         from jaxgen.types import DataSpec
 
         try:
-            spec = dict(read_json(self.manifest)["data"]["spec"])
-            return DataSpec(**spec | {"shape": tuple(spec["shape"])})
-        except (KeyError, TypeError, ValueError) as error:
+            return DataSpec.from_json(read_json(self.manifest)["data"]["spec"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
             reason = str(error).removeprefix("DataSpec.__init__() ")

@@ -244,10 +244,7 @@ def as_json(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def described(dataset: Dataset, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """What manifest and checkpoints say of the data."""
-    spec = dataset.spec
-    fields = ("name", "levels", "num_classes", "entropy")
-    found = {field: getattr(spec, field) for field in fields} | {"shape": list(spec.shape)}
-    return {"spec": found, "fingerprint": fingerprint}
+    return {"spec": dataset.spec.as_json(), "fingerprint": fingerprint}
 
 
 def recorded(

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 
+from jaxgen.data import points
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout, sampled_sha256
+from jaxgen.data.labels import checked_labels
 from jaxgen.data.limits import load_npy, open_npz
 from jaxgen.types import DataSpec
 
 CHUNK_BYTES = 2**26  # of an array, looked at in one go
 _X = ("x", "images", "image")
 _LABEL = {"x": "y", "images": "labels", "image": "label"}
+_SPLITS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("val", "valid", "validation"),
+}
 _LEVELS = {"bool": 2, "uint8": 256, "uint16": 65536}
 _KEYS = (
     "x, images or image (labels: y, labels or label), or x_train and x_test (labels: y_train and "
@@ -46,27 +54,46 @@ class MappedSplit(Split):
         return sampled_sha256(self, f"{self.array.dtype.str} {self.array.shape};".encode())
 
 
-def load(path: pathlib.Path, test_fraction: float, seed: int, in_memory_mb: float) -> Dataset:
+def load(
+    path: pathlib.Path, choice: points.Choice, test_fraction: float, seed: int, in_memory_mb: float
+) -> Dataset:
     """The data set in one file.
 
     A .npy file holds the examples; a .npz file holds `x`, `images` or `image`, with labels `y`,
     `labels` or `label` if any, or the two splits as `x_train`, `x_test`, `y_train`, `y_test` or
-    `train_images`, `test_images` and so on. Without a test split, a seeded draw of
-    `test_fraction` of the examples is held out. bool, uint8 and uint16 are grey levels, floats
-    are continuous. A .npy file above `in_memory_mb` is mapped, not read.
+    `train_images`, `test_images` and so on; `x_val` and its like stand in for a test split that
+    is not there. Without one, a seeded draw of `test_fraction` of the examples is held out. bool,
+    uint8 and uint16 are grey levels, floats are continuous. Rows [N, D] of floats are a table,
+    whose `context` [N, C] a .npz may hold. A .npy file above `in_memory_mb` is mapped, not read.
 
     Raises:
         DataError: on contents that are ambiguous or cannot be used.
     """
-    large = path.suffix == ".npy" and path.stat().st_size > in_memory_mb * 1e6
-    if path.suffix == ".npy":
-        parts = {"": (load_npy(path, mapped=large), None)}
+    kind = path.suffix.lower()
+    large = kind == ".npy" and path.stat().st_size > in_memory_mb * 1e6
+    notes: list[str] = []
+    if kind == ".npy":
+        parts = {"": Part(load_npy(path, mapped=large))}
     else:
         with open_npz(path) as archive:
-            parts = _pick(path, archive)
-    for split, (x, _) in parts.items():
-        _check(x, f"{path}{split and ', '}{split}")
-    whole, label = next(iter(parts.values()))
+            parts, notes = _pick(path, archive)
+    for split, part in parts.items():
+        where = f"{path}{split and ', '}{split}"
+        if part.x.ndim == 1 and part.x.dtype.kind == "f":
+            part = parts[split] = dataclasses.replace(part, x=part.x[:, None])
+        _check(part.x, where)
+        if part.label is not None:
+            label = checked_labels(part.label, len(part.x), where)
+            parts[split] = dataclasses.replace(part, label=label)
+    whole = next(iter(parts.values())).x
+    _check_alike(path, parts)
+    if whole.ndim == 2 and choice.standardize is not False:
+        return _table(path, parts, choice, test_fraction, seed, notes)
+    if choice.given or any(part.context is not None for part in parts.values()):
+        raise DataError(
+            f"{path}: columns and context are of rows [N, D] of floats that are standardised; "
+            f"got {whole.dtype} {list(whole.shape)}, data.standardize={choice.standardize}"
+        )
     spec = DataSpec(path.stem, _shape(whole), _LEVELS.get(whole.dtype.name))
     if large:
         trains, tests = holdout(len(whole), test_fraction, seed)
@@ -75,54 +102,143 @@ def load(path: pathlib.Path, test_fraction: float, seed: int, in_memory_mb: floa
             "test": MappedSplit(whole, tests),
         }
     else:
-        splits = _in_memory(path, parts, test_fraction, seed)
+        splits = _in_memory(parts, test_fraction, seed)
         known = [split.labels for split in splits.values() if split.labels is not None]
         classes = 1 + max((int(labels.max()) for labels in known), default=-1)
         spec = dataclasses.replace(spec, num_classes=classes)
-    return Dataset(spec, splits, source=f"file {path}")
+    return Dataset(spec, splits, source=f"file {path}", notes=tuple(notes))
 
 
-def _pick(path: pathlib.Path, archive) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """The arrays to use, by split, or one pair under "" where there is no test split."""
-    keys = set(archive.files)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The arrays of one split, as they were saved."""
+
+    x: np.ndarray
+    label: np.ndarray | None = None
+    context: np.ndarray | None = None
+
+
+def _pick(path: pathlib.Path, archive) -> tuple[dict[str, Part], list[str]]:
+    """The arrays to use, by split, or those under "" where there is no test; and notes."""
+    keys = list(archive.files)
     for x_key in _X:
-        y_key = _LABEL[x_key]
-        parts = {}
-        for split in ("train", "test"):
-            for form in ("{}_" + split, split + "_{}"):
-                if form.format(x_key) in keys:
-                    y = form.format(y_key)
-                    parts[split] = (archive[form.format(x_key)], archive[y] if y in keys else None)
-        if x_key in keys:
-            parts = {"": (archive[x_key], archive[y_key] if y_key in keys else None)}
-        if set(parts) == {"train"}:
-            parts = {"": parts["train"]}
-        if set(parts) == {"test"}:
+        found = {}
+        for split, words in _SPLITS.items():
+            for word in words:
+                for form in (f"{{}}_{word}", f"{word}_{{}}", f"{{}}{word}"):
+                    if form.format(x_key) in keys:
+                        found.setdefault(split, form)
+        if x_key in keys and "train" not in found:
+            found["train"] = "{}"
+        if "train" in found:
+            break
+        if found:
             raise DataError(f"{path} has a test split and no train split: {', '.join(keys)}")
-        if parts:
-            return parts
-    raise DataError(f"no examples in {path}: expected {_KEYS}; got {', '.join(sorted(keys))}")
+    else:
+        raise DataError(f"no examples in {path}: expected {_KEYS}; got {', '.join(sorted(keys))}")
+    notes = []
+    if "test" not in found and "validation" in found:
+        found["test"] = found["validation"]
+        notes.append(f"no test split: {found['test'].format(x_key)} stands in")
+    found.pop("validation", None)
+    used: dict[str, dict[str, str]] = {}
+    for split in sorted(found, reverse=True):  # train before test
+        form = found[split]
+        names = {"x": x_key, "label": _LABEL[x_key], "context": "context"}
+        used[split] = {k: form.format(n) for k, n in names.items() if form.format(n) in keys}
+    spare = set(keys).difference(*(names.values() for names in used.values()))
+    notes += [f"not used: {_described(archive, key)}" for key in keys if key in spare][:20]
+    parts = {k: Part(**{a: archive[n] for a, n in names.items()}) for k, names in used.items()}
+    return (parts if "test" in parts else {"": parts["train"]}), notes
 
 
-def _in_memory(
+def _described(archive: Any, key: str) -> str:
+    """An array that is not used."""
+    try:
+        found = archive[key]
+    except ValueError:  # of objects, which are not read
+        return f"array {key}"
+    return f"array {key}, {found.dtype} {list(found.shape)}"
+
+
+def _check_alike(path: pathlib.Path, parts: dict[str, Part]) -> None:
+    """Refuses splits that are not of one kind."""
+    if "test" not in parts:
+        return
+    train, test = parts["train"], parts["test"]
+    one, other = ((_converted(part.x[:1]).dtype, _shape(part.x)) for part in (train, test))
+    if one != other:
+        raise DataError(
+            f"{path}: train is {train.x.dtype} {train.x.shape[1:]} and test is "
+            f"{test.x.dtype} {test.x.shape[1:]}: expected the same of both"
+        )
+    for what, key in (("labels", "label"), ("context", "context")):
+        if (getattr(train, key) is None) != (getattr(test, key) is None):
+            raise DataError(f"{path}: expected {what} of both splits or of none, got one")
+
+
+def _table(
     path: pathlib.Path,
-    parts: dict[str, tuple[np.ndarray, np.ndarray | None]],
+    parts: dict[str, Part],
+    choice: points.Choice,
     test_fraction: float,
     seed: int,
-) -> dict[str, Split]:
+    notes: list[str],
+) -> Dataset:
+    """Rows [N, D] as a table, with context of its own or of the columns."""
+    first = next(iter(parts.values()))
+    names = [str(i) for i in range(first.x.shape[1])]
+    if choice.label is not None:
+        raise DataError(f"data.label={choice.label} is of tables; {path} has arrays: save y")
+    if choice.context and first.context is not None:
+        raise DataError(f"{path} holds an array context: leave out data.context")
+    columns = points.selected(names, choice.columns, choice.context, None, str(path))
+    rows, given = {}, [int(n) for n in choice.context]
+    for split, part in parts.items():
+        context = part.x[:, given] if given else part.context
+        if context is not None and not given:
+            context = _context(context, len(part.x), f"{path}{split and ', '}{split}")
+        x = part.x if len(columns) == len(names) else part.x[:, [int(n) for n in columns]]
+        rows[split] = points.Rows(x, context, part.label)
+    context = next(iter(rows.values())).context
+    left = [n for n in names if n not in (*columns, *choice.context)]
+    if left:
+        notes.append(f"not used: columns {', '.join(left[:10])}{', ...' * (len(left) > 10)}")
+    named = choice.context
+    if context is not None and not named:
+        named = tuple(f"context {i}" for i in range(context.shape[1]))
+    return points.dataset(
+        path.stem,
+        rows,
+        columns,
+        named,
+        chosen=bool(choice.columns),
+        standardize=True,
+        test_fraction=test_fraction,
+        seed=seed,
+        source=f"file {path}",
+        notes=notes,
+    )
+
+
+def _context(context: np.ndarray, count: int, where: str) -> np.ndarray:
+    """[N, C] of finite numbers, from [N] or [N, C]."""
+    got = f"{where}: context is {context.dtype} {list(context.shape)}"
+    context = context[:, None] if context.ndim == 1 else context
+    if context.ndim != 2 or len(context) != count or context.dtype.kind not in "fiub":
+        raise DataError(f"{got}; expected numbers [{count}, C], a row for each of x")
+    bad = np.argwhere(~np.isfinite(context.astype(np.float64)))
+    if len(bad):
+        raise DataError(f"{where}: context[{bad[0][0]}, {bad[0][1]}] is not finite")
+    return context
+
+
+def _in_memory(parts: dict[str, Part], test_fraction: float, seed: int) -> dict[str, Split]:
     """The splits as converted arrays."""
-    splits = {}
-    for split, (x, label) in parts.items():
-        splits[split] = ArraySplit(_converted(x), _labels(label, len(x), path))
+    splits: dict[str, Split] = {
+        k: ArraySplit(_converted(part.x), part.label) for k, part in parts.items()
+    }
     if "" not in splits:
-        train, test = splits["train"], splits["test"]
-        if (train.x.dtype, train.x.shape[1:]) != (test.x.dtype, test.x.shape[1:]):
-            raise DataError(
-                f"{path}: train is {parts['train'][0].dtype} {train.x.shape[1:]} and test is "
-                f"{parts['test'][0].dtype} {test.x.shape[1:]}: expected the same of both"
-            )
-        if (train.label is None) != (test.label is None):
-            raise DataError(f"{path}: expected labels of both splits or of none, got one")
         return splits
     x, label = splits[""].x, splits[""].label
     halves = zip(("train", "test"), holdout(len(x), test_fraction, seed), strict=True)
@@ -179,21 +295,3 @@ def _converted(x: np.ndarray) -> np.ndarray:
     dtype = {"f": np.float32, "b": np.uint8}.get(x.dtype.kind, x.dtype.newbyteorder("="))
     with np.errstate(over="ignore"):  # what float32 cannot hold is reported by `_check`
         return x.astype(dtype).reshape(len(x), *_shape(x))
-
-
-def _labels(label: np.ndarray | None, count: int, path: pathlib.Path) -> np.ndarray | None:
-    """int32 [N], from integers [N] or [N, 1]."""
-    if label is None:
-        return None
-    if label.ndim == 2 and label.shape[1] == 1:
-        label = label[:, 0]
-    if label.ndim != 1 or label.dtype.kind not in "iu":
-        hint = "; save labels.argmax(1) of one-hot labels" if label.ndim == 2 else ""
-        raise DataError(
-            f"{path}: expected integer labels [N], got {label.dtype} {list(label.shape)}{hint}"
-        )
-    if len(label) != count:
-        raise DataError(f"{path}: {count} examples but {len(label)} labels")
-    if label.min() < 0:
-        raise DataError(f"{path}: expected labels 0 .. classes - 1, got {label.min()}")
-    return label.astype(np.int32)

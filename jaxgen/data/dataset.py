@@ -68,6 +68,14 @@ class Split(abc.ABC):
         """int32 [N], where all labels are known without decoding; None otherwise."""
         return None
 
+    def stated_in(self, spec: DataSpec) -> Split:
+        """The same examples in the units of another spec; itself, where there are none."""
+        return self
+
+    def describe(self, spec: DataSpec) -> list[str]:
+        """Lines of the report on what the examples hold."""
+        return []
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArraySplit(Split):
@@ -149,10 +157,16 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
 
-        "binarized" is there where it applies.
+        "binarized", "standardized", "columns" and "context" are there where they apply.
         """
-        binarized = {"binarized": self.binarized} if self.binarized else {}
-        return binarized | {
+        spec = self.spec
+        more = {
+            "binarized": self.binarized,
+            "standardized": spec.units is not None,
+            "columns": list(spec.columns),
+            "context": list(spec.context),
+        }
+        return {k: v for k, v in more.items() if v} | {
             "name": self.spec.name,
             "shape": list(self.spec.shape),
             "levels": self.spec.levels,
@@ -162,9 +176,13 @@ class Dataset:
             },
         }
 
-    def named(self, name: str) -> Dataset:
-        """The same data under the name by which a run knows them."""
-        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, name=name))
+    def stated_in(self, spec: DataSpec) -> Dataset:
+        """The same data under the name, and in the units, in which a run knows them."""
+        splits = {name: split.stated_in(spec) for name, split in self.splits.items()}
+        changes = {k: getattr(spec, k) for k in ("name", "units", "context_units")}
+        return dataclasses.replace(
+            self, spec=dataclasses.replace(self.spec, **changes), splits=splits
+        )
 
     def report(self) -> str:
         """The scan report, several lines, to be printed before the first step."""
@@ -178,6 +196,7 @@ class Dataset:
             f"  size: {size} ({unit}), {values}",
             *([f"  binarised: {self.binarized}"] if self.binarized else []),
             *self._range(),
+            *self.splits["train"].describe(spec),
             f"  classes: {self._classes()}",
             f"  source: {self.source}, {self.splits['train'].place}",
         ]

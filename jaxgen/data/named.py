@@ -17,7 +17,9 @@ from jaxgen.data import (
     folder,
     idx,
     images,
+    points,
     stacked,
+    tables,
     tfds_source,
     toys,
 )
@@ -25,9 +27,11 @@ from jaxgen.data import (
     binarize as binarization,
 )
 from jaxgen.data.dataset import DataError, Dataset, differences
+from jaxgen.types import DataSpec
 
 ARRAYS = (".npz", ".npy")
-FILES = (*ARRAYS, ".zip")
+TABLES = tables.SUFFIXES
+FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 # these need neither files nor a network
@@ -43,6 +47,10 @@ def load(
     fit: str = "none",
     mode: str | None = None,
     binarize: str = "none",
+    columns: Any = None,
+    context: Any = None,
+    label: str | None = None,
+    standardize: bool | None = None,
     test_fraction: float = 0.1,
     seed: int = 0,
     in_memory_mb: float = 512,
@@ -55,7 +63,8 @@ def load(
             a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
             (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
             "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
-            ("folder:photos", or its path) or a .zip of it, or a .npz or .npy file.
+            ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
+            (.csv, .tsv, .parquet).
         manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
             or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
@@ -66,6 +75,12 @@ def load(
             "RGBA"; None takes the one that all of them have.
         binarize: grey levels to 0 and 1: "none", "dynamic", "fixed" or "threshold"; see
             `binarize.binarized`.
+        columns: names of the columns of a table that are modelled, as "a,b"; None takes all that
+            are neither context nor label. Those of an array are called 0, 1 and on.
+        context: names of the columns that every row is given.
+        label: the column of the classes.
+        standardize: bring every column of a table, and of an array [N, D], to mean zero and unit
+            deviation; None does.
         test_fraction: held out for the test where there is no test split.
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
@@ -88,9 +103,13 @@ def load(
     if shape is None and fit != "none":
         raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
     path = _path(name)
+    chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
+    is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
+    if chosen.given and not is_table:
+        raise DataError(f"data.{chosen.given[0]} is of a table or an array; {name} is none")
     if mode is not None and mode not in images.MODES:
         raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
-    if mode is not None and (path is None or path.suffix.lower() in ARRAYS):
+    if mode is not None and (path is None or is_table):
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
     if name == "digits":
         dataset = digits.load(data_dir)
@@ -104,8 +123,10 @@ def load(
         dataset = drawn.load(name, data_dir)
     elif name in idx.NAMES and manual_dir is not None and not download:
         dataset = idx.load(name, manual_dir)
-    elif path is not None and path.suffix.lower() in ARRAYS:
-        dataset = arrays.load(path, test_fraction, seed, in_memory_mb)
+    elif is_table and _suffix(path) in TABLES:
+        dataset = tables.load(path, chosen, test_fraction, seed)
+    elif is_table:
+        dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb)
     elif path is not None:
         dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb)
     else:
@@ -127,7 +148,7 @@ def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
     """`load` for the data of a run, wherever they are now, by the name that the run knows.
 
     Args:
-        recorded: what the run's manifest says of its data, with their "fingerprint".
+        recorded: what the run's manifest says of its data, "fingerprint" and "spec".
 
     Returns:
         A function like `load`. Its DataError says also what tells other data from those of the
@@ -136,16 +157,18 @@ def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
 
     @functools.wraps(load)
     def load_again(name: str, **options: Any) -> Dataset:
+        known, spec = recorded["fingerprint"], DataSpec.from_json(recorded["spec"])
+        if options.get("standardize") is None and spec.units is None:
+            options["standardize"] = False  # tables were not, before there was a choice
         try:
             dataset = load(name, **options)
         except DataError as error:
             if _is_there(name):
                 raise
             raise DataError(f"{error}; if the data were moved, add {MOVED}") from error
-        known = recorded["fingerprint"]
         if found := differences(known, dataset.fingerprint()):
             raise DataError(f"the data are not those of the run: {'; '.join(found)}")
-        return dataset.named(known["name"])
+        return dataset.stated_in(spec)
 
     return load_again
 
@@ -163,11 +186,25 @@ def absolute(name: str) -> str:
     return name if path is None else os.path.abspath(path)
 
 
+def _suffix(path: pathlib.Path) -> str:
+    """One of `FILES`, in small letters, or what else the name ends in."""
+    name = path.name.lower()
+    return next((s for s in sorted(FILES, key=len)[::-1] if name.endswith(s)), path.suffix)
+
+
+def _listed(names: Any) -> tuple[str, ...]:
+    """Names from None, "a,b" or a sequence of them."""
+    if names is None or names == "":
+        return ()
+    parts = names.split(",") if isinstance(names, str) else names
+    return tuple(str(part).strip() for part in parts)
+
+
 def _path(name: str) -> pathlib.Path | None:
     """The file or folder that a name stands for; None if it is the name of a data set."""
     plain = name.removeprefix("folder:")
     path = pathlib.Path(plain).expanduser()
-    is_file = path.suffix.lower() in FILES
+    is_file = _suffix(path) in FILES
     spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))
     known = name in EMBEDDED or name in idx.NAMES or name.startswith("tfds:")
     if not spelt_as_path and (known or not path.is_dir()):

@@ -48,6 +48,7 @@ class Sampler:
         number: of the set: sets of different numbers are independent.
         batch: images of a key.
         balanced: give batch i the labels (i * batch + 0, 1, ...) modulo the number of classes.
+        context: [M, C] that sample i is given row i modulo M of, of data that have one.
     """
 
     method: Method
@@ -58,6 +59,7 @@ class Sampler:
     number: int = 0
     batch: int = BATCH
     balanced: bool = False
+    context: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Checks the knobs."""
@@ -75,6 +77,9 @@ class Sampler:
             if self.balanced:
                 first = number[0] * self.batch + jnp.arange(self.batch)
                 knobs["label"] = first % self.spec.num_classes
+            if self.context is not None:
+                rows = (number[0] * self.batch + jnp.arange(self.batch)) % len(self.context)
+                knobs["context"] = jnp.asarray(self.context)[rows]
             key = chunk_key(key, number[0], self.number)
             return self.method.sample(state, key, self.batch, **knobs)
 
@@ -243,6 +248,8 @@ def stored(
         "batch": sampler.batch,
         "balanced": sampler.balanced,
     }
+    if sampler.context is not None:
+        recipe["context"] = hashlib.sha256(sampler.context.tobytes()).hexdigest()
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)

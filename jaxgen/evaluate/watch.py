@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
+from jaxgen.data.loader import contexts
 from jaxgen.evaluate.features import Extractor, extractor
 from jaxgen.evaluate.generate import Drawn, Sampler
 from jaxgen.evaluate.subject import Comparison, Subject
@@ -56,7 +57,8 @@ class Watch:
             )
         self.names = chosen(metrics, images_only=True)
         self._method, self._dataset, self._num = method, dataset, num
-        self._sampler = Sampler(method, mesh, dataset.spec)
+        given = contexts(dataset.splits["train"], num) if dataset.spec.context else None
+        self._sampler = Sampler(method, mesh, dataset.spec, context=given)
         self._name, self._budget = name or "pixels", budget
         self._began, self._spent = time.monotonic(), 0.0
         self._known: Comparison | None = None

@@ -77,7 +77,8 @@ class ELBO:
     @property
     def decoder(self) -> Observation:
         """What the decoder says about the data."""
-        return observation(self.observation, self.spec.levels, self.mixtures)
+        spec = self.spec
+        return observation(self.observation, spec.levels, self.mixtures, spec.log_volume)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""

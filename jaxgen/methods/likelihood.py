@@ -27,8 +27,9 @@ class Likelihood:
     """Minimises -log p(x) = -log p(z) - logdet, with z the bijector's image of the data.
 
     Integer data are first dequantised; all that happens to them on the way is a bijector whose
-    log-determinant is counted, so bits/dim need no constant. Continuous data are modelled as
-    they are and reported in nats.
+    log-determinant is counted, so bits/dim need no constant. Continuous data are modelled in the
+    units of the batches and reported in nats per unit of their own. Context columns are always
+    given to the model.
 
     Attributes:
         model: the bijector, data -> latent.
@@ -64,6 +65,7 @@ class Likelihood:
     health: bool = False
     dequantizer: Bijector | None = None
     importance_samples: int = 1
+    takes_context = True
 
     def __post_init__(self) -> None:
         """Checks the options against each other and against the data."""
@@ -181,28 +183,37 @@ class Likelihood:
         values = self._values(jnp.mean(log_probs, 0))
         return values | {"iw_bpd": self._values(average)["bpd"]} | health
 
-    def log_prob(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
+    def log_prob(
+        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
+    ) -> Array:
         """[B], in nats: a lower bound in expectation for integer data, exact for continuous."""
-        return self._log_prob(state, x, self._given(label), rng)
+        return self._log_prob(state, x, self._given(label, context, len(x)), rng)
 
-    def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
+    def encode(
+        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
+    ) -> Any:
         """Data to latents: the noises of all levels, finest first."""
+        cond = self._given(label, context, len(x))
         x, _ = self._pre(x, rng)
-        return self._apply(state, x, self._given(label), rngs={"dequantize": rng})[0]
+        return self._apply(state, x, cond, rngs={"dequantize": rng})[0]
 
-    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = True) -> Array:
+    def decode(
+        self, state: State, z: Any, label: Any = None, context: Any = None, rounded: bool = True
+    ) -> Array:
         """Latents to data, in the units of the data.
 
         Args:
             state: of the model.
             z: latents.
             label: classes, of a conditional model.
+            context: of all, [C], or [B, C], of a model that is given some.
             rounded: to grey levels; False leaves the middle of the noise that dequantises.
 
         Raises:
             ConfigError: for what is not rounded, behind a learnt dequantisation.
         """
-        x, _ = self._apply(state, z, self._given(label), method="inverse")
+        cond = self._given(label, context, len(jax.tree.leaves(z)[0]))
+        x, _ = self._apply(state, z, cond, method="inverse")
         if not rounded and self.levels is not None:
             if self.dequantizer is not None:
                 raise ConfigError("a learnt dequantisation gives rounded data alone")
@@ -215,7 +226,13 @@ class Likelihood:
         return x
 
     def sample(
-        self, state: State, rng: Array, num: int, temperature: float = 1.0, label: Any = None
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        temperature: float = 1.0,
+        label: Any = None,
+        context: Any = None,
     ) -> Array:
         """Draws latents, multiplies every level's by `temperature`, and decodes.
 
@@ -226,6 +243,7 @@ class Likelihood:
             temperature: 0 is deterministic; the paper's pictures use 0.7.
             label: class of all samples, or [num]; a conditional model without it draws classes
                 at random.
+            context: of all samples, [C], or [num, C], of a model that is given some.
         """
         noise, classes = jax.random.split(rng)
         if self.conditional:
@@ -234,30 +252,52 @@ class Likelihood:
             label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
         shapes = self._latent_shapes(state, num)
         z = tree_sample(self.base, noise, shapes, temperature)
-        return self.decode(state, z, label)
+        return self.decode(state, z, label, context)
 
     def _latent_shapes(self, state: State, num: int) -> Any:
         x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
-        cond = jax.ShapeDtypeStruct((num, self.spec.num_classes), jnp.float32)
+        wide = self.spec.num_classes * self.conditional + len(self.spec.context)
+        cond = jax.ShapeDtypeStruct((num, wide), jnp.float32)
         apply = functools.partial(self._apply, state, rngs={"dequantize": jax.random.key(0)})
-        return jax.eval_shape(apply, x, cond if self.conditional else None)[0]
+        return jax.eval_shape(apply, x, cond if wide else None)[0]
 
     def _cond(self, batch: Batch) -> Array | None:
-        return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
+        """The one-hot class, then the context: [B, K + C]."""
+        parts = []
+        if self.conditional:
+            parts.append(jax.nn.one_hot(batch["label"], self.spec.num_classes))
+        if self.spec.context:
+            parts.append(batch["context"])
+        return jnp.concatenate(parts, axis=-1) if parts else None
 
-    def _given(self, label: Any) -> Array | None:
-        """The condition of a call that names its labels, or does not."""
+    def _given(self, label: Any, context: Any, num: int) -> Array | None:
+        """The condition of a call that names its labels and its context, or does not."""
         if (label is not None) != self.conditional:
             wanted = "label=, one per example" if self.conditional else "no label="
             raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
-        return self._cond({"label": jnp.asarray(label)}) if self.conditional else None
+        names = self.spec.context
+        if (context is not None) != bool(names):
+            wanted = f"context=, the values of {', '.join(names)}" if names else "no context="
+            raise ConfigError(f"{self.spec.name} has {len(names)} context columns: pass {wanted}")
+        batch = {} if label is None else {"label": jnp.asarray(label)}
+        if names:
+            found = jnp.asarray(context, jnp.float32)
+            if found.shape not in ((len(names),), (num, len(names))):
+                raise ConfigError(
+                    f"context of shape {list(found.shape)}, expected [{len(names)}] or "
+                    f"[{num}, {len(names)}]: {', '.join(names)}"
+                )
+            batch["context"] = jnp.broadcast_to(found, (num, len(names)))
+        return self._cond(batch)
 
     def _pre(self, x: Array, rng: Array) -> tuple[Array, Array]:
+        """What the model is given, and the log-determinant on the way there."""
         if self.n_bits is not None:
             x = jnp.asarray(x) // 2 ** (8 - self.n_bits)
         if self.dequantizer is not None:
             return x, jnp.float32(0.0)  # `network` does the rest
-        return self.pre.apply({}, x, rngs={"dequantize": rng})
+        x, before = self.pre.apply({}, x, rngs={"dequantize": rng})
+        return x, before - self.spec.log_volume
 
     def _apply(self, state: State, x: Any, cond: Any, **options: Any) -> tuple[Any, Array]:
         variables = {"params": state.params["model"], **state.vars["model"]}

@@ -47,6 +47,11 @@ class Posterior:
         """Checks the options against each other and against the data."""
         if self.spec.levels is not None or len(self.spec.shape) != 1:
             raise ConfigError(f"{self.spec.name} does not hold rows of continuous numbers")
+        if self.spec.units is not None:
+            raise ConfigError(
+                f"{self.spec.name} is standardised, and posterior.Posterior takes rows in their "
+                f"own units: add --config.data.standardize=False"
+            )
         if not 0 < self.parameters < self.spec.dims:
             raise ValueError(
                 f"parameters={self.parameters}, expected 1 to {self.spec.dims - 1}: rows of "

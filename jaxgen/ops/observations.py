@@ -75,10 +75,13 @@ class Gaussian:
     Attributes:
         levels: of integer data; None for continuous data.
         std: the standard deviation; None learns one per element, theta are means, then log-stds.
+        log_volume: nats by which a density per unit of the data is below one per unit of x,
+            where continuous data are modelled in other units than their own.
     """
 
     levels: int | None = None
     std: float | None = 1.0
+    log_volume: float = 0.0
     is_mass = False
 
     def width(self, channels: int) -> int:
@@ -100,7 +103,8 @@ class Gaussian:
         """With its constant, -log(2 pi) / 2 an element."""
         mean, log_std = self._split(theta)
         z = (x / self._unit - mean) * jnp.exp(-log_std)
-        return sum_event(-0.5 * (jnp.square(z) + math.log(2 * math.pi)) - log_std)
+        each = -0.5 * (jnp.square(z) + math.log(2 * math.pi)) - log_std
+        return sum_event(each) - self.log_volume
 
     def sample(self, rng: Any, theta: Theta, temperature: Any = 1.0) -> X:
         """Mean and noise; the temperature multiplies the noise."""
@@ -269,13 +273,16 @@ class Categorical:
 NAMES = ("bernoulli", "gaussian", "learned_gaussian", "logistic", "logistic_mixture", "categorical")
 
 
-def observation(name: str, levels: int | None, mixtures: int = 10) -> Observation:
+def observation(
+    name: str, levels: int | None, mixtures: int = 10, log_volume: float = 0.0
+) -> Observation:
     """The observation model called `name`, fit for data of so many grey levels.
 
     Args:
         name: one of `NAMES`.
         levels: of the data, None for continuous ones.
         mixtures: components of "logistic_mixture".
+        log_volume: of the Gaussians, see there.
 
     Raises:
         ValueError: for an unknown name, or one that does not fit the data.
@@ -283,7 +290,7 @@ def observation(name: str, levels: int | None, mixtures: int = 10) -> Observatio
     if name not in NAMES:
         raise ValueError(f"observation={name!r}, expected one of {NAMES}")
     if name.endswith("gaussian"):
-        return Gaussian(levels, 1.0 if name == "gaussian" else None)
+        return Gaussian(levels, 1.0 if name == "gaussian" else None, log_volume)
     if levels is None:
         raise ValueError(f"observation={name!r} is of integers, and these data are continuous")
     if name == "bernoulli":

@@ -19,6 +19,7 @@ import numpy as np
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.loader import contexts
 from jaxgen.evaluate import measurement
 from jaxgen.evaluate.features import extractor
 from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, stored
@@ -114,6 +115,9 @@ def measure_run(
     count = request.sets or (SETS if num <= MOST else 1)
     folder = run.directory.path / "evaluation"
     sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)
+    if run.spec.context and "context" not in request.knobs:
+        given = contexts(dataset.splits[request.reference], num)
+        sampler = dataclasses.replace(sampler, context=given)
     averaged = run.state.averaged()
     digest = state_digest({"params": averaged.params, "vars": averaged.vars})
     about = {"step": run.step, "state": digest}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxgen.config import ConfigError
 from jaxgen.names import Allowed, build_method
 from jaxgen.train import sharding
 from jaxgen.train.optim import build_averages, build_optimizers
@@ -26,8 +27,16 @@ def assemble(
         config: resolved, with all sections.
         spec: of the data.
         allow: modules whose classes the config may name, see `names.resolve`.
+
+    Raises:
+        ConfigError: for a method that cannot use what the data give, or a config that is wrong.
     """
     method = build_method(config, spec, allow)
+    if spec.context and not getattr(method, "takes_context", False):
+        raise ConfigError(
+            f"{type(method).__name__} takes no context, and {spec.name} gives "
+            f"{', '.join(spec.context)}: a flow does, as configs/spline.py and configs/maf.py"
+        )
     optimizers = build_optimizers(config["optim"], method)
     return method, optimizers, build_averages(config["ema"], method)
 
@@ -52,4 +61,6 @@ def batch_shapes(spec: DataSpec, size: int) -> dict[str, jax.ShapeDtypeStruct]:
     batch = {"x": jax.ShapeDtypeStruct((size, *spec.shape), dtype)}
     if spec.num_classes:
         batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+    if spec.context:
+        batch["context"] = jax.ShapeDtypeStruct((size, len(spec.context)), jnp.float32)
     return batch

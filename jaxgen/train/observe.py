@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.loader import eval_batches, evenly
+from jaxgen.data.loader import contexts, eval_batches, evenly
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
@@ -120,6 +120,9 @@ class Observer:
         def values(state: State, batch: Any, rng: Any) -> Any:
             return method.evaluate(whole_params(state.averaged(), mesh), batch, rng)
 
+        if self._dataset.spec.context and "context" not in sample:
+            sample["context"] = contexts(self._dataset.splits[self._splits[-1]], num_samples)
+
         def draw(state: State, rng: Any) -> Any:
             state = whole_params(state.averaged(), mesh)
             return method.sample(state, rng, num_samples, **sample)
@@ -128,7 +131,8 @@ class Observer:
             return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
 
         self._log_prob = None
-        if self._dataset.spec.shape == (2,) and getattr(method, "log_prob", None):
+        spec = self._dataset.spec
+        if spec.shape == (2,) and not spec.context and getattr(method, "log_prob", None):
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
@@ -224,5 +228,6 @@ class Observer:
         middle, half = (x.max(0) + x.min(0)) / 2, 0.55 * np.max(x.max(0) - x.min(0))
         sides = [np.linspace(m - half, m + half, GRID, dtype=np.float32) for m in middle]
         grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
-        density = np.exp(np.asarray(self._log_prob(state, grid))).reshape(GRID, GRID)
+        log_density = np.asarray(self._log_prob(state, grid)) + self._dataset.spec.log_volume
+        density = np.exp(log_density).reshape(GRID, GRID)
         return density, tuple(float(v) for side in sides for v in (side[0], side[-1]))

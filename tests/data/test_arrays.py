@@ -33,7 +33,8 @@ def test_layouts(tmp_path, x, shape, dtype, levels, form):
     path = tmp_path / ("a.npz" if form == "npz" else "a.npy")
     np.savez(path, x=x, y=LABELS) if form == "npz" else np.save(path, x)
     memory = 0 if form == "mapped" else 512
-    data = jaxgen.data.load(str(path), test_fraction=0.25, in_memory_mb=memory)
+    options = dict(test_fraction=0.25, in_memory_mb=memory, standardize=False)
+    data = jaxgen.data.load(str(path), **options)
     assert (data.spec.name, data.spec.shape, data.spec.levels) == ("a", shape, levels)
     assert data.spec.num_classes == (4 if form == "npz" else 0)
     train, test = (everything(data.splits[name]) for name in ("train", "test"))
@@ -120,7 +121,18 @@ def bad(x, index, value):
         ({"x": IMAGES, "y": LABELS[:3]}, "20 examples but 3 labels"),
         ({"x": IMAGES, "y": LABELS - 1}, "expected labels 0 .. classes - 1, got -1"),
         ({"x": IMAGES, "y": np.eye(4)[LABELS]}, r"labels.argmax\(1\)"),
-        ({"x": IMAGES, "y": LABELS / 2}, "expected integer labels"),
+        ({"x": IMAGES, "y": LABELS / 2}, "label 1 is 0.5, expected whole numbers"),
+        ({"x": IMAGES, "y": LABELS + 2**40}, r"expected labels 0 .. classes - 1, got 10995\d+ in"),
+        ({"x": IMAGES, "y": LABELS.astype(str)}, r"got <U21 \[20\]; save numpy.unique"),
+        ({"x": IMAGES, "y": np.float32([np.nan] * 20)}, "label 0 is nan"),
+        ({"x": IMAGES, "y": 3}, "expected integer labels"),
+        ({"x": np.ones((9, 2))}, r"constant in the train split: 0 \(1\), 1 \(1\)"),
+        (
+            {"x": RANDOM.rand(9, 2), "context": np.zeros(4)},
+            r"context is .* expected numbers \[9, C\]",
+        ),
+        ({"x": RANDOM.rand(2, 2), "context": [0, np.nan]}, r"context\[1, 0\] is not finite"),
+        ({"x": IMAGES, "context": np.zeros(20)}, r"context are of rows \[N, D\] of floats"),
         ({"x_train": IMAGES, "x_test": IMAGES[:, :4]}, "expected the same of both"),
         ({"x_train": IMAGES, "x_test": IMAGES, "y_test": LABELS}, "labels of both splits"),
         ({"x": np.array([None, 1])}, "cannot be read as plain numbers"),
@@ -131,6 +143,31 @@ def test_bad_contents(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         jaxgen.data.load(str(tmp_path / "a.npz"))
     assert "a.npz" in str(caught.value) or "examples" in str(caught.value)
+
+
+def test_what_is_not_used_is_named(tmp_path):
+    extra = {"x_val": IMAGES[:3], "y_val": LABELS[:3], "mean": np.zeros(4)}
+    np.savez(tmp_path / "a.npz", x=IMAGES, y=LABELS, x_test=IMAGES[:5], y_test=LABELS[:5], **extra)
+    data = jaxgen.data.load(str(tmp_path / "a.npz"))
+    assert [len(split) for split in data.splits.values()] == [20, 5]
+    for text in ("x_val, uint8 [3, 6, 5, 3]", "y_val, int64 [3]", "mean, float64 [4]"):
+        assert f"not used: array {text}" in data.report()
+    np.savez(tmp_path / "a.npz", x=IMAGES, objects=np.array([None]))
+    assert "not used: array objects" in jaxgen.data.load(str(tmp_path / "a.npz")).report()
+
+
+@pytest.mark.parametrize("key", ["x_val", "val_x", "x_valid", "x_validation"])
+def test_validation_stands_in_for_a_test(tmp_path, key):
+    np.savez(tmp_path / "a.npz", x=IMAGES, **{key: IMAGES[:3]})
+    data = jaxgen.data.load(str(tmp_path / "a.npz"))
+    assert [len(split) for split in data.splits.values()] == [20, 3]
+    assert f"no test split: {key} stands in" in data.report()
+
+
+def test_labels_of_other_types(tmp_path):
+    for label in (LABELS.astype(np.float64), LABELS.astype(np.uint64)[:, None], LABELS > 1):
+        np.savez(tmp_path / "a.npz", x=IMAGES, y=label)
+        assert jaxgen.data.load(str(tmp_path / "a.npz")).spec.num_classes == int(label.max()) + 1
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy"])
