@@ -23,12 +23,18 @@ MOST_SIZE = 2**20  # of a whole number in `config.model`: no layer is as wide, n
 MOST_FILES = 500_000
 
 # file -> its shape, see `check`; unknown entries are left to whoever reads them
+UNITS = {"shift": [float], "scale": [float]}
 SPEC = {
     "name": str,
     "shape": [int],
     "levels": (int, None),
     "num_classes?": int,
     "entropy?": (float, None),
+    "range?": [float],
+    "columns?": [str],
+    "context?": [str],
+    "units?": UNITS,
+    "context_units?": UNITS,
 }
 SHAPES: dict[str, Any] = {
     "config.json": {"seed?": int} | {f"{section}?": dict for section in SECTIONS},

@@ -16,7 +16,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
 from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of
 from jaxgen.machine import check_memory
-from jaxgen.tools.inputs import check_data, check_latents, is_traced
+from jaxgen.tools.inputs import check_context, check_data, check_latents, is_traced
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 FEWER = "ask for fewer at a time"
@@ -50,7 +50,8 @@ class Calls:
         """
         num, rng = check_count(num, "num"), self._key(seed)
         options = self._options("sample", knobs, num)
-        return self._chunks("sample", state, rng, None, options, num, knobs)
+        parts = self._chunks("sample", state, rng, None, options, num, knobs)
+        return map(self._outward, parts)
 
     def sample(self, state: State, num: int, seed: int, knobs: Mapping[str, Any]) -> np.ndarray:
         """Samples [num, ...].
@@ -73,7 +74,8 @@ class Calls:
         """
         self._function(name)
         x = check_data(x, self._spec, f"run.{name}(x)")
-        return self._whole(name, state, self._key(seed), x, options, len(x))
+        found = self._whole(name, state, self._key(seed), x, options, len(x))
+        return self._outward(found) if name == "reconstruct" else found
 
     def decode(self, state: State, z: PyTree, options: Mapping[str, Any]) -> PyTree:
         """Data of latents, pytrees of [B, ...].
@@ -87,7 +89,7 @@ class Calls:
         num = len(jax.tree.leaves(z)[0]) if shapes is None else 0
         if shapes is not None:
             z, num = check_latents(z, shapes, "run.decode(z)")
-        return self._whole("decode", state, self._key(0), z, options, num)
+        return self._outward(self._whole("decode", state, self._key(0), z, options, num))
 
     def posterior(self, state: State, rng: Array, x: np.ndarray, draws: int) -> PyTree:
         """`Method.posterior` of rows [B, D], in chunks whose draws are about as many.
@@ -166,7 +168,19 @@ class Calls:
                 f"label={given['label']!r}: {self._path} is not conditional "
                 "(method.conditional=False: expected no label=): omit it"
             )
+        if given.get("context") is not None:
+            given = {**given, "context": check_context(given["context"], self._spec, num)}
+        elif self._spec.context:
+            raise ConfigError(
+                f"{self._path} is given {', '.join(self._spec.context)}: pass context=, their "
+                f"values or a file with them"
+            )
         return options_of(function, skip, given, num, self._spec.num_classes)
+
+    def _outward(self, x: Any) -> Any:
+        """Data in their own units."""
+        units = self._spec.units
+        return units.outward(x) if units else x
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self._method, name, None)
@@ -179,6 +193,8 @@ class Calls:
         if self._latents is None and hasattr(self._method, "encode"):
             label = np.zeros(self._size, np.int32)
             given = {"label": label} if getattr(self._method, "conditional", False) else {}
+            if self._spec.context:
+                given["context"] = np.zeros(len(self._spec.context))
             levels = self._spec.levels
             dtype = jnp.float32 if levels is None else jnp.uint8 if levels <= 256 else jnp.uint16
             x = jax.ShapeDtypeStruct((self._size, *self._spec.shape), dtype)
