@@ -51,6 +51,8 @@ class MADE(nn.Module):
             before and D - 1.
         seed: of what is random. It is part of the network and not drawn at initialisation: the
             masks are constants.
+        given: some hidden units see no element, so that the parameters of the first element, too,
+            are a function of the condition; without, they are constants.
     """
 
     hidden: Sequence[int] = (64, 64)
@@ -58,6 +60,7 @@ class MADE(nn.Module):
     order: str = "natural"
     degrees: str = "sequential"
     seed: int = 0
+    given: bool = False
 
     def masks(self, d: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Of the hidden layers [inputs, outputs] each, and [units, D] of the last layer.
@@ -73,12 +76,14 @@ class MADE(nn.Module):
         if self.order != "natural":
             place = place[::-1] if self.order == "reverse" else random.permutation(place)
         before, hidden = place, []
+        lowest = 0 if self.given else 1
+        highest = max(d - 1, lowest)
         for width in self.hidden:
             if self.degrees == "sequential":
-                following = np.arange(width) % max(d - 1, 1) + 1
+                following = np.arange(width) % (highest - lowest + 1) + lowest
             else:
-                least = min(before.min(), max(d - 1, 1))
-                following = random.randint(least, max(d, 2), size=width)
+                least = lowest if self.given else min(before.min(), highest)
+                following = random.randint(least, highest + 1, size=width)
             hidden.append(before[:, None] <= following[None])
             before = following
         return hidden, before[:, None] < place[None]

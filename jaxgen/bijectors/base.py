@@ -57,6 +57,10 @@ class Bijector(nn.Module):
         """Whether `inverse` costs about what `forward` does and loses rounding errors only."""
         return True
 
+    def conditioned(self) -> Bijector:
+        """The same, but every element depends on the condition, where a field `given` says so."""
+        return self.clone(given=True) if "given" in self.__dataclass_fields__ else self
+
     def unwind(
         self, site: Site, y: Event, cond: Any, ct_y: Event, ct_logdet: LogDet
     ) -> tuple[Event, Event, dict[str, Any], Any]:

@@ -39,7 +39,10 @@ class Coupling(Bijector):
         channels = x.shape[-1]
         if channels < 2:
             raise ValueError(
-                f"a coupling needs at least 2 channels, got shape {x.shape[1:]}; squeeze first"
+                "a coupling divides the data in two, and these have one number: take an "
+                "autoregressive flow, as configs/maf.py or --config.model.form=autoregressive"
+                if x.ndim == 2
+                else f"a coupling needs at least 2 channels, got {x.shape[1:]}; squeeze first"
             )
         a, b = jnp.split(x, [channels // 2], axis=-1)
         return (b, a) if self.swap else (a, b)

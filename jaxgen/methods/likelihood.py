@@ -122,7 +122,8 @@ class Likelihood:
     @property
     def network(self) -> Bijector:
         """What has parameters: the model, or all that integer data pass."""
-        return self.model if self.dequantizer is None else Chain((self.pre, self.model))
+        model = self.model.conditioned() if self.spec.context else self.model
+        return model if self.dequantizer is None else Chain((self.pre, model))
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""

@@ -172,8 +172,8 @@ class Calls:
             given = {**given, "context": check_context(given["context"], self._spec, num)}
         elif self._spec.context:
             raise ConfigError(
-                f"{self._path} is given {', '.join(self._spec.context)}: pass context=, their "
-                f"values or a file with them"
+                f"{self._path} needs values of {', '.join(self._spec.context)}: add "
+                f"--context=1.5,2 or --context=FILE, in Python context="
             )
         return options_of(function, skip, given, num, self._spec.num_classes)
 

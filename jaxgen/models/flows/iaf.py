@@ -64,15 +64,17 @@ class IAF(Bijector):
         depth: number of MADEs.
         hidden: widths of the hidden layers of each.
         memory: "store" or "remat", see `Repeat`.
+        given: the first element of a MADE, too, depends on the condition.
     """
 
     depth: int = 4
     hidden: Sequence[int] = (64, 64)
     memory: str = "store"
+    given: bool = False
 
     def setup(self) -> None:
         """Builds the layers."""
-        layer = MaskedAutoregressive(Gate(), MADE(self.hidden, nn.elu))
+        layer = MaskedAutoregressive(Gate(), MADE(self.hidden, nn.elu, given=self.given))
         step = Chain((Invert(layer), Reverse()))
         self.flow = Flatten(Chain((ActNorm(), Repeat(step, self.depth, self.memory))))
 

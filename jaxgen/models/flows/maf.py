@@ -41,6 +41,7 @@ class MAF(Bijector):
         norm: batch normalisation after each MADE.
         momentum: of its running moments.
         memory: "store" or "remat", see `Repeat`.
+        given: the first element of a MADE, too, depends on the condition.
     """
 
     depth: int = 5
@@ -51,6 +52,7 @@ class MAF(Bijector):
     norm: bool = True
     momentum: float = 0.99
     memory: str = "store"
+    given: bool = False
 
     def setup(self) -> None:
         """Builds the layers."""
@@ -58,7 +60,8 @@ class MAF(Bijector):
             raise ValueError(
                 f"activation={self.activation!r}, expected one of {sorted(ACTIVATIONS)}"
             )
-        net = MADE(self.hidden, ACTIVATIONS[self.activation], degrees=self.degrees)
+        activation = ACTIVATIONS[self.activation]
+        net = MADE(self.hidden, activation, degrees=self.degrees, given=self.given)
         step = [MaskedAutoregressive(Scale(bound=self.bound), net)]
         if self.norm:
             step.append(BatchNorm(momentum=self.momentum, eps=1e-5, learned=True))

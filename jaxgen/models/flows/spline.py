@@ -70,6 +70,7 @@ class SplineFlow(Bijector):
         dropout: in the conditioner of the coupling form.
         memory: "store", "remat" or "invert" (coupling form), see `Repeat`.
         unroll: layers that one round of the loop plays, see `Repeat`.
+        given: the first element of the autoregressive form, too, depends on the condition.
     """
 
     depth: int = 5
@@ -81,6 +82,7 @@ class SplineFlow(Bijector):
     dropout: float = 0.0
     memory: str = "store"
     unroll: int = 1
+    given: bool = False
 
     def setup(self) -> None:
         """Builds the layers."""
@@ -94,7 +96,7 @@ class SplineFlow(Bijector):
         if self.form == "coupling":
             return Coupling(spline, ResidualNet(self.width, self.blocks, self.dropout))
         hidden: Sequence[int] = (self.width,) * (2 * self.blocks)
-        return MaskedAutoregressive(spline, MADE(hidden))
+        return MaskedAutoregressive(spline, MADE(hidden, given=self.given))
 
     def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
         """Points to noise."""

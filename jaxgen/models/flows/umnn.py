@@ -32,6 +32,7 @@ class UMNN(Bijector):
         integrand: widths of the hidden layers of the network that is integrated.
         nodes: of the quadrature, beside one.
         memory: "store" or "remat", see `Repeat`.
+        given: the first element of a MADE, too, depends on the condition.
     """
 
     depth: int = 5
@@ -40,11 +41,13 @@ class UMNN(Bijector):
     integrand: Sequence[int] = (50, 50, 50, 50)
     nodes: int = 50
     memory: str = "store"
+    given: bool = False
 
     def setup(self) -> None:
         """Builds the layers."""
         network = MonotonicNetwork(self.integrand, self.embedding, self.nodes)
-        step = Chain((MaskedAutoregressive(network, MADE(self.hidden)), Reverse()))
+        net = MADE(self.hidden, given=self.given)
+        step = Chain((MaskedAutoregressive(network, net), Reverse()))
         self.flow = Flatten(Chain((ActNorm(), Repeat(step, self.depth, self.memory))))
 
     def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
