@@ -87,6 +87,7 @@ def common(data: str) -> Any:
         context=config_dict.placeholder(str),
         label=config_dict.placeholder(str),
         standardize=config_dict.placeholder(bool),
+        range=config_dict.placeholder(tuple),
     )
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)

@@ -145,6 +145,7 @@ class Dataset:
         classes: names of the labels, () where they have none.
         notes: remarks of the source that the report repeats as warnings.
         binarized: how grey levels became two, "" if they did not; see `binarize.binarized`.
+        ranged: the range of images of floats and how it was found, "" of others.
     """
 
     spec: DataSpec
@@ -153,6 +154,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     binarized: str = ""
+    ranged: str = ""
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
@@ -196,6 +198,7 @@ class Dataset:
             f"  size: {size} ({unit}), {values}",
             *([f"  binarised: {self.binarized}"] if self.binarized else []),
             *self._range(),
+            *([f"  range: {self.ranged}"] if self.ranged else []),
             *self.splits["train"].describe(spec),
             f"  classes: {self._classes()}",
             f"  source: {self.source}, {self.splits['train'].place}",

@@ -18,6 +18,7 @@ from jaxgen.data import (
     idx,
     images,
     points,
+    ranges,
     stacked,
     tables,
     tfds_source,
@@ -35,7 +36,14 @@ FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 # these need neither files nor a network
-EMBEDDED = ("digits", stacked.NAME, *factors.NAMES, *toys.TOYS, *drawn.NAMES)
+OF_CODE: dict[str, Callable[[str, str | None], Dataset]] = {
+    "digits": lambda name, data_dir: digits.load(data_dir),
+    stacked.NAME: lambda name, data_dir: stacked.load(data_dir),
+    **dict.fromkeys(factors.NAMES, lambda name, data_dir: factors.load(name)),
+    **dict.fromkeys(toys.TOYS, lambda name, data_dir: toys.load(name, data_dir)),
+    **dict.fromkeys(drawn.NAMES, lambda name, data_dir: drawn.load(name, data_dir)),
+}
+EMBEDDED = tuple(OF_CODE)
 
 
 def load(
@@ -51,6 +59,7 @@ def load(
     context: Any = None,
     label: str | None = None,
     standardize: bool | None = None,
+    range: Any = None,
     test_fraction: float = 0.1,
     seed: int = 0,
     in_memory_mb: float = 512,
@@ -81,6 +90,7 @@ def load(
         label: the column of the classes.
         standardize: bring every column of a table, and of an array [N, D], to mean zero and unit
             deviation; None does.
+        range: (lowest, highest) value of images of floats, for pictures of them; None finds it.
         test_fraction: held out for the test where there is no test split.
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
@@ -92,16 +102,7 @@ def load(
     Raises:
         DataError: in one message, what is wrong, where, and what to do.
     """
-    if fit not in images.FITS:
-        raise DataError(f"expected data.fit as one of {', '.join(images.FITS)}; got {fit!r}")
-    if not 0 < test_fraction < 1:
-        raise DataError(f"expected 0 < data.test_fraction < 1, got {test_fraction}")
-    if binarize not in binarization.MODES:
-        modes = ", ".join(binarization.MODES)
-        raise DataError(f"expected data.binarize as one of {modes}; got {binarize!r}")
-    shape = images.parse_size(size)
-    if shape is None and fit != "none":
-        raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
+    shape = _checked(size, fit, binarize, test_fraction)
     path = _path(name)
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
@@ -111,16 +112,8 @@ def load(
         raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
     if mode is not None and (path is None or is_table):
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
-    if name == "digits":
-        dataset = digits.load(data_dir)
-    elif name == stacked.NAME:
-        dataset = stacked.load(data_dir)
-    elif name in factors.NAMES:
-        dataset = factors.load(name)
-    elif name in toys.TOYS:
-        dataset = toys.load(name, data_dir)
-    elif name in drawn.NAMES:
-        dataset = drawn.load(name, data_dir)
+    if name in OF_CODE:
+        dataset = OF_CODE[name](name, data_dir)
     elif name in idx.NAMES and manual_dir is not None and not download:
         dataset = idx.load(name, manual_dir)
     elif is_table and _suffix(path) in TABLES:
@@ -141,7 +134,23 @@ def load(
             seed=seed,
             in_memory_mb=in_memory_mb,
         )
-    return binarization.binarized(images.resized(dataset, shape, fit), binarize, seed)
+    dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
+    return binarization.binarized(dataset, binarize, seed)
+
+
+def _checked(size: Any, fit: str, binarize: str, test_fraction: float) -> tuple[int, int] | None:
+    """The size that is asked for, of options that can be."""
+    if fit not in images.FITS:
+        raise DataError(f"expected data.fit as one of {', '.join(images.FITS)}; got {fit!r}")
+    if not 0 < test_fraction < 1:
+        raise DataError(f"expected 0 < data.test_fraction < 1, got {test_fraction}")
+    if binarize not in binarization.MODES:
+        modes = ", ".join(binarization.MODES)
+        raise DataError(f"expected data.binarize as one of {modes}; got {binarize!r}")
+    shape = images.parse_size(size)
+    if shape is None and fit != "none":
+        raise DataError(f"data.fit={fit} needs a size: add --config.data.size=64,64")
+    return shape
 
 
 def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:

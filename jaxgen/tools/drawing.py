@@ -62,11 +62,11 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = output(arguments, run, "sample", ".png", **asked)
     chunks = _told(run.draws(arguments.num, arguments.seed, **knobs), arguments.num)
     if single:
-        _write_pictures(out, chunks, run.spec.levels)
+        _write_pictures(out, chunks, run.spec)
     elif arrays:
         save_rows(out, "x", arguments.num, chunks)
     else:
-        save_png(out, picture(np.concatenate(list(chunks)), run.spec.levels))
+        save_png(out, picture(np.concatenate(list(chunks)), run.spec.levels, run.spec.range))
     print(f"{arguments.num} samples of step {run.step}: {out}")
 
 
@@ -80,14 +80,15 @@ def _check_grid(num: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], levels: int | None) -> None:
+def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
     """One file each, 000000.png and so on."""
     from jaxgen.train.pictures import save_png, to_uint8
 
     number = itertools.count()
     for chunk in chunks:
         for image in chunk:
-            save_png(folder / f"{next(number):06}.png", to_uint8(image, levels))
+            shown = to_uint8(image, spec.levels, spec.range)
+            save_png(folder / f"{next(number):06}.png", shown)
 
 
 def _told(chunks: Iterable[Any], num: int) -> Iterator[Any]:

@@ -241,7 +241,7 @@ def _images(run: Run) -> None:
 
 
 def _shown(run: Run, x: np.ndarray) -> np.ndarray:
-    return to_uint8(np.asarray(x), run.spec.levels)
+    return to_uint8(np.asarray(x), run.spec.levels, run.spec.range)
 
 
 def _blocks(x: np.ndarray, size: int) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ def mixed(
         ConfigError: for a run without styles.
     """
     x = _styled(run, "mix", rows=rows, columns=columns, coarse=coarse, label=label)(seed)
-    return grid(to_uint8(np.asarray(x), run.spec.levels), columns)
+    return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.range), columns)
 
 
 def projected(
@@ -53,7 +53,7 @@ def projected(
     """
     x = examples(run, num, **where)
     _, distances, found = _styled(run, "project", steps=steps)(seed, x)
-    pairs = [to_uint8(np.asarray(images), run.spec.levels) for images in (x, found)]
+    pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.range) for v in (x, found)]
     picture = grid(np.concatenate(pairs), len(x))
     distances = np.asarray(distances)
     return stacked(picture, curve(distances, "step", "mean squared error")), float(distances[-1])

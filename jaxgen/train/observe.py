@@ -217,7 +217,11 @@ class Observer:
         samples = np.asarray(self._draw(state, jax.random.key(SAMPLE_SEED)))
         density = self._density(state) if self._log_prob else None
         if log:
-            image = plane(samples, *density) if density else picture(samples, self._levels)
+            image = (
+                plane(samples, *density)
+                if density
+                else picture(samples, self._levels, self._dataset.spec.range)
+            )
             save_png(run.samples / f"step_{step:08}.png", image)
             log.picture(step, image)
 

@@ -14,32 +14,41 @@ GAP = 2  # pixels between the images of a grid
 SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
 
 
-def picture(samples: np.ndarray, levels: int | None) -> np.ndarray:
+Ends = tuple[float, float]
+
+
+def picture(samples: np.ndarray, levels: int | None, ends: Ends | None = None) -> np.ndarray:
     """Samples as one picture [H, W, 3] uint8.
 
     Args:
         samples: [N, H, W, C] images in the units of the data, or [N, D] points, of which the
             first two coordinates are drawn.
-        levels: number of grey levels of images; None takes continuous images in [0, 1].
+        levels: number of grey levels of images; None is of continuous ones.
+        ends: lowest and highest value of continuous images; None takes 0 and 1.
     """
     if samples.ndim == 2:
         return _scatter(samples)
-    return grid(to_uint8(samples, levels))
+    return grid(to_uint8(samples, levels, ends))
 
 
-def to_uint8(images: np.ndarray, levels: int | None) -> np.ndarray:
-    """Images in the units of the data to [0, 255]."""
-    scale = 255.0 / (levels - 1) if levels else 255.0
-    return np.clip(np.rint(images * np.float64(scale)), 0, 255).astype(np.uint8)
+def to_uint8(images: np.ndarray, levels: int | None, ends: Ends | None = None) -> np.ndarray:
+    """Images in the units of the data to [0, 255]; see `picture`."""
+    low, high = (0.0, levels - 1.0) if levels else ends or (0.0, 1.0)
+    scaled = (np.asarray(images, np.float64) - low) * (255.0 / (high - low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """[N, H, W, C] uint8 to one picture, row by row.
 
-    One channel is drawn grey; of two channels the first, of more the first three.
+    One channel is drawn grey, three are colours; the last of two or four is what shines through
+    to white where it is low. Of more channels the first three are drawn.
     """
     n, h, w, c = images.shape
     rgb = np.repeat(images[..., :1], 3, -1) if c < 3 else images[..., :3]
+    if c in (2, 4):
+        alpha = images[..., -1:] / 255.0
+        rgb = np.rint(rgb * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
     zoom = _zoom(h, w)
     rgb = rgb.repeat(zoom, axis=1).repeat(zoom, axis=2)
     h, w = h * zoom, w * zoom
@@ -126,14 +135,22 @@ def stacked(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 def _scatter(points: np.ndarray) -> np.ndarray:
     figure, (axes,) = _figure(1)
     _scatter_into(axes, points)
-    axes.set_aspect("equal", adjustable="datalim")
+    if _alike(points):
+        axes.set_aspect("equal", adjustable="datalim")
     return _drawn(figure)
+
+
+def _alike(points: np.ndarray) -> bool:
+    """Whether both axes span about as much, so that one scale shows them."""
+    spans = np.ptp(points[:, :2], axis=0)
+    return bool(spans.max() <= 20 * spans.min())
 
 
 def _scatter_into(axes: Any, points: np.ndarray) -> None:
     second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
     axes.scatter(points[:, 0], second, s=4, linewidths=0, alpha=0.6)
-    axes.set_aspect("equal")
+    if _alike(points):
+        axes.set_aspect("equal")
 
 
 def _figure(columns: int, rows: int = 1) -> tuple[Any, Any]:

@@ -181,3 +181,27 @@ def test_damaged_files(tmp_path, name, content):
     for memory in (512, 0):
         with pytest.raises(DataError, match=name):
             jaxgen.data.load(str(path), in_memory_mb=memory)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "found"),
+    [
+        (0, 1, None, "0 to 1 (found"),
+        (-1, 1, None, "-1 to 1 (found"),
+        (0, 255, None, "0 to 255 (found"),
+        (-3, 7, None, "-3 to 7 (found"),
+        (0, 0.5, "0,0.5", "0 to 0.5 (as asked for)"),
+    ],
+)
+def test_the_range_of_floats_is_found_or_asked_for(tmp_path, low, high, wanted, found):
+    x = np.linspace(low, high, 20 * 16).reshape(20, 4, 4, 1)
+    np.save(tmp_path / "a.npy", x)
+    data = jaxgen.data.load(str(tmp_path / "a.npy"), range=wanted)
+    assert f"range: {found}" in data.report()
+    assert data.spec.range == tuple(map(float, wanted.split(",") if wanted else (low, high)))
+    with pytest.raises(DataError, match="data.range=0,0.1, but values of a go from"):
+        jaxgen.data.load(str(tmp_path / "a.npy"), range=(0, 0.1))
+    with pytest.raises(DataError, match="expected data.range as LOW,HIGH, e.g. 0,255; got"):
+        jaxgen.data.load(str(tmp_path / "a.npy"), range="1")
+    with pytest.raises(DataError, match="data.range is of images of floats; digits holds none"):
+        jaxgen.data.load("digits", range=(0, 16))

@@ -81,6 +81,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
     monkeypatch.setattr(named.toys, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(named.drawn, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(named.images, "resized", lambda data, size, fit: data)
+    monkeypatch.setattr(named.ranges, "ranged", lambda data, wanted: data)
     for name in named.EMBEDDED:
         named.load(name)
     assert asked == list(named.EMBEDDED)
