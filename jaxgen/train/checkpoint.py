@@ -21,6 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxgen.files import free_name
+from jaxgen.train.array_files import check_claims
 from jaxgen.train.faults import Unreadable, check_readable, check_room, first_line, room, unreadable
 from jaxgen.train.integrity import Mismatch, check_seal, fingerprint, paths, seal
 from jaxgen.types import PyTree
@@ -249,6 +250,7 @@ class Checkpoints:
         check_seal(record, progress, step)
         expected = record["leaves"]
         _check_structure(where, expected, target)
+        check_claims(where / "state", target)
         args = self._ocp.args
         restored = self._manager.restore(
             step, args=args.Composite(state=args.StandardRestore(target))
