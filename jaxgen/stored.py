@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ MOST_DEPTH = 32
 MOST_INT = 2**64
 MOST_SIZE = 2**20  # of a whole number in `config.model`: no layer is as wide, no stack as deep
 MOST_FILES = 500_000
+MOST_PATH = 4096  # characters
 
 # file -> its shape, see `check`; unknown entries are left to whoever reads them
 UNITS = {"shift": [float], "scale": [float]}
@@ -235,3 +237,49 @@ def check_contained(run: pathlib.Path, allow: Iterable[str] = ()) -> None:
                     raise ConfigError(f"{entry.path} is a pipe or a device: no run has one")
         if seen > MOST_FILES:
             raise ConfigError(f"{run} holds more than {MOST_FILES:,} files: that is no run")
+
+
+def data_options(
+    section: Mapping[str, Any], given: Iterable[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """What of a stored config's section `data` is followed when the run is opened.
+
+    Nothing is downloaded, and a folder for prepared data is used only where it holds such data
+    already: nothing is written where a stranger says so.
+
+    Args:
+        section: of the config.
+        given: names of options that the user gives himself.
+
+    Returns:
+        The options, and what of the disk they name, for the user to see.
+
+    Raises:
+        ConfigError: for a name or a path that is none.
+    """
+    options, shown = dict(section), []
+    given = set(given)
+    if options.get("download"):
+        options["download"] = False
+    for key in ("name", "manual_dir", "data_dir"):
+        value = options.get(key)
+        if key in given or (value is None and key != "name"):
+            continue
+        if not isinstance(value, str) or not value or len(value) > MOST_PATH or "\0" in value:
+            raise ConfigError(
+                f"config.data.{key} is {str(value)[:60]!r}, expected a name or a path"
+            )
+    if "data_dir" not in given and options.get("data_dir") is not None:
+        name = str(options.get("name")).removeprefix("tfds:")
+        first = re.split(r"[/:]", name, maxsplit=1)[0]
+        place = pathlib.Path(options["data_dir"]).expanduser() / first
+        if not re.fullmatch(r"\w+", first) or not place.is_dir():
+            del options["data_dir"]
+    for key in ("name", "manual_dir", "data_dir"):
+        value = options.get(key)
+        is_path = isinstance(value, str) and (
+            key != "name" or bool(re.search(r"[/\\.~]|^folder:", value))
+        )
+        if key not in given and is_path:
+            shown.append(f"{key}={value}")
+    return options, shown

@@ -121,3 +121,25 @@ def test_sizes_that_no_network_has():
     for model in ({"width": 10**9}, {"a": {"hidden": [3, 2**21]}}, {"levels": -(10**12)}):
         with pytest.raises(ConfigError, match="expected at most 1,048,576"):
             stored.check_sizes(model)
+
+
+def test_what_of_stored_data_is_followed(tmp_path):
+    (tmp_path / "here" / "cifar10").mkdir(parents=True)
+    section = {"name": "tfds:cifar10", "data_dir": str(tmp_path / "here"), "download": True}
+    options, shown = stored.data_options(section)
+    assert options == section | {"download": False}
+    assert shown == [f"data_dir={tmp_path / 'here'}"]
+    for place in (tmp_path, tmp_path / "absent"):
+        options, shown = stored.data_options(section | {"data_dir": str(place)})
+        assert "data_dir" not in options and not shown
+    for name in ("../x", "/etc", "~/.ssh", "tfds:../here", "folder:here"):
+        options, shown = stored.data_options({"name": name, "data_dir": str(tmp_path)})
+        assert "data_dir" not in options
+        assert shown == [f"name={name}"]
+    options, shown = stored.data_options(section | {"name": "/a", "data_dir": None}, {"name"})
+    assert options["data_dir"] is None and not shown
+    for wrong in ({"name": 3}, {"name": ""}, {"name": "x" * 5000}, {}, {"name": "a\0"}):
+        with pytest.raises(ConfigError, match="config.data.name is"):
+            stored.data_options(wrong)
+    with pytest.raises(ConfigError, match="config.data.manual_dir is"):
+        stored.data_options({"name": "mnist", "manual_dir": ["a"]})

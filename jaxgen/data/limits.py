@@ -198,10 +198,10 @@ def open_image(file: Any) -> Any:
     """
     import PIL.Image
 
+    size = _size(file)
     # Pillow warns of any large image, whatever the size of its file
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     image = PIL.Image.open(file, formats=FORMATS)
-    size = _size(file)
     width, height = image.size
     claimed = width * height * max(len(image.getbands()), 1) * (4 if image.mode in "IF" else 2)
     if claimed > 2 * allowance(size):
@@ -212,7 +212,10 @@ def open_image(file: Any) -> Any:
 
 def _size(file: Any) -> int:
     if isinstance(file, str | os.PathLike):
-        return os.stat(file).st_size
+        about = os.stat(file)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no regular file")
+        return about.st_size
     place = file.tell()
     end = file.seek(0, os.SEEK_END)
     file.seek(place)

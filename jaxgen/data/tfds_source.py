@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data import images, prepare, prepared
 from jaxgen.data.dataset import DataError, Dataset, Split, holdout
+from jaxgen.stored import parse, read_bytes
 from jaxgen.types import DataSpec
+
+NAME = re.compile(r"[A-Za-z]\w*(/[\w.+=-]+){0,2}(:[\d.*]+)?", re.ASCII)
+FEATURES = "tensorflow_datasets.core.features."
 
 
 def find(name: str, data_dir: str | None) -> Any | None:
@@ -20,15 +26,53 @@ def find(name: str, data_dir: str | None) -> Any | None:
         name: "name", "name/config" or "name/config:version".
         data_dir: where to look; by default $JAXGEN_DATA_DIR, else where tfds keeps its data,
             ~/tensorflow_datasets or $TFDS_DATA_DIR.
+
+    Raises:
+        DataError: for what is no such name, as one with a namespace, whose code tfds would fetch;
+            and for a prepared data set with features that are not of tfds itself.
     """
+    if not NAME.fullmatch(name) or ".." in name:
+        raise DataError(
+            f"{name!r} is no data set of tfds: expected a name as cifar10 or mnist:3.0.1"
+        )
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
     place = _place(data_dir)
+    _check_features(name, place)
     try:
         return read_only_builder.builder_from_files(name, **({"data_dir": place} if place else {}))
     except tfds.core.registered.DatasetNotFoundError:
         return None
+
+
+def _check_features(name: str, place: str | None) -> None:
+    """Refuses features of other modules, which tfds would import from what a file says."""
+    from tensorflow_datasets.core.utils import file_utils
+
+    first = re.split("[/:]", name, maxsplit=1)[0]
+    for root in file_utils.list_data_dirs(given_data_dir=place):
+        for file in sorted(pathlib.Path(root).expanduser().glob(f"{first}/**/features.json")):
+            try:
+                found = list(_classes_of(parse(read_bytes(file))))
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{file} is damaged: {error}") from error
+            if strange := [kind for kind in found if not kind.startswith(FEATURES)]:
+                raise DataError(
+                    f"{file} names {strange[0][:80]!r}, which is no feature of tfds: it is not run"
+                )
+
+
+def _classes_of(value: Any) -> Iterator[str]:
+    """Names of classes in the description of features."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("type", "pythonClassName", "python_class_name") and isinstance(inner, str):
+                yield inner
+            yield from _classes_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _classes_of(inner)
 
 
 def registered() -> list[str]:

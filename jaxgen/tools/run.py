@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from jaxgen.config import ConfigError, build, check_sections
 from jaxgen.evaluate.knobs import check_count, check_seed
 from jaxgen.names import checked
 from jaxgen.rundir import open_existing, read_json
-from jaxgen.stored import check_contained, check_sizes
+from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.tools.calls import Calls, on_one_device
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
@@ -291,7 +292,10 @@ class Run:
 
         places = {PLACES[key]: value for key, value in places.items()}
         known = read_json(self.directory.manifest)["data"]
-        return build(load_as(known), "data", **self.config["data"] | places)
+        options, shown = data_options(self.config["data"], places)
+        if shown:
+            print(f"the run's config names its data: {', '.join(shown)}", file=sys.stderr)
+        return build(load_as(known), "data", **options | places)
 
 
 def _checked_step(step: Any) -> int | str | None:

@@ -123,7 +123,10 @@ def test_archives_compressed_in_other_ways(tmp_path):
 
 
 def test_pipes_are_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "a.npy"), os.mkfifo(tmp_path / "a.npz")
+    for name in ("a.npy", "a.npz", "a.png"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="cannot read image .*: it is no regular file"):
+        images.kind(tmp_path / "a.png", "a.png")
     with pytest.raises(DataError, match="a.npy is no regular file"):
         limits.load_npy(tmp_path / "a.npy")
     with pytest.raises(DataError, match="a.npz is no regular file"):

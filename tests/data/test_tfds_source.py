@@ -184,3 +184,29 @@ def test_a_data_directory_that_is_read_only_still_serves(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared.prepare, "prepare_once", refuse)
     data = jaxgen.data.load("cifar10", data_dir=place)
     np.testing.assert_array_equal(everything(data.splits["train"])["x"], IMAGES[:10])
+
+
+@pytest.mark.parametrize(
+    "name", ["tfds:../../etc", "tfds:mnist/../../x", "tfds:huggingface:mnist", "tfds:a b", "tfds:"]
+)
+def test_names_that_reach_elsewhere(name, tmp_path):
+    with pytest.raises(DataError, match="is no data set of tfds"):
+        jaxgen.data.load(name, data_dir=str(tmp_path))
+
+
+def test_features_of_other_modules_are_not_imported(tmp_path, monkeypatch):
+    rows = [{"image": PIL.Image.fromarray(image)} for image in IMAGES]
+    make(tmp_path, {"image": tfds.features.Image(shape=(6, 5, 3), encoding_format="png")}, rows)
+    assert jaxgen.data.load("cifar10", data_dir=str(tmp_path)).spec.shape == (6, 5, 3)
+    (file,) = tmp_path.rglob("features.json")
+    text = file.read_text()
+    (tmp_path / "strange_features.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = "tensorflow_datasets.core.features.image_feature.Image"
+    assert kind in text
+    file.write_text(text.replace(kind, "strange_features.Image"))
+    with pytest.raises(DataError, match="'strange_features.Image', which is no feature of tfds"):
+        jaxgen.data.load("cifar10", data_dir=str(tmp_path))
+    file.write_text("[" * 10_000)
+    with pytest.raises(DataError, match="features.json is damaged"):
+        jaxgen.data.load("cifar10", data_dir=str(tmp_path))
