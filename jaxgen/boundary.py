@@ -22,7 +22,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells re
 # Errors whose message is written for the user, and their exit codes. By name: an error that was
 # raised has been imported, and a mistake on the command line must not import JAX.
 KNOWN = {
-    "jaxgen.config.ConfigError": 2,
+    "jaxgen.errors.ConfigError": 2,
     "jaxgen.files.WriteError": 1,
     "jaxgen.data.dataset.DataError": 2,
     "jaxgen.train.checkpoint.CheckpointError": 1,

@@ -11,11 +11,10 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from jaxgen.errors import ConfigError
+from jaxgen.values import check_finite, check_value, check_values
+
 SECTIONS = ("model", "method", "data", "optim", "ema", "mesh", "train", "checkpoint", "evaluate")
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run. The message is one line: what, where and what to type."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -176,36 +175,58 @@ def build(target: Callable[..., Any], where: str = "", /, **options: Any) -> Any
         ConfigError: for an option that `target` does not take, or one that it misses.
     """
     where = where or getattr(target, "__name__", str(target))
+    check_options(target, where, options)
+    try:
+        return target(**options)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"config.{where}: {error}") from error
+
+
+def check_options(
+    target: Callable[..., Any], where: str, options: Mapping[str, Any], given: Iterable[str] = ()
+) -> None:
+    """Refuses options that `target` does not take, misses, or takes with another type or range.
+
+    Args:
+        target: a class or function.
+        where: the config section that the options come from, for the message.
+        options: name -> value.
+        given: names that the rest of the config gives.
+
+    Raises:
+        ConfigError: naming the first.
+    """
     parameters = dict(inspect.signature(target).parameters)
     if "parent" in parameters:  # a Flax module: these two fields are Flax's own
         del parameters["parent"], parameters["name"]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in options:
+        if key in given:
+            raise ConfigError(f"config.{where}.{key} is given by the rest of the config: omit it")
         if key not in parameters and not takes_any:
-            raise ConfigError(unknown(f"option of config.{where}", key, parameters))
+            own = [name for name in parameters if name not in given]
+            raise ConfigError(unknown(f"option of config.{where}", key, own))
     missing = [
         k
         for k, p in parameters.items()
         if p.default is p.empty
         and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         and k not in options
+        and k not in given
     ]
     if missing:
         raise ConfigError(f"config.{where} misses {', '.join(missing)}")
-    try:
-        return target(**options)
-    except ConfigError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"config.{where}: {error}") from error
+    check_values(target, options, f"config.{where}")
 
 
 def check_named(
     known: Mapping[str, Callable[..., Any]],
     name: str,
-    options: Iterable[str],
+    options: Mapping[str, Any],
     where: str,
-    own: Iterable[str] = (),
+    own: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuses a name that is not in `known`, and options that what it stands for does not take.
 
@@ -214,25 +235,35 @@ def check_named(
         name: chosen.
         options: given to it.
         where: the config section, for the message.
-        own: options that the caller takes itself.
+        own: options that the caller takes itself, with their types.
     """
     if name not in known:
         raise ConfigError(unknown(f"name in config.{where}", name, known))
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"config.{where}.{name}={options!r}, expected a section of its own")
+    own = own or {}
     parameters = inspect.signature(known[name]).parameters.values()
     names = [*own, *(p.name for p in parameters if p.default is not p.empty)]
-    for key in options:
+    for key, value in options.items():
         if key not in names:
             raise ConfigError(unknown(f"option of config.{where}.{name}", key, names))
+        if key in own:
+            check_value(f"config.{where}.{name}.{key}", value, own[key])
+    check_values(known[name], options, f"config.{where}.{name}")
 
 
 def check_sections(config: Mapping[str, Any]) -> None:
-    """Refuses a config with an unknown or a missing section."""
+    """Refuses a config with an unknown or a missing section, or a number that is not finite."""
     for key in config:
         if key not in (*SECTIONS, "seed"):
             raise ConfigError(unknown("section", key, (*SECTIONS, "seed")))
     missing = [k for k in (*SECTIONS, "seed") if k not in config]
     if missing:
         raise ConfigError(f"config misses the sections {', '.join(missing)}")
+    for name in SECTIONS:
+        if not isinstance(config[name], Mapping):
+            raise ConfigError(f"config.{name}={config[name]!r}, expected a section of its own")
+    check_finite(config)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,12 +19,38 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from jaxgen.config import ConfigError, build, unknown
+from jaxgen.config import ConfigError, build, check_options, unknown
 
 EXTENSIONS = "jaxgen.extensions"
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 Allowed = Sequence[str] | None  # modules beside jaxgen's; None: any, for the config is one's own
+
+
+def check_method(config: Mapping[str, Any], allow: Allowed = ()) -> type:
+    """The class of the method, whose names, options, types and ranges are checked before data.
+
+    Args:
+        config: with these sections.
+        allow: see `resolve`.
+
+    Raises:
+        ConfigError: for names and values that fit nothing.
+    """
+    networks = _networks(config["model"])
+    for where, section in networks.values():
+        target, options = _named(section, "jaxgen.models", where, allow)
+        check_options(target, where, options)
+    target, options = _named(config["method"], "jaxgen.methods", "method", allow)
+    check_options(target, "method", options, given=("spec", *networks))
+    return target
+
+
+def _networks(section: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Name of a network -> where its section is, and the section."""
+    if "name" in section or not all(isinstance(v, Mapping) for v in section.values()):
+        return {"model": ("model", section)}
+    return {k: (f"model.{k}", v) for k, v in section.items()}
 
 
 def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> Any:
@@ -41,25 +67,22 @@ def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> A
     Raises:
         ConfigError: for names and options that fit nothing.
     """
-    section = dict(config["model"])
-    if "name" in section or not all(isinstance(v, Mapping) for v in section.values()):
-        networks = {"model": _built(section, "jaxgen.models", "model", allow)}
-    else:
-        networks = {k: _built(v, "jaxgen.models", f"model.{k}", allow) for k, v in section.items()}
-    return _built(config["method"], "jaxgen.methods", "method", allow, spec=spec, **networks)
+    networks = {}
+    for name, (where, section) in _networks(config["model"]).items():
+        target, options = _named(section, "jaxgen.models", where, allow)
+        networks[name] = build(target, where, **options)
+    target, options = _named(config["method"], "jaxgen.methods", "method", allow)
+    given = {"spec": spec} | networks
+    check_options(target, "method", options, given)
+    return build(target, "method", **options, **given)
 
 
-def _built(section: Any, package: str, where: str, allow: Allowed, **given: Any) -> Any:
-    """What a section's `name` says, of its other entries and of what is `given`."""
+def _named(section: Any, package: str, where: str, allow: Allowed) -> tuple[type, dict[str, Any]]:
+    """What a section's `name` says, and its other entries."""
     if not isinstance(section, Mapping) or "name" not in section:
         raise ConfigError(f"config.{where} misses name, the dotted name of a class in {package}")
     options = dict(section)
-    target = resolve(options.pop("name"), package, allow)
-    if both := sorted(options.keys() & given.keys()):
-        raise ConfigError(
-            f"config.{where}.{both[0]} is given by the rest of the config: leave it out"
-        )
-    return build(target, where, **options, **given)
+    return resolve(options.pop("name"), package, allow), options
 
 
 def resolve(name: Any, package: str, allow: Allowed = ()) -> type:

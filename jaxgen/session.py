@@ -30,10 +30,14 @@ from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.train.integrity import state_digest
 from jaxgen.train.log import Compiling, say, silent
 from jaxgen.train.loop import Options, Parts, train
+from jaxgen.train.memory import check_batches
+from jaxgen.train.misfit import explained
 from jaxgen.train.observe import Observer
 from jaxgen.train.program import Program, build_program, peak_bytes
+from jaxgen.train.sections import check
 from jaxgen.train.sharding import make_mesh
 from jaxgen.train.stop import StopSignal
+from jaxgen.types import DataSpec
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -54,6 +58,7 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
     speak(describe_devices())
     if (warning := idle_accelerator()) is not None:
         speak(warning)
+    check(config, allow=None)  # the user's own
     run = claim(path, config, speak)
     stop = StopSignal()
     config = {**config, "data": placed(config["data"])}
@@ -151,6 +156,7 @@ def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Optio
             f"{mesh.size} devices"
         )
     most = max(turn.times for turn in method.turns)
+    _check_batches(options, most, dataset.spec)
     batches = train_batches(
         dataset.splits["train"],
         options.batch_size * most,
@@ -172,9 +178,20 @@ def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Optio
             accum=options.accum,
             room=options.steps_per_dispatch,
         )
-    except ValueError as error:  # a model that does not fit the data, raised while tracing
-        raise ConfigError(str(error)) from error
+    except Exception as error:  # raised while tracing
+        if (misfit := explained(error, config, dataset.spec, allow=None)) is None:
+            raise
+        raise misfit from error
     return program, options
+
+
+def _check_batches(options: Options, moves: int, spec: DataSpec) -> None:
+    """Refuses batches that cannot fit, before one is read."""
+    shown = f"config.train.batch_size={options.batch_size}"
+    if options.steps_per_dispatch > 1:
+        shown += f" and steps_per_dispatch={options.steps_per_dispatch}"
+    held = options.batch_size * moves * options.steps_per_dispatch // jax.process_count()
+    check_batches(spec, held, shown, "take fewer at a time")
 
 
 def _observer(program: Program, dataset: Dataset) -> Any:
@@ -195,6 +212,7 @@ def dry_run(config: Mapping[str, Any], path: str) -> None:
     """Prints what a config would do: config, data, parameters, memory, steps. Writes nothing."""
     say(json.dumps(config, indent=1))
     say(describe_devices())
+    check(config, allow=None)
     dataset = build(load, "data", **config["data"])
     say(dataset.report())
     program, options = prepare(config, dataset)

@@ -13,6 +13,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
     "types": 0,
     "config": 0,
+    "errors": 0,
+    "values": 0,
     "machine": 0,
     "files": 0,
     "lock": 0,

@@ -42,7 +42,7 @@ class Coupling(Bijector):
                 "a coupling divides the data in two, and these have one number: take an "
                 "autoregressive flow, as configs/maf.py or --config.model.form=autoregressive"
                 if x.ndim == 2
-                else f"a coupling needs at least 2 channels, got {x.shape[1:]}; squeeze first"
+                else f"a coupling needs at least 2 channels, got {x.shape[1:]}"
             )
         a, b = jnp.split(x, [channels // 2], axis=-1)
         return (b, a) if self.swap else (a, b)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.config import ConfigError, check_named, unknown
+from jaxgen.config import ConfigError, unknown
 from jaxgen.ops.alarms import two_players
-from jaxgen.ops.augmentations import AUGMENTATIONS
+from jaxgen.ops.augmentations import AUGMENTATIONS, check_augmentation
 from jaxgen.ops.classes import one_hot
 from jaxgen.ops.games import GAMES, Game, smoothed
-from jaxgen.ops.penalties import PENALTIES, history, lecam, orthogonality
+from jaxgen.ops.penalties import PENALTIES, check_penalties, history, lecam, orthogonality
 from jaxgen.ops.ranges import real_levels, symmetric, to_levels
 from jaxgen.ops.scores import deviation, sample_scores
 from jaxgen.ops.standing import standing as standing_statistics
@@ -66,7 +66,9 @@ class Adversarial:
     discriminator: Any
     spec: DataSpec
     game: str = "non_saturating"
-    penalties: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    penalties: Annotated[Mapping[str, Any], check_penalties] = dataclasses.field(
+        default_factory=dict
+    )
     critic_steps: int = 1
     real_target: tuple[float, float] = (1.0, 1.0)
     instance_noise: float = 0.0
@@ -75,7 +77,9 @@ class Adversarial:
     lecam: float = 0.0
     history: float = 0.0
     orthogonal: float = 0.0
-    augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    augment: Annotated[Mapping[str, Any], check_augmentation] = dataclasses.field(
+        default_factory=dict
+    )
     prior: str = "normal"
     conditional: bool = False
 
@@ -85,13 +89,8 @@ class Adversarial:
             raise ConfigError(unknown("game in config.method", self.game, GAMES))
         if self.prior not in ("normal", "uniform"):
             raise ConfigError(f"method.prior={self.prior!r}, expected 'normal' or 'uniform'")
-        for name, options in self.penalties.items():
-            check_named(PENALTIES, name, options, "method.penalties", ("weight", "every"))
-            if "weight" not in options:
-                raise ConfigError(f"config.method.penalties.{name} misses weight")
-        if self.augment:
-            options = dict(self.augment)
-            check_named(AUGMENTATIONS, options.pop("name", ""), options, "method.augment")
+        check_penalties(self.penalties)
+        check_augmentation(self.augment)
         if min(self.critic_steps, self.packing) < 1:
             raise ConfigError("config.method: critic_steps and packing are 1 or more")
         if self.conditional and not self.spec.num_classes:

@@ -292,12 +292,16 @@ def observation(
     if name.endswith("gaussian"):
         return Gaussian(levels, 1.0 if name == "gaussian" else None, log_volume)
     if levels is None:
-        raise ValueError(f"observation={name!r} is of integers, and these data are continuous")
+        raise ValueError(
+            f"observation={name!r} is of integers, and these data are continuous: type "
+            "--config.method.observation=gaussian"
+        )
     if name == "bernoulli":
         if levels != 2:
             raise ValueError(
-                f"observation='bernoulli' is no likelihood of {levels} grey levels: binarise them "
-                "with data.binarize='dynamic', or take 'logistic_mixture'"
+                f"observation='bernoulli' is no likelihood of {levels} levels: type "
+                "--config.method.observation=logistic_mixture, or, for grey images, "
+                "--config.data.binarize=dynamic"
             )
         return Bernoulli()
     if name == "categorical":

@@ -7,13 +7,14 @@ axes but the first. Two further ones, `lecam` and `history`, remember.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxgen.config import ConfigError, check_named
 from jaxgen.ops.augment import random_shift
 from jaxgen.ops.densities import sum_event
 
@@ -163,3 +164,16 @@ PENALTIES = {
     "drift": drift,
     "consistency": consistency,
 }
+
+
+def check_penalties(sections: Mapping[str, Any], where: str = "config.method.penalties") -> None:
+    """Refuses sections that name no penalty, miss its weight, or have options it does not take.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    for name, options in sections.items():
+        own = {"weight": float, "every": int}
+        check_named(PENALTIES, name, options, where.removeprefix("config."), own)
+        if "weight" not in options:
+            raise ConfigError(f"{where}.{name} misses weight")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from typing import Any
 
@@ -102,27 +101,12 @@ def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) ->
     if getattr(arguments, "out", "") is None and (why := unwritable(directory.samples / "x.png")):
         raise ConfigError(f"{directory.path} cannot be written ({why}): add --out=FILE")
     if num:
+        from jaxgen.train.memory import check_examples
+
         check_examples(directory.spec(), num, drawn)
     from jaxgen.tools.run import Run
 
     return Run(arguments.run, arguments.step, allowed(arguments))
-
-
-def check_examples(spec: Any, num: int, drawn: bool) -> None:
-    """Refuses more examples than memory holds.
-
-    Raises:
-        ConfigError: with an estimate.
-    """
-    from jaxgen.machine import check_memory
-    from jaxgen.train.pictures import pixels
-
-    numbers = num * math.prod(spec.shape)
-    need = numbers * (4 if spec.levels is None else spec.levels.bit_length() // 9 + 1)
-    if drawn and len(spec.shape) == 3:
-        need += 2 * num * 3 * pixels(spec.shape)
-    shape = "x".join(map(str, spec.shape))
-    check_memory(need, f"{num:,} examples of {shape}", "ask for fewer")
 
 
 def add_places(command: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from jaxgen.train.program import Program, Record
 from jaxgen.train.stop import Stopped, StopSignal
 from jaxgen.train.window import LAG, NonFinite, Window
 from jaxgen.types import State
+from jaxgen.values import Natural
 
 ON_NAN = ("stop", "rollback")
 
@@ -49,7 +50,7 @@ class Options:
     save_every_steps: int = 1000
     save_every_minutes: float = 0.0
     on_nan: str = "stop"
-    max_rollbacks: int = 3
+    max_rollbacks: Natural = 3
 
     def __post_init__(self) -> None:
         """Checks the ranges."""

@@ -19,6 +19,7 @@ from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
 from jaxgen.train import sharding
 from jaxgen.train.log import MetricLog
+from jaxgen.train.memory import check_batches, check_examples
 from jaxgen.train.pictures import picture, plane, save_png
 from jaxgen.train.program import whole_params
 from jaxgen.types import Method, State
@@ -86,6 +87,9 @@ class Observer:
         lowest = min(every_steps, sample_every_steps, metrics_every_steps)
         if lowest < 0 or min(batch_size, num_samples) < 1:
             raise ConfigError("config.evaluate: intervals must be >= 0, sizes >= 1")
+        shown = f"config.evaluate.batch_size={batch_size}"
+        check_batches(dataset.spec, batch_size, shown, "take fewer at a time")
+        check_examples(dataset.spec, num_samples, True, "config.evaluate.num_samples")
         self.every_steps, self.sample_every_steps = every_steps, sample_every_steps
         self.metrics_every_steps = metrics_every_steps if metrics else 0
         self.intervals = (every_steps, sample_every_steps, self.metrics_every_steps)

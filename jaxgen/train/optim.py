@@ -15,6 +15,7 @@ from jaxgen.config import ConfigError, build, unknown
 from jaxgen.ops.optimizers import adamax_adam
 from jaxgen.train.step import Averages, Optimizer, Optimizers
 from jaxgen.types import Array, Method
+from jaxgen.values import check_values
 
 NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
 OWN = {"adamax_adam": adamax_adam}  # what optax does not have
@@ -37,14 +38,37 @@ def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
     missing = [p for p in players if p not in section]
     if missing:
         raise ConfigError(f"config.optim misses the players {', '.join(missing)}")
-    return {p: optimizer(where=f"optim.{p}", **section[p]) for p in players}
+    return {p: build_optimizer(p, section[p]) for p in players}
+
+
+def build_optimizer(player: str, section: Any) -> Optimizer:
+    """The optimiser of one player, from its section.
+
+    Raises:
+        ConfigError: for an option that there is not, or a value out of range.
+    """
+    where = f"optim.{player}"
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"config.{where}={section!r}, expected a section of its own")
+    return build(functools.partial(optimizer, where=where), where, **section)
 
 
 def build_averages(section: Mapping[str, Any], method: Method) -> Averages:
     """player -> decay as a function of the step, for the players that `section` names."""
     players = {turn.player for turn in method.turns}
     _check_players("ema", section, players)
-    return {p: build(average, f"ema.{p}", **options) for p, options in section.items()}
+    return {p: build_average(p, options) for p, options in section.items()}
+
+
+def build_average(player: str, section: Any) -> Callable[[Array], Array]:
+    """The decay of one player's average, from its section.
+
+    Raises:
+        ConfigError: for an option that there is not, or a value out of range.
+    """
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"config.ema.{player}={section!r}, expected a section of its own")
+    return build(average, f"ema.{player}", **section)
 
 
 def _check_players(where: str, section: Mapping[str, Any], players: Any) -> None:
@@ -110,6 +134,7 @@ def optimizer(
     for key in options:
         if key not in theirs:
             raise ConfigError(unknown(f"option of config.{where}", key, {*own, *theirs}))
+    check_values(make, options, f"config.{where}")
     # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
     # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
     transform = make(learning_rate=1.0, **options)

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.train import sharding
+from jaxgen.train.memory import check_device, state_bytes
 from jaxgen.train.step import (
     NONFINITE,
     Averages,
@@ -24,6 +25,9 @@ from jaxgen.train.step import (
     watched,
 )
 from jaxgen.types import Array, Method, PyTree, State
+
+LESS = "lower config.train.batch_size, or raise config.train.accum"
+SMALLER = "take smaller networks (config.model), or split them with config.mesh.fsdp"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +72,15 @@ class Program:
         return self._init(self.rng, sharding.put(batch, sharding.batch_sharding(self.mesh)))
 
     def compile(self) -> Any:
-        """The train step, ahead of time."""
-        return self._lowered.compile()
+        """The train step, ahead of time.
+
+        Raises:
+            ConfigError: where XLA's estimate of its memory is beyond what there is.
+        """
+        compiled = self._lowered.compile()
+        if (need := peak_bytes(compiled)) is not None:
+            check_device(need, "a train step", LESS)
+        return compiled
 
     def put(self, batches: list[Mapping[str, np.ndarray]]) -> Any:
         """Local rows of up to `room` batches, as the compiled step takes them."""
@@ -118,7 +129,8 @@ def build_program(
         min_size: of a leaf that is split, in elements.
 
     Raises:
-        ConfigError: for a batch that the devices or microbatches do not divide.
+        ConfigError: for a batch that the devices or microbatches do not divide, and a state that
+            does not fit on a device.
     """
     rng = jax.random.key(seed)
     rows = sharding.batch_sharding(mesh)
@@ -128,6 +140,7 @@ def build_program(
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     state = jax.eval_shape(init, rng, shapes)
     where = sharding.state_sharding(state, mesh, min_size)
+    check_device(state_bytes(state, where), "parameters, averages and optimiser", SMALLER)
     step = functools.partial(
         train_step,
         method=method,

@@ -166,7 +166,7 @@ def test_half_precision_parameters_are_summed_in_float32():
     "name, levels, words",
     [
         ("bernouli", 2, "expected one of"),
-        ("bernoulli", 256, "binarise them with data.binarize"),
+        ("bernoulli", 256, "--config.data.binarize=dynamic"),
         ("categorical", None, "these data are continuous"),
     ],
 )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxgen.nn.gan_layers import BatchNorm, SelfAttention, doubled, pooled
 from jaxgen.nn.spectral_norm import Conv, Dense
+from jaxgen.values import Natural
 
 INIT = nn.initializers.orthogonal()
 
@@ -81,9 +82,9 @@ class Generator(nn.Module):
     latent: int = 120
     width: int = 96
     multipliers: Sequence[int] = (16, 16, 8, 4, 2, 1)
-    shared: int = 128
+    shared: Natural = 128
     hierarchical: bool = True
-    attention: int = 64
+    attention: Natural = 64
 
     @nn.compact
     def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
@@ -125,7 +126,7 @@ class Discriminator(nn.Module):
 
     width: int = 96
     multipliers: Sequence[int] = (1, 2, 4, 8, 16, 16)
-    attention: int = 64
+    attention: Natural = 64
     still: int = 1
 
     @nn.compact

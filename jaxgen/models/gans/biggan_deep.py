@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxgen.models.gans.biggan import INIT, base, conv, projected
 from jaxgen.nn.gan_layers import BatchNorm, SelfAttention, doubled, pooled
 from jaxgen.nn.spectral_norm import Dense
+from jaxgen.values import Natural
 
 
 class UpBlock(nn.Module):
@@ -74,7 +75,7 @@ class Generator(nn.Module):
     width: int = 128
     multipliers: Sequence[int] = (16, 16, 8, 4, 2, 1)
     shared: int = 128
-    attention: int = 64
+    attention: Natural = 64
 
     @nn.compact
     def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
@@ -106,7 +107,7 @@ class Discriminator(nn.Module):
 
     width: int = 128
     multipliers: Sequence[int] = (2, 4, 8, 16, 16)
-    attention: int = 64
+    attention: Natural = 64
 
     @nn.compact
     def __call__(self, x: Any, cond: Any = None) -> Any:

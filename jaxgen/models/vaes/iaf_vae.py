@@ -29,6 +29,7 @@ import numpy as np
 from jaxgen.nn.conv import conv, conv_transpose
 from jaxgen.nn.latents import Draw, Group, Normal, channels
 from jaxgen.ops.densities import sum_event
+from jaxgen.values import Natural
 
 MEMORY = ("store", "remat")
 RESIDUAL = 0.1  # weight of what a block adds, and of what the flow's network gives
@@ -221,7 +222,7 @@ class IAFVAE(nn.Module):
     blocks: int = 20
     width: int = 160
     latent: int = 32
-    flow_layers: int = 2
+    flow_layers: Natural = 2
     memory: str = "store"
 
     def _check(self, height: int, wide: int, cond: Any) -> None:

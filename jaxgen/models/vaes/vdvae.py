@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.latents import Draw, Group, Normal, draw_group
+from jaxgen.values import Natural
 
 Stages = Sequence[tuple[int, int]]
 MEMORY = ("store", "remat")
@@ -161,7 +162,7 @@ class VDVAE(nn.Module):
     latent: int = 16
     widths: Sequence[tuple[int, int]] = ()
     bottleneck: float = 0.25
-    bias_up_to: int = 64
+    bias_up_to: Natural = 64
     memory: str = "store"
     dtype: str | None = None
 
