@@ -165,8 +165,8 @@ def test_batch_that_the_devices_do_not_divide(starter, tmp_path):
 def test_sides_that_the_levels_do_not_divide(starter, tmp_path):
     job = starter.run(TINY, "--config.model.levels=4", f"--workdir={tmp_path}", code=2)
     assert job.error == (
-        "squeeze needs an even height and width, got 1x1: use fewer levels or images whose sides "
-        "are divisible by 2**levels"
+        "flows.glow.Glow does not fit digits, images of 8x8x1: squeeze needs an even height and "
+        "width, got 1x1: use fewer levels or images whose sides are divisible by 2**levels"
     )
 
 

@@ -161,7 +161,6 @@ def unprepared(config, data, data_root):
             "flows.glow.Glow does not fit ring8, points of 2: it is a model of im",
         ),
         ("dcgan.py:mnist", "ring8", "does not fit ring8, points of 2: it is a model of images"),
-        ("planar.py", "digits", "does not fit digits, images of 8x8x1: it is a model of points"),
         ("vae.py:digits", "digits", "type --config.method.observation=logistic_mixture"),
         ("vae.py:digits", "ring8", "type --config.method.observation=gaussian"),
     ],
