@@ -12,11 +12,13 @@ simulation-based inference?" (TMLR), equation 5, for the coverage of highest-den
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
@@ -72,8 +74,26 @@ class Calibration:
         }
 
 
+def counted(method: Method, state: State, rng: Array, x: Array, draws: int) -> tuple[Array, Array]:
+    """Of each row's draws from the posterior, how many are below the row's own parameters.
+
+    Args:
+        method: with the ability `posterior(state, rng, x, num)`.
+        state: of averaged params.
+        rng: a key.
+        x: rows [B, D + E].
+        draws: from each posterior.
+
+    Returns:
+        How many are below each parameter, int32 [B, D], and how many have a density above the
+        parameters' own, int32 [B].
+    """
+    theta, own, samples, log_prob = method.posterior(state, rng, x, draws)
+    return jnp.sum(samples < theta[:, None], axis=1), jnp.sum(log_prob > own[:, None], axis=1)
+
+
 def calibrate(
-    method: Method, state: State, x: Array, rng: Array, draws: int = 99, infer: Any = None
+    method: Method, state: State, x: Array, rng: Array, draws: int = 99, count: Any = None
 ) -> Calibration:
     """Ranks every row's parameters among draws from the posterior of its observation.
 
@@ -83,7 +103,7 @@ def calibrate(
         x: rows that the method was not trained on.
         rng: a key.
         draws: from each posterior.
-        infer: `method.posterior` of (state, rng, x, draws), compiled; None compiles it here.
+        count: `counted` of (state, rng, x, draws), compiled; None compiles it here.
 
     Raises:
         ConfigError: for a method that has no posterior, or too few rows to test.
@@ -92,10 +112,9 @@ def calibrate(
         raise ConfigError(f"{type(method).__name__} infers no parameters: nothing to calibrate")
     if draws < 1 or len(x) < 5 * BINS:
         raise ConfigError(f"expected at least {5 * BINS} data sets and 1 draw, got {len(x)}")
-    infer = infer or jax.jit(method.posterior, static_argnums=3)
-    theta, own, samples, log_prob = jax.device_get(infer(state, rng, x, draws))
-    ranks = (samples < theta[:, None]).sum(1)
-    return Calibration(ranks, (log_prob > own[:, None]).mean(1), draws)
+    count = count or jax.jit(functools.partial(counted, method), static_argnums=3)
+    ranks, above = jax.device_get(count(state, rng, x, draws))
+    return Calibration(ranks, above / draws, draws)
 
 
 def calibration_picture(result: Calibration) -> np.ndarray:

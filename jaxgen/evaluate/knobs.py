@@ -41,7 +41,7 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     Raises:
         ConfigError: unless it is an integer from 0 to 2**32 - 1.
     """
-    if not _is_int(seed) or not 0 <= seed <= LARGEST_SEED:
+    if not is_whole(seed) or not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"{name}={seed!r}: expected an integer from 0 to {LARGEST_SEED}")
     return int(seed)
 
@@ -52,7 +52,7 @@ def check_count(value: Any, name: str, most: int | None = None) -> int:
     Raises:
         ConfigError: unless it is an integer from 1 to `most`.
     """
-    if not _is_int(value) or value < 1 or (most is not None and value > most):
+    if not is_whole(value) or value < 1 or (most is not None and value > most):
         wanted = "of 1 or more" if most is None else f"from 1 to {most}"
         raise ConfigError(f"{name}={_short(value)}: expected an integer {wanted}")
     return int(value)
@@ -157,7 +157,7 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
         return _number(name, value, parameter)
     if kind == "int":
         lowest = LOWEST.get(name)
-        if not _is_int(value) or (lowest is not None and value < lowest):
+        if not is_whole(value) or (lowest is not None and value < lowest):
             end = "" if lowest is None else f" of {lowest} or more"
             raise ConfigError(f"{name}={_short(value)}: expected an integer{end}")
         return int(value)
@@ -188,7 +188,8 @@ def _above(bound: int | None) -> str:
     return "" if bound is None else f" above {bound}"
 
 
-def _is_int(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is an integer, of Python or NumPy, and no bool."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
 
 

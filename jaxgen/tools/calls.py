@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
 from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of
 from jaxgen.machine import check_memory
@@ -91,20 +92,22 @@ class Calls:
             z, num = check_latents(z, shapes, "run.decode(z)")
         return self._outward(self._whole("decode", state, self._key(0), z, options, num))
 
-    def posterior(self, state: State, rng: Array, x: np.ndarray, draws: int) -> PyTree:
-        """`Method.posterior` of rows [B, D], in chunks whose draws are about as many.
+    def ranks(self, state: State, rng: Array, x: np.ndarray, draws: int) -> PyTree:
+        """`calibration.counted` of rows [B, D], in chunks whose draws are about as many.
 
         Raises:
-            ConfigError: for a result that memory does not hold.
+            ConfigError: for more draws from one posterior than memory holds.
         """
         size = max(1, min(ROWS, DRAWS // draws))
-        if ("posterior", draws) not in self._compiled:
+        need = size * draws * 8 * self._spec.dims  # draws and the noise that they are made of
+        check_memory(need, f"draws={draws:,} from one posterior", "ask for fewer")
+        if ("ranks", draws) not in self._compiled:
 
-            def infer(state: State, key: Array, number: Any, x: Array) -> PyTree:
-                return self._method.posterior(state, chunk_key(key, number), x, draws)
+            def ranked(state: State, rng: Array, number: Any, x: Array) -> PyTree:
+                return counted(self._method, state, chunk_key(rng, number), x, draws)
 
-            self._compiled["posterior", draws] = jax.jit(infer)
-        call = self._compiled["posterior", draws]
+            self._compiled["ranks", draws] = jax.jit(ranked)
+        call = self._compiled["ranks", draws]
         starts = range(0, len(x), size)
         parts = (call(state, rng, np.uint32(i), filled(x, s, size)) for i, s in enumerate(starts))
         return _joined(parts, len(x), "num")

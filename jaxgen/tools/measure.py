@@ -23,6 +23,7 @@ from jaxgen.data.loader import contexts
 from jaxgen.evaluate import measurement
 from jaxgen.evaluate.features import extractor
 from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.knobs import check_seed, is_whole
 from jaxgen.evaluate.sources import open_set
 from jaxgen.evaluate.subject import Comparison, Cost, Subject
 from jaxgen.evaluate.suite import chosen, measure
@@ -82,8 +83,9 @@ class Request:
         """Checks the numbers and the names."""
         for name in ("num", "sets", "max_examples", "batch"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not (is_whole(value) and value >= 1):
                 raise ConfigError(f"--{name}={value}, expected 1 or more")
+        check_seed(self.seed, "--seed")
         chosen(self.metrics)
 
     @property

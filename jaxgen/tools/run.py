@@ -275,8 +275,7 @@ class Run:
         test = self.dataset(**places).splits["test"]
         num = check_count(num, "num", len(test))
         x = test.take(np.arange(num, dtype=np.int64) * len(test) // num)["x"]
-        infer = self._calls.posterior
-        return calibrate(self.method, self._averaged, x, rng, draws, infer)
+        return calibrate(self.method, self._averaged, x, rng, draws, self._calls.ranks)
 
     def dataset(self, **places: Any) -> Any:
         """The run's own data.

@@ -164,17 +164,21 @@ def test_classes_go_with_their_examples():
     np.testing.assert_allclose(2 * z, moved - label[:, None], atol=1e-5)
 
 
-def test_posteriors_in_chunks(of, monkeypatch):
+def test_ranks_in_chunks(of, monkeypatch):
     monkeypatch.setattr(calls, "ROWS", 40)
-    one = of()
-    x = np.arange(330, dtype=np.float32).reshape(110, 3)
-    many = one.posterior(a_state(), jax.random.key(0), x, 5)
-    assert many[2].shape == (110, 5, 2) and len(np.unique(many[3])) == 550
-    np.testing.assert_array_equal(many[0], x[:, :2])
+    one, key = of(), jax.random.key(0)
+    x = np.random.RandomState(0).randn(110, 3).astype(np.float32)
+    ranks, above = one.ranks(a_state(), key, x, 5)
+    assert ranks.shape == (110, 2) and above.shape == (110,)
     with compiled() as found:
-        few = one.posterior(a_state(), jax.random.key(0), x[:30], 5)
+        few = one.ranks(a_state(), key, x[:30], 5)
     assert not found
-    np.testing.assert_array_equal(few[2], many[2][:30])
+    np.testing.assert_array_equal(few[0], ranks[:30])
+    _, _, draws, density = Scaled(POINTS).posterior(a_state(), key, x[:40], 5)
+    np.testing.assert_array_equal(ranks[:40], (draws < x[:40, None, :2]).sum(1))
+    np.testing.assert_array_equal(above[:40], (density > x[:40, :1]).sum(1))
+    with pytest.raises(ConfigError, match=r"draws=10,000,.* from one posterior: .* available"):
+        one.ranks(a_state(), key, x, 10**13)
 
 
 def test_chunks_are_of_bounded_size():

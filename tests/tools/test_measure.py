@@ -217,7 +217,7 @@ def test_images_of_another_tool_join(jaxgen_command, run, test_images, tmp_path)
         (("--metrics=,",), "no metric named; known: fd, kd"),
         (("--metrics=classes",), "classes is not available: classes are of conditional models"),
         (("--metrics=fd", "--temprature=1"), "no such knob 'temprature'; did you mean"),
-        (("--metrics=fd", "--num=0"), "--num=0, expected 1 or more"),
+        (("--metrics=fd", "--num=0"), "--num=0, expected a whole number from 1 to"),
         (("--metrics=fd", "--reference=valid"), "--reference=valid, expected one of train, test"),
         (("--metrics=fd", "--workdir=x"), "is a run: --workdir is for images of another tool"),
         (("--metrics=fd", "--extractor=pixel"), "unknown extractor 'pixel'"),

@@ -188,3 +188,18 @@ def test_the_examples_of_the_documentation(runs, data_root, monkeypatch):
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
     )
     assert found.attempted > 10 and not found.failed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num": 2.5}, "--num=2.5, expected 1 or more"),
+        ({"sets": "two"}, "--sets=two, expected 1 or more"),
+        ({"batch": True}, "--batch=True, expected 1 or more"),
+        ({"seed": -1}, "--seed=-1: expected an integer from 0"),
+        ({"knobs": {"temperature": -1}}, "temperature=-1: expected a finite number"),
+    ],
+)
+def test_measurements_that_cannot_be(digits, options, message):
+    with pytest.raises(ConfigError, match=message):
+        digits.measure("fd", **options)
