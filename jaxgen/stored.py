@@ -44,6 +44,7 @@ SHAPES: dict[str, Any] = {
         "data?": {"spec?": SPEC, "fingerprint?": dict},
         "command?": str,
         "devices?": str,
+        "versions?": dict,
         "resumed?": [dict],
     },
     "summary.json": dict,

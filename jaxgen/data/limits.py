@@ -157,7 +157,9 @@ def _header(file: Any, size: int) -> tuple[tuple[int, ...], str, np.dtype, int]:
     if dtype.hasobject or dtype.kind not in KINDS or not dtype.itemsize:
         raise ValueError(f"it holds {str(dtype)[:60]}, expected numbers")
     start = file.tell()
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - start:
+    if not all(type(n) is int and n >= 0 for n in shape):  # NumPy takes True for a number
+        raise ValueError(f"its header claims the shape {str(shape)[:60]}")
+    if math.prod(shape) * dtype.itemsize > size - start:
         sides = "x".join(str(n)[:24] for n in shape[:8])
         raise EOFError(f"its header claims {sides} of {dtype}, there are {size - start:,} bytes")
     return shape, "F" if fortran else "C", dtype, start

@@ -33,6 +33,7 @@ BAD_ARRAYS = {
     "rows": described((10**11, 2)),
     "overflow": described((2**63, 2**63)),
     "negative": described((-1, 4)),
+    "truth": described((True, 4)),
     "no size": described((10**11,), "|V0"),
     "empty text": described((10**11,), "<U0"),
     "long text": described((2,), "<U999999999"),

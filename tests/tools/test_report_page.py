@@ -392,7 +392,7 @@ def test_mistakes(jaxgen_command, paths, tmp_path):
     for broken, words in (
         ("{", "is damaged"),
         ('{"measurements": []}', "is damaged: it misses source"),
-        ('{"source": {}, "measurements": [{"value": 1}]}', "KeyError('name')"),
+        ('{"source": {}, "measurements": [{"value": 1}]}', "it misses name"),
         ('{"source": {}, "measurements": []}', "--metrics=... first"),
     ):
         file.write_text(broken)

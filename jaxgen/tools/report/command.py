@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     compare.add_argument(
         "--out", type=Output((".html",)), default="report.html", help=".html; default: report.html"
     )
+    compare.add_argument("--allow", metavar="FOLDER", help="folders into which links may lead")
 
 
 def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.report.records import entries
 
     out = arguments.out
-    found = entries(arguments.runs)
+    found = entries(arguments.runs, arguments.allow)
     write(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
     apart = sum(c.status == "differs" for row in rows_of(found) for c in row.cells.values())
     numbers = sum(len(entry.measurements) for entry in found)

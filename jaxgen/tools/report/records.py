@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,10 @@ import numpy as np
 from jaxgen.config import ConfigError, flatten
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import load_npz
+from jaxgen.names import checked
 from jaxgen.rows import read as read_rows
 from jaxgen.rundir import RunDir, read_json
+from jaxgen.stored import check, check_contained
 
 GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
 # array file of a run's evaluation/ -> the keys that it must hold
@@ -25,6 +28,31 @@ ARRAYS = {
     "likelihood": (),
     "interpolation": ("x",),
     "reconstruction": ("data", "reconstruction"),
+}
+SCALARS = ("name", "unit", "split", "space", "seed", "levels")  # of those files; others are numbers
+TEXT = (str, None)
+SOURCE = {
+    "name?": str,
+    "command?": TEXT,
+    "trained_by?": TEXT,
+    "step?": (int, None),
+    "config?": dict,
+    "versions?": dict,
+    "parameters?": dict,
+    "data?": {"name?": str, "shape?": [int], "levels?": (int, None), "sha256?": str},
+}
+MEASURED = {
+    "name": str,
+    "value?": (float, str, None),
+    "low?": (float, str, None),
+    "high?": (float, str, None),
+    "unit?": str,
+    "group?": str,
+    "better?": str,
+    "notes?": [str],
+    "settings?": (dict, None),
+    "fingerprint?": (dict, None),
+    "context?": (dict, None),
 }
 
 
@@ -89,16 +117,17 @@ class Entry:
         return self.source.get("data") or {}
 
 
-def entries(arguments: Sequence[str]) -> list[Entry]:
+def entries(arguments: Sequence[str], allow: str | None = None) -> list[Entry]:
     """The directories of the command line, each RUN or NAME=RUN.
 
     Raises:
         ConfigError: for a directory without measurements, one named twice, or two of one name.
     """
     found: list[Entry] = []
+    folders = checked(allow)[1]
     for argument in arguments:
         name, path = _split(argument)
-        entry = read(path, name)
+        entry = read(path, name, folders)
         for other in found:
             if other.path == entry.path:
                 raise ConfigError(f"{path} is named twice")
@@ -118,12 +147,13 @@ def _split(argument: str) -> tuple[str | None, pathlib.Path]:
     return None, pathlib.Path(argument).expanduser()
 
 
-def read(path: pathlib.Path, name: str | None = None) -> Entry:
+def read(path: pathlib.Path, name: str | None = None, folders: Sequence[str] = ()) -> Entry:
     """A measured directory.
 
     Args:
         path: a run, or the working directory of a measured folder.
         name: on the page; by default the one that was measured.
+        folders: into which links in it may lead.
 
     Raises:
         ConfigError: when it does not exist, has no measurements, or they are damaged.
@@ -133,12 +163,15 @@ def read(path: pathlib.Path, name: str | None = None) -> Entry:
     file = path / "evaluation" / "measurements.json"
     if not file.exists():
         raise ConfigError(f"{path} has no measurements: run jaxgen eval {path} --metrics=... first")
+    check_contained(path, folders)
     written = read_json(file)
     try:
         source = dict(written["source"])
+        check(source, SOURCE, "source")
+        check(list((source.get("parameters") or {}).values()), [int], "parameters")
         found = tuple(_measurement(m) for m in written["measurements"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{file} is not a file of measurements: {error!r}") from None
+        raise ConfigError(f"{file} is not a file of measurements: {error}") from None
     if not found:
         raise ConfigError(f"{path} has no measurements: run jaxgen eval {path} --metrics=... first")
     run = RunDir(path.absolute())
@@ -158,6 +191,7 @@ def read(path: pathlib.Path, name: str | None = None) -> Entry:
 
 def _measurement(written: Mapping[str, Any]) -> Measurement:
     """Unknown fields are ignored; NaN and infinity count as not measured."""
+    check(written, MEASURED)
     known = {f.name for f in dataclasses.fields(Measurement)}
     values = {k: v for k, v in written.items() if k in known}
     notes = list(values.get("notes") or ())
@@ -170,8 +204,12 @@ def _measurement(written: Mapping[str, Any]) -> Measurement:
     if values.get("better", "none") not in ("lower", "higher", "none"):
         raise ValueError(f"better={values['better']!r} of {values['name']}")
     for key in ("settings", "fingerprint", "context"):
-        values[key] = dict(values.get(key) or {})
+        values[key] = {k: _flat(v) for k, v in (values.get(key) or {}).items()}
     return Measurement(**values | {"name": str(values["name"]), "notes": tuple(notes)})
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
 def _arrays(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
@@ -183,4 +221,21 @@ def _arrays(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
         raise ConfigError(str(error)) from None
     if lacking := [key for key in ARRAYS[kind] if key not in found]:
         raise ConfigError(f"{file} lacks {', '.join(lacking)}; measure again with jaxgen eval")
+    for key, array in found.items():
+        scalar, kinds = key in SCALARS, "biufU" if key in SCALARS else "biuf"
+        if array.dtype.kind not in kinds or (array.ndim and scalar):
+            raise ConfigError(f"{file}: {key} is {array.dtype} {list(array.shape)}, no data of it")
+    if not _consistent(kind, found):
+        shapes = {key: list(found[key].shape) for key in ARRAYS[kind]}
+        raise ConfigError(f"{file}: its arrays do not belong together: {shapes}")
     return found
+
+
+def _consistent(kind: str, found: Mapping[str, np.ndarray]) -> bool:
+    """Whether arrays of a kind have as many rows as each other, and some."""
+    if kind == "neighbours":
+        generated, nearest, distance = (found[key].shape for key in ARRAYS[kind])
+        return len(nearest) > 2 and distance == nearest[:2] and generated[:1] == nearest[:1]
+    if kind == "reconstruction":
+        return found["data"].shape == found["reconstruction"].shape
+    return all(found[key].ndim and found[key].size for key in ARRAYS[kind])

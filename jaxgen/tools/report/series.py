@@ -19,6 +19,7 @@ from jaxgen.tools.report.records import Entry, Measurement
 PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity
 BINS = 60
 MOST_POINTS = 2000  # of one training curve on the page
+MOST_NUMBER = 1e300  # of what is drawn
 MARGIN = 0.15  # around real points, of their extent
 
 
@@ -267,6 +268,8 @@ def training(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             split = str(row.get("split", "train"))
             for key, value in row.items():
                 if key in ("step", "split") or not isinstance(value, (int, float)):
+                    continue
+                if not abs(value) < MOST_NUMBER:
                     continue
                 label = f"{split.removeprefix('eval_')}/{key}"
                 steps, values = curves.setdefault(label, {}).setdefault(entry.name, ([], []))
