@@ -32,9 +32,9 @@ def load(data_dir: str | None = None) -> Dataset:
     """
     root = prepare.data_root(data_dir)
     target = root / "digits" / VERSION
-    prepare.prepare_once(target, lambda work: prepared.build(_builder(), work))
-    splits = {name: prepared.read(target, name, root) for name in ("train", "test")}
-    return Dataset(SPEC, splits, source=f"scikit-learn, prepared in {target}")
+    notes: list[str] = []
+    splits = prepared.splits_of(_builder, target, ("train", "test"), root, notes)
+    return Dataset(SPEC, splits, f"scikit-learn, prepared in {target}", notes=tuple(notes))
 
 
 def _rows(split: str) -> Iterator[tuple[int, dict[str, Any]]]:

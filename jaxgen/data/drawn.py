@@ -38,13 +38,18 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     if name not in NAMES:
         raise DataError(f"expected one of {', '.join(NAMES)}; got {name!r}")
     target = prepare.data_root(data_dir) / name / VERSION
-    prepare.prepare_once(target, lambda work: _fill(name, work))
-    arrays = {split: np.load(target / f"{split}.npy") for split in COUNTS}
-    notes = tuple((target / "notes.txt").read_text().splitlines())
+    notes: list[str] = []
+    arrays, said = prepare.opened(target, lambda work: _fill(name, work), _read, notes)
+    notes += said
     entropy = TARGETS[name].entropy if name in TARGETS else None
     spec = DataSpec(name, arrays["train"].shape[1:], None, entropy=entropy)
     splits = {split: ArraySplit(x) for split, x in arrays.items()}
-    return Dataset(spec, splits, source=f"seeded draws, kept in {target}", notes=notes)
+    return Dataset(spec, splits, source=f"seeded draws, kept in {target}", notes=tuple(notes))
+
+
+def _read(target: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    arrays = {split: np.load(target / f"{split}.npy") for split in COUNTS}
+    return arrays, (target / "notes.txt").read_text().splitlines()
 
 
 def _fill(name: str, work: pathlib.Path) -> pathlib.Path:

@@ -7,12 +7,14 @@ import hashlib
 import io
 import os
 import pathlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data import images, prepare
 from jaxgen.data.dataset import ArraySplit, DataError, Split, sampled_sha256
+from jaxgen.files import FULL
 
 CHUNK = 1024  # records decoded at a time
 
@@ -38,6 +40,7 @@ class RecordSplit(Split):
         channels: of the images; None for features that tfds decodes.
         geometry: to which images are brought, None if they all have one size.
         identity: what the data set is, for the hash.
+        directory: of the data set, for messages.
     """
 
     records: Any
@@ -47,6 +50,7 @@ class RecordSplit(Split):
     channels: int | None
     geometry: images.Geometry | None
     identity: bytes
+    directory: str = ""
     place = "from disk"
 
     def __len__(self) -> int:
@@ -54,7 +58,13 @@ class RecordSplit(Split):
 
     def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """See `Split.take`."""
-        records = self.records.__getitems__(self.rows[indices].tolist())
+        try:
+            records = self.records.__getitems__(self.rows[indices].tolist())
+        except Exception as error:  # of the reader, in its own words
+            first = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{self.directory} is damaged: {first}; prepare it again, or copy it anew"
+            ) from error
         batch = {"x": np.stack([self._decode(record[self.key]) for record in records])}
         if self.label_key is not None:
             batch["label"] = np.asarray([r[self.label_key] for r in records], np.int32)
@@ -72,13 +82,43 @@ class RecordSplit(Split):
         return sampled_sha256(self, self.identity)
 
 
-def read(directory: pathlib.Path, split: str, root: pathlib.Path) -> ArraySplit:
+def splits_of(
+    builder: Callable[[], type],
+    target: pathlib.Path,
+    names: Iterable[str],
+    root: pathlib.Path,
+    notes: list[str],
+) -> dict[str, Split]:
+    """Splits of a data set of ours, prepared by the first who asks.
+
+    Args:
+        builder: gives the builder class.
+        target: where the data set is prepared.
+        names: of the splits.
+        root: under which decoded copies are kept.
+        notes: to which those on what was damaged are added.
+
+    Raises:
+        DataError: where `target` cannot be written.
+    """
+
+    def fill(work: pathlib.Path) -> pathlib.Path:
+        return build(builder(), work)
+
+    def load(directory: pathlib.Path) -> dict[str, Split]:
+        return {name: read(directory, name, root, notes) for name in names}
+
+    return prepare.opened(target, fill, load, notes)
+
+
+def read(directory: pathlib.Path, split: str, root: pathlib.Path, notes: list[str]) -> ArraySplit:
     """One split of a data set of ours, in memory, with its features "image" or "x", and "label".
 
     Args:
         directory: where the data set was prepared.
         split: its name.
         root: under which the decoded copy is kept.
+        notes: to which those on what was damaged are added.
     """
 
     def records() -> RecordSplit:
@@ -88,7 +128,7 @@ def read(directory: pathlib.Path, split: str, root: pathlib.Path) -> ArraySplit:
         (key,) = set(builder.info.features) - {"label"}
         return record_split(builder, split, key, "label")
 
-    return decoded(records, f"{directory}/{split}", identity_of(directory), root)
+    return decoded(records, f"{directory}/{split}", identity_of(directory), root, notes)
 
 
 def record_split(
@@ -111,7 +151,8 @@ def record_split(
         rows = np.arange(len(records), dtype=np.int64)
     channels = feature.shape[-1] if is_image else None
     identity = identity_of(pathlib.Path(builder.data_path)) + split.encode()
-    return RecordSplit(records, key, label_key, rows, channels, geometry, identity)
+    where = str(builder.data_path)
+    return RecordSplit(records, key, label_key, rows, channels, geometry, identity, where)
 
 
 def identity_of(directory: pathlib.Path) -> bytes:
@@ -120,7 +161,13 @@ def identity_of(directory: pathlib.Path) -> bytes:
     return b"".join((directory / name).read_bytes() for name in names)
 
 
-def decoded(records, what: str, identity: bytes, root: pathlib.Path) -> ArraySplit:
+def decoded(
+    records: Callable[[], RecordSplit],
+    what: str,
+    identity: bytes,
+    root: pathlib.Path,
+    notes: list[str],
+) -> ArraySplit:
     """A split decoded whole, from a copy of the arrays under `root` if there is one.
 
     PNG decoding runs at some thousands of images a second, `numpy.load` at disk speed.
@@ -130,6 +177,7 @@ def decoded(records, what: str, identity: bytes, root: pathlib.Path) -> ArraySpl
         what: which split of which directory, and any choice that changes the arrays.
         identity: of the data set.
         root: under which the copies are kept; without them where it cannot be written.
+        notes: to which those on what was damaged are added.
     """
     digest = hashlib.sha256(identity + what.encode()).hexdigest()[:24]
     target = root / "decoded" / digest
@@ -144,12 +192,17 @@ def decoded(records, what: str, identity: bytes, root: pathlib.Path) -> ArraySpl
             os.rename(file, inner / file.name)
         return inner
 
+    def load(directory: pathlib.Path) -> ArraySplit:
+        arrays = {file.stem: np.load(file) for file in directory.glob("*.npy")}
+        return ArraySplit(arrays["x"], arrays.get("label"))
+
     try:
-        prepare.prepare_once(target, fill)
-        arrays = {file.stem: np.load(file) for file in target.glob("*.npy")}
+        return prepare.opened(target, fill, load, notes)
     except (DataError, OSError) as error:
-        if isinstance(error, DataError) and not isinstance(error.__cause__, PermissionError):
+        if isinstance(error, DataError) and not isinstance(error.__cause__, OSError):
             raise
+        if getattr(error.__cause__, "errno", None) in FULL:
+            notes.append(f"no room for decoded copies in {root}: decoded anew at every start")
         arrays = _take_all(records())
     return ArraySplit(arrays["x"], arrays.get("label"))
 

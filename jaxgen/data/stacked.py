@@ -36,4 +36,4 @@ def load(data_dir: str | None = None) -> Dataset:
         label = every["label"][rows].astype(np.int32) @ np.array([100, 10, 1], np.int32)
         splits[name] = ArraySplit(x, label)
     spec = DataSpec(NAME, (8, 8, 3), scans.spec.levels, num_classes=MODES)
-    return Dataset(spec, splits, source="seeded triples of the digits scans")
+    return Dataset(spec, splits, "seeded triples of the digits scans", notes=scans.notes)

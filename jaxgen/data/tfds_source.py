@@ -44,6 +44,10 @@ def find(name: str, data_dir: str | None) -> Any | None:
         return read_only_builder.builder_from_files(name, **({"data_dir": place} if place else {}))
     except tfds.core.registered.DatasetNotFoundError:
         return None
+    except Exception as error:  # of files of any content
+        first = " ".join(str(error).split())[:200]
+        where = place or "~/tensorflow_datasets"
+        raise DataError(f"{name} in {where} cannot be opened: {first}; prepare it again") from error
 
 
 def _check_features(name: str, place: str | None) -> None:
@@ -152,6 +156,7 @@ def load(
                 f"{builder.data_path} {split} {key} {size} {fit}",
                 found.identity + found.rows.tobytes(),
                 root,
+                notes,
             )
             for split, found in records.items()
         }

@@ -80,10 +80,10 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     toy = _toy(name)
     root = prepare.data_root(data_dir)
     target = root / name / VERSION
-    prepare.prepare_once(target, lambda work: prepared.build(_builder(name), work))
-    splits = {split: prepared.read(target, split, root) for split in COUNTS}
+    notes: list[str] = []
+    splits = prepared.splits_of(lambda: _builder(name), target, COUNTS, root, notes)
     spec = DataSpec(name, (2,), None, num_classes=toy.num_labels, entropy=toy.entropy)
-    return Dataset(spec, splits, source=f"seeded draws, prepared in {target}")
+    return Dataset(spec, splits, f"seeded draws, prepared in {target}", notes=tuple(notes))
 
 
 def _toy(name: str) -> Toy:
