@@ -38,10 +38,16 @@ SPEC = {
     "units?": UNITS,
     "context_units?": UNITS,
 }
+FINGERPRINT = {
+    "name?": str,
+    "shape?": [int],
+    "levels?": (int, None),
+    "splits?": {"*": {"count": int, "sha256": str}},
+}
 SHAPES: dict[str, Any] = {
     "config.json": {"seed?": int} | {f"{section}?": dict for section in SECTIONS},
     "manifest.json": {
-        "data?": {"spec?": SPEC, "fingerprint?": dict},
+        "data?": {"spec?": SPEC, "fingerprint?": FINGERPRINT},
         "command?": str,
         "devices?": str,
         "versions?": dict,
@@ -151,7 +157,7 @@ def check(value: Any, shape: Any, where: str = "") -> None:
     Args:
         value: any.
         shape: a type, None, a tuple of alternatives, [shape of all entries], or a dictionary
-            key -> shape, whose keys must be there unless they end in "?".
+            key -> shape, whose keys must be there unless they end in "?"; "*" is any key.
         where: dotted, for the message.
 
     Raises:
@@ -161,7 +167,10 @@ def check(value: Any, shape: Any, where: str = "") -> None:
         check(value, dict, where)
         for key, inner in shape.items():
             name = key.removesuffix("?")
-            if name in value:
+            if key == "*":
+                for other, part in value.items():
+                    check(part, inner, f"{where}.{other[:40]}")
+            elif name in value:
                 check(value[name], inner, f"{where}.{name}" if where else name)
             elif name == key:
                 raise ValueError(f"{where or 'it'} misses {name}")

@@ -1,6 +1,5 @@
 """What a name in a config may reach: a run directory of a stranger must not run anything."""
 
-import dataclasses
 import importlib
 import json
 import pathlib
@@ -33,7 +32,7 @@ def stored(tmp_path):
         run = tmp_path / "run"
         run.mkdir(exist_ok=True)
         (run / "config.json").write_text(json.dumps((config or tiny()) | sections))
-        spec = dataclasses.asdict(DataSpec("digits", (8, 8, 1), 17, 10))
+        spec = DataSpec("digits", (8, 8, 1), 17, 10).as_json()
         manifest = {"data": {"spec": spec, "fingerprint": {}}}
         (run / "manifest.json").write_text(json.dumps(manifest))
         return run

@@ -125,5 +125,5 @@ def _plain(value: Any) -> Any:
 
 
 def _key(measurement: Mapping[str, Any]) -> str:
-    parts = {k: measurement[k] for k in ("name", "settings", "fingerprint")}
+    parts = {k: measurement.get(k) for k in ("name", "settings", "fingerprint")}
     return json.dumps(parts, sort_keys=True)

@@ -291,6 +291,10 @@ class Run:
 
         places = {PLACES[key]: value for key, value in places.items()}
         known = read_json(self.directory.manifest)["data"]
+        if "name" not in known.get("fingerprint", {}):
+            raise ConfigError(
+                f"{self.directory.manifest} names no data: the run has none of its own"
+            )
         options, shown = data_options(self.config["data"], places)
         if shown:
             print(f"the run's config names its data: {', '.join(shown)}", file=sys.stderr)
