@@ -106,7 +106,7 @@ def load(
         known = [split.labels for split in splits.values() if split.labels is not None]
         classes = 1 + max((int(labels.max()) for labels in known), default=-1)
         spec = dataclasses.replace(spec, num_classes=classes)
-    return Dataset(spec, splits, source=f"file {path}", notes=tuple(notes))
+    return Dataset(spec, splits, f"file {path}", notes=tuple(notes), held_out="" in parts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

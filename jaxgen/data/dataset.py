@@ -119,6 +119,38 @@ class ArraySplit(Split):
         return self.label
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class JoinedSplit(Split):
+    """Several splits, one after the other."""
+
+    parts: tuple[Split, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def place(self) -> str:
+        """Of the first."""
+        return self.parts[0].place
+
+    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Split.take`."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        of = np.searchsorted(ends, indices, side="right")
+        taken, order = [], []
+        for k, part in enumerate(self.parts):
+            here = np.flatnonzero(of == k)
+            if len(here):
+                taken.append(part.take(indices[here] - (ends[k] - len(part))))
+                order.append(here)
+        back = np.argsort(np.concatenate(order))
+        return {key: np.concatenate([batch[key] for batch in taken])[back] for key in taken[0]}
+
+    def sha256(self) -> str:
+        """Hash of the hashes."""
+        return hashlib.sha256(" ".join(p.sha256() for p in self.parts).encode()).hexdigest()
+
+
 def sampled_sha256(split: Split, identity: bytes) -> str:
     """Hash of a split too big to be read whole.
 
@@ -146,6 +178,7 @@ class Dataset:
         notes: remarks of the source that the report repeats as warnings.
         binarized: how grey levels became two, "" if they did not; see `binarize.binarized`.
         ranged: the range of images of floats and how it was found, "" of others.
+        held_out: the test split was drawn here: the data came without one.
     """
 
     spec: DataSpec
@@ -155,6 +188,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     binarized: str = ""
     ranged: str = ""
+    held_out: bool = False
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
@@ -185,6 +219,11 @@ class Dataset:
         return dataclasses.replace(
             self, spec=dataclasses.replace(self.spec, **changes), splits=splits
         )
+
+    def with_all(self) -> Dataset:
+        """The data set with one more split, "all" of it."""
+        every = JoinedSplit((self.splits["train"], self.splits["test"]))
+        return dataclasses.replace(self, splits={**self.splits, "all": every})
 
     def report(self) -> str:
         """The scan report, several lines, to be printed before the first step."""

@@ -124,7 +124,8 @@ def load(
     )
     what = "folder" if root.is_dir() else "file"
     notes = (*layout.notes, *_frames(files, kinds))
-    return Dataset(spec, splits, f"{what} {root}", classes=layout.classes, notes=notes)
+    drawn = layout.held_out
+    return Dataset(spec, splits, f"{what} {root}", layout.classes, notes, held_out=drawn)
 
 
 def _frames(files: Sequence[str], kinds: Sequence[images.Kind]) -> list[str]:

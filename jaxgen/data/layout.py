@@ -40,12 +40,14 @@ class Layout:
         labels: the same -> int32 [N], or None.
         classes: names of the labels.
         notes: on all that is not used, and on what stands in for something.
+        held_out: the test split was drawn.
     """
 
     files: Mapping[str, Sequence[str]]
     labels: Mapping[str, np.ndarray | None]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    held_out: bool
 
 
 def laid_out(tree: Tree, test_fraction: float, seed: int) -> Layout:
@@ -78,7 +80,8 @@ def laid_out(tree: Tree, test_fraction: float, seed: int) -> Layout:
         classes, labels = _by_folder(tree, files)
         if not classes and (name := _class(files["train"][0])):
             more.append(f"one sub-folder only ({printable(name)}): taken as unlabelled")
-    return Layout(files, labels, classes, (*notes, *more))
+    drawn = {_split_of(files["train"][0]), _split_of(files["test"][0])} <= {None, "train"}
+    return Layout(files, labels, classes, (*notes, *more), drawn)
 
 
 def _nothing(tree: Tree, other: Sequence[str]) -> str:

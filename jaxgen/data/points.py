@@ -254,7 +254,8 @@ def dataset(
         k: dataclasses.replace(split, columns=kept).stated_in(spec) for k, split in splits.items()
     }
     said = (*notes, *more, *hazards(stated["train"], spec.columns))
-    return Dataset(spec, stated, source, classes=tuple(classes), notes=said)
+    drawn = "" in parts
+    return Dataset(spec, stated, source, tuple(classes), notes=said, held_out=drawn)
 
 
 def _units(

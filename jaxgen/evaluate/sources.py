@@ -8,17 +8,17 @@ and are brought to the grey levels of the data; arrays are taken as they are.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.data import images
+from jaxgen.data import images, tables
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import Archive, load_npy, open_npz
 from jaxgen.data.loader import evenly
+from jaxgen.data.trees import FolderTree, Tree, ZipTree
 from jaxgen.evaluate.features import checked
 from jaxgen.types import DataSpec
 
@@ -55,13 +55,13 @@ class FolderSet:
     """Image files, decoded when they are read.
 
     Attributes:
-        root: of the folder.
-        files: paths relative to it.
+        tree: of the files.
+        files: paths in it.
         spec: of the data whose units they are brought to.
         notes: on what is done to them.
     """
 
-    root: pathlib.Path
+    tree: Tree
     files: tuple[str, ...]
     spec: DataSpec
     notes: tuple[str, ...] = ()
@@ -81,20 +81,24 @@ class FolderSet:
             yield np.stack([self._read(f) for f in self.files[first : first + CHUNK]])
 
     def _read(self, name: str) -> np.ndarray:
-        path = self.root / name
-        kind = images.kind(path, str(path))
+        where = self.tree.where(name)
+        kind = images.kind(self.tree.open(name), where)
         wanted, got = self.spec.shape, (kind.height, kind.width)
         if got != wanted[:2]:
             raise ConfigError(
-                f"{path} is {got[0]}x{got[1]}, expected {wanted[0]}x{wanted[1]} pixels, as "
+                f"{where} is {got[0]}x{got[1]}, expected {wanted[0]}x{wanted[1]} pixels, as "
                 f"{self.spec.name} has: resize the images, or name other data with --data"
             )
-        channels = None if kind.channels == wanted[2] else wanted[2]
-        x = images.decode(path, str(path), channels)
-        if kind.levels == self.spec.levels:
+        mode, levels = None, kind.levels
+        if kind.channels != wanted[2]:
+            if wanted[2] > len(images.MODES):
+                raise ConfigError(f"{where} has {kind.channels} channels, expected {wanted[2]}")
+            mode, levels = images.MODES[wanted[2] - 1], 256
+        x = images.decode(self.tree.open(name), where, mode=mode)
+        if levels == self.spec.levels:
             return x
         top = (self.spec.levels or 2) - 1
-        scaled = np.rint(x.astype(np.float64) * (top / (kind.levels - 1)))
+        scaled = np.rint(x.astype(np.float64) * (top / (levels - 1)))
         return scaled.astype(np.uint8 if top < 256 else np.uint16)
 
 
@@ -102,7 +106,8 @@ def open_set(path: pathlib.Path, spec: DataSpec, num: int | None = None) -> Arra
     """The images of a folder or file.
 
     Args:
-        path: of a folder of image files (sub-folders included), a .npz or a .npy file.
+        path: of a folder of image files (sub-folders included), a .zip of it, a .npz or a .npy
+            file, or a table with the columns of the data.
         spec: of the data that they are compared with.
         num: that many of them, evenly spaced; None takes all.
 
@@ -111,12 +116,17 @@ def open_set(path: pathlib.Path, spec: DataSpec, num: int | None = None) -> Arra
             the data have.
         DataError: for a damaged image file.
     """
+    name = path.name.lower()
     if path.is_dir():
-        found = _folder(path, spec)
-    elif path.is_file() and path.suffix in ARRAYS:
+        found = _folder(FolderTree(path), spec)
+    elif path.is_file() and name.endswith(".zip"):
+        found = _folder(ZipTree(path), spec)
+    elif path.is_file() and name.endswith(ARRAYS):
         found = ArraySet(_array(path, spec), "npz")
+    elif path.is_file() and name.endswith(tables.SUFFIXES):
+        found = ArraySet(_rows(path, spec), "table")
     elif path.exists():
-        raise ConfigError(f"{path} is no run, folder of images, .npz or .npy file")
+        raise ConfigError(f"{path} is no run, folder of images, .zip, .npz, .npy or table")
     else:
         raise ConfigError(f"no such run, folder or file: {path.absolute()}")
     if num is None:
@@ -129,34 +139,38 @@ def open_set(path: pathlib.Path, spec: DataSpec, num: int | None = None) -> Arra
     return dataclasses.replace(found, x=found.x[rows])
 
 
-def _folder(root: pathlib.Path, spec: DataSpec) -> FolderSet:
+def _folder(tree: Tree, spec: DataSpec) -> FolderSet:
     if len(spec.shape) != 3 or spec.levels is None:
         raise ConfigError(f"{spec.name} has no images of grey levels: give its points as a .npz")
-    names = []
-    for place, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        names += [
-            pathlib.Path(place, f).relative_to(root).as_posix()
-            for f in files
-            if f.lower().endswith(images.SUFFIXES) and not f.startswith(".")
-        ]
+    names = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
     if not names:
         raise ConfigError(
-            f"no images in {root}: expected files named *{' *'.join(images.SUFFIXES)}"
+            f"no images in {tree.root}: expected files named *{' *'.join(images.SUFFIXES)}"
         )
-    names.sort()
-    first = images.kind(root / names[0], str(root / names[0]))
+    first = images.kind(tree.open(names[0]), tree.where(names[0]))
     notes = []
     if first.channels != spec.shape[2]:
         notes.append(f"files have {first.channels} channels, brought to {spec.shape[2]}")
     if first.levels != spec.levels:
         notes.append(f"files have {first.levels} grey levels, brought to {spec.levels}")
-    return FolderSet(root, tuple(names), spec, tuple(notes))
+    return FolderSet(tree, tuple(names), spec, tuple(notes))
+
+
+def _rows(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
+    """The columns of the data, in a table, in the units of batches."""
+    if not spec.columns:
+        raise ConfigError(f"{path} is a table, and {spec.name} is none")
+    table = tables.read(path)
+    missing = [name for name in spec.columns if name not in table.names]
+    if missing:
+        raise ConfigError(f"{path} has no column {missing[0]!r}, as {spec.name} has")
+    x = np.stack([table.numbers(name) for name in spec.columns], -1)
+    return spec.units.inward(x) if spec.units else x.astype(np.float32)
 
 
 def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
     try:
-        if path.suffix == ".npy":
+        if path.name.lower().endswith(".npy"):
             x = load_npy(path)
         else:
             with open_npz(path) as archive:
@@ -169,9 +183,10 @@ def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
     if not len(x):
         raise ConfigError(f"no examples in {path}")
     try:
-        return checked(x.astype(np.uint8) if x.dtype.kind == "b" else x, spec)
+        x = checked(x.astype(np.uint8) if x.dtype.kind == "b" else x, spec)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    return spec.units.inward(x) if spec.units else x
 
 
 def _picked(path: pathlib.Path, archive: Archive) -> np.ndarray:

@@ -58,7 +58,12 @@ def add(commands: Any) -> None:
     metrics.add_argument("--num", type=COUNT, help="images of each set; default: 10000 at most")
     add_seed(metrics, "of the samples")
     metrics.add_argument("--sets", type=COUNT, help="independent ones, for intervals; default: 3")
-    metrics.add_argument("--reference", default="train", help="split to compare with")
+    metrics.add_argument(
+        "--reference",
+        "--split",
+        help="split to compare with, or all; default: train, for images of another tool all data "
+        "that came without a test split",
+    )
     metrics.add_argument("--extractor", help="classifier[:DATA], pixels, inception, ...")
     metrics.add_argument("--weights", help="file of the extractor's weights")
     metrics.add_argument("--batch", type=COUNT, help="images at a time; other sizes: other images")

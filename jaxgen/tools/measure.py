@@ -48,7 +48,8 @@ class Request:
         num: images of each set; None takes as many as the reference has, at most 10,000.
         seed: of the latents; sets of one seed are independent of each other.
         sets: independent ones; None takes 3 up to 10,000 images and 1 above.
-        reference: split that images are compared with.
+        reference: split that images are compared with, or "all" of the data; None takes the
+            train split, for images of other tools all data that came without a test split.
         max_examples: of the reference; None takes at most 10,000.
         extractor: of features; None takes the classifier of labelled images, else pixels.
         weights: file of the extractor's weights, where it needs one.
@@ -66,7 +67,7 @@ class Request:
     num: int | None = None
     seed: int = 0
     sets: int | None = None
-    reference: str = "train"
+    reference: str | None = None
     max_examples: int | None = None
     extractor: str | None = None
     weights: str | None = None
@@ -112,7 +113,7 @@ def measure_run(
         ConfigError: for a request that does not fit the run, or images that are not finite.
     """
     check_finite(run.state, run.step)
-    dataset = run.dataset(**request.places)
+    dataset, request = _referenced(run.dataset(**request.places), request)
     num = request.num or min(MOST, request.max_examples or MOST, _count(dataset, request))
     count = request.sets or (SETS if num <= MOST else 1)
     folder = run.directory.path / "evaluation"
@@ -149,6 +150,8 @@ def measure_run(
         subject = dataclasses.replace(subject, method=method)
     comparison = _comparison(subject, dataset, request)
     found, missing = measure(comparison, request.metrics, say)
+    if say:
+        say(compared(comparison))
     source = _source_of_run(run, request, dataset)
     path = measurement.save(folder, source, found)
     shown.write_sets(folder, comparison, _few(sets[0]), request.page)
@@ -179,6 +182,7 @@ def measure_images(
     """
     where = pathlib.Path(path).expanduser()
     dataset = build(load, "data", name=data, **dict(request.knobs), **request.places)
+    dataset, request = _referenced(dataset, request, whole=dataset.held_out)
     images = open_set(where, dataset.spec, request.num)
     request = dataclasses.replace(request, knobs={})
     if request.max_examples is None:
@@ -192,6 +196,8 @@ def measure_images(
     )
     comparison = _comparison(subject, dataset, request)
     found, missing = measure(comparison, request.metrics, say)
+    if say:
+        say(compared(comparison))
     source = _source(where.resolve().stem, images.kind, where, request, dataset)
     folder = pathlib.Path(workdir).expanduser() / "evaluation"
     file = measurement.save(folder, source, found)
@@ -205,7 +211,8 @@ def default_extractor(spec: DataSpec) -> str:
 
 
 def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Comparison:
-    places = {k: v for k, v in request.places.items() if k != "data"} | {"dataset": dataset}
+    own = dataclasses.replace(dataset, splits={k: dataset.splits[k] for k in ("train", "test")})
+    places = {k: v for k, v in request.places.items() if k != "data"} | {"dataset": own}
     if request.weights is not None:
         places["weights"] = request.weights
     name = request.extractor or default_extractor(dataset.spec)
@@ -219,10 +226,17 @@ def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Compari
     )
 
 
+def _referenced(dataset: Dataset, request: Request, whole: bool = False) -> tuple[Dataset, Request]:
+    """With the reference that was meant, which may be "all"."""
+    reference = request.reference or ("all" if whole else "train")
+    dataset = dataset.with_all() if reference == "all" else dataset
+    return dataset, dataclasses.replace(request, reference=reference)
+
+
 def _count(dataset: Dataset, request: Request) -> int:
     if request.reference not in dataset.splits:
         splits = ", ".join(dataset.splits)
-        raise ConfigError(f"--reference={request.reference}, expected one of {splits}")
+        raise ConfigError(f"--reference={request.reference}, expected one of {splits}, all")
     return len(dataset.splits[request.reference])
 
 
@@ -336,6 +350,20 @@ def _source(
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def compared(comparison: Comparison) -> str:
+    """What was compared with what."""
+    data, subject = comparison.dataset, comparison.subject
+    whole, most = len(data.splits[comparison.split]), comparison.max_examples
+    used = whole if most is None else min(most, whole)
+    sets = f"{len(subject.sets)} sets of " if len(subject.sets) > 1 else ""
+    some = f" of {whole:,}" if used < whole else ""
+    split = "all examples" if comparison.split == "all" else f"{comparison.split} examples"
+    return (
+        f"compared {sets}{subject.num:,} {subject.spec.unit} with {used:,}{some} {split} of "
+        f"{data.spec.name}"
+    )
 
 
 def _answer(source: Any, found: Any, missing: dict[str, str], path: pathlib.Path) -> dict[str, Any]:

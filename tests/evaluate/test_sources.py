@@ -1,12 +1,15 @@
 """Images of other tools: folders, .npz, .npy, and what is refused."""
 
+import json
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.sources import open_set
-from jaxgen.types import DataSpec
+from jaxgen.types import DataSpec, Units
 
 SPEC = DataSpec("digits", (8, 8, 1), 17, 10)
 X = np.random.RandomState(0).randint(17, size=(20, 8, 8, 1)).astype(np.uint8)
@@ -86,3 +89,70 @@ def test_mistakes_of_places(tmp_path):
     (tmp_path / "torn.npz").write_bytes((tmp_path / "keys.npz").read_bytes()[:100])
     with pytest.raises(ConfigError, match="torn.npz is truncated or damaged"):
         open_set(tmp_path / "torn.npz", SPEC)
+
+
+def test_upright_zipped_and_deep_files(tmp_path):
+    """A .zip is its folder; orientation counts; 16 bits and transparency are brought along."""
+    shown = np.rint(X[..., 0] * (255 / 16)).astype(np.uint8)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 3  # upside down
+    for i, image in enumerate(shown):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        PIL.Image.fromarray(image[::-1, ::-1]).save(tmp_path / "a" / f"{i:03}.PNG", exif=exif)
+    shutil.make_archive(str(tmp_path / "b"), "zip", tmp_path / "a")
+    for name in ("a", "b.zip"):
+        np.testing.assert_array_equal(np.concatenate(list(open_set(tmp_path / name, SPEC))), X)
+    colour = DataSpec("faces", (8, 8, 3), 256)
+    (tmp_path / "c").mkdir()
+    PIL.Image.fromarray(shown[0].astype(np.uint16) * 257).save(tmp_path / "c" / "0.png")
+    PIL.Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "c" / "1.png")
+    (found,) = open_set(tmp_path / "c", colour)
+    np.testing.assert_array_equal(found[0], np.repeat(shown[0][..., None], 3, -1))
+    assert (found[1] == 255).all()
+
+
+def test_rows_are_brought_to_the_units_of_the_data(tmp_path):
+    units = Units((10.0, 0.0), (2.0, 1e-3))
+    spec = DataSpec("t", (2,), None, columns=("a", "b"), units=units)
+    own = np.array([[12.0, 1e-3], [8.0, -2e-3]])
+    np.save(tmp_path / "a.npy", own)
+    (tmp_path / "a.csv").write_text("b,c,a\n0.001,7,12\n-0.002,7,8\n")
+    for name in ("a.npy", "a.csv"):
+        (found,) = open_set(tmp_path / name, spec)
+        np.testing.assert_allclose(found, [[1, 1], [-1, -2]], rtol=1e-6)
+    (tmp_path / "a.csv").write_text("b,c\n1,2\n3,4\n")
+    with pytest.raises(ConfigError, match="has no column 'a', as t has"):
+        open_set(tmp_path / "a.csv", spec)
+
+
+@pytest.mark.parametrize("form", ["folder", "npz", "csv"])
+def test_a_set_is_at_no_distance_from_itself(tmp_path, jaxgen_command, form):
+    path = tmp_path / f"ok.{form}"
+    if form == "folder":
+        path = saved(
+            tmp_path / "ok", np.random.RandomState(0).randint(256, size=(40, 8, 8)).astype(np.uint8)
+        )
+    elif form == "npz":
+        np.savez(path, x=X)
+    else:
+        np.savetxt(
+            path,
+            np.random.RandomState(0).randn(40, 2) * [1e6, 1],
+            delimiter=",",
+            header="a,b",
+            comments="",
+        )
+    where = (
+        f"--data={path}",
+        f"--workdir={tmp_path / 'out'}",
+        "--metrics=fd",
+        "--extractor=pixels",
+    )
+    out = jaxgen_command("eval", path, *where)
+    values = {m["name"]: m["value"] for m in json.loads(out.out)["measurements"]}
+    assert values["fd-pixels"] == pytest.approx(0, abs=1e-9), values
+    count = 20 if form == "npz" else 40
+    assert f"with {count} all examples of ok" in out.err and f"compared {count} " in out.err
+    out = jaxgen_command("eval", path, *where, "--split=train")
+    values = {m["name"]: m["value"] for m in json.loads(out.out)["measurements"]}
+    assert values["fd-pixels"] > 1e-6 and "train examples of ok" in out.err
