@@ -88,7 +88,8 @@ def test_override(starter, tmp_path, name):
 
 CONFIGS = {
     "file": ("--config=configs/glwo.py", "unknown config file 'configs/glwo.py': did you mean 'c"),
-    "folder": ("--config=configs", "unknown config file 'configs'"),
+    "folder": ("--config=configs", "configs is a folder: name a file in it, as --config=configs/"),
+    "empty": ("--config=", "--config= names no file: add one, as --config=configs/glow.py"),
     "preset": (
         "--config=configs/glow.py:cifra10",
         "configs/glow.py: unknown preset 'cifra10': did you mean 'cifar10'?",
