@@ -4,10 +4,10 @@
     python tests/chaos/driver.py --configs=glow,vae --out=chaos.jsonl
     python tests/chaos/driver.py --table --out=chaos.jsonl        what was measured, as Markdown
 
-Each config's `tiny` runs twice to its end; then once more, and is struck at so many moments: at its
-start, after a row, in the write of a checkpoint, in an evaluation, at its samples, at its summary;
-by SIGKILL, SIGTERM, SIGINT, or SIGSTOP then SIGKILL. After about half of the moments files are
-damaged. In the end state digest, summary, rows (without speed) and grids must be those of the
+Each config's `tiny`, of twice its steps, runs to its end, twice; then once more, and is struck at
+so many moments: at its start, after a row, in the write of a checkpoint, in an evaluation, at its
+samples, at its summary; by SIGKILL, SIGTERM, SIGINT, or SIGSTOP then SIGKILL. After about half of
+the moments files are damaged, those of the prepared data among them. In the end state digest, summary, rows (without speed) and grids must be those of the
 undisturbed run, no row that was once written may be missing, and what was set aside must be there.
 
 One line of JSON a config is appended to `--out` when it is done; the same command again leaves out
@@ -72,7 +72,7 @@ class Chaos:
             moment: to take; None draws it.
             damage: a name in `DAMAGES`; None draws one, or none; "" takes none.
         """
-        self.job = self._starter.start(*self._command("struck"))
+        self.job = self._start()
         steps = self._steps
         moment = moment or Moment.draw(self._rng, self.workdir, steps, left)
         code = moment.strike(self.job, self._usual_start, self._limit)
@@ -91,7 +91,7 @@ class Chaos:
 
     def finish(self):
         """Runs to the end."""
-        self.job = self._starter.start(*self._command("struck")).wait(limit=self._limit)
+        self.job = self._start().wait(limit=self._limit)
         self._seen(self.job)
         if self.job.code:
             said = (self.job.err or self.job.out).strip()
@@ -106,6 +106,10 @@ class Chaos:
         if kept < self._set_aside:
             found.append(f"{self._set_aside} checkpoints were set aside, {kept} are there")
         return found
+
+    def _start(self):
+        data = {"JAXGEN_DATA_DIR": str(self._data)}
+        return self._starter.start(*self._command("struck"), **data)
 
     def _command(self, name):
         return (*self._flags, f"--workdir={self._folder / name}")
@@ -123,23 +127,26 @@ class Chaos:
 def run(name, flags, steps, starter, folder, data, moments, seed):
     """The line of JSON of one config."""
     began, rng = time.monotonic(), plan(name, seed)
-    chaos = Chaos(starter, folder, flags, steps, rng, data)
+    chaos = Chaos(starter, folder, flags, steps, rng, folder / "data")
     whole = chaos.whole()
     again = chaos.whole("again")
+    shutil.copytree(data, folder / "data")
     control = not differences(again.workdir, whole.workdir)
-    for left in reversed(range(moments)):
-        chaos.strike(left)
+    struck = []
+    while len(struck) < moments and len(chaos.moments) < 2 * moments:
+        chaos.strike(moments - len(struck) - 1)
+        struck = [m for m in chaos.moments if m["phase"] != "missed"]
     chaos.finish()
     found = chaos.compare(whole)
-    struck = [m for m in chaos.moments if m["phase"] != "missed"]
     return {
         "config": name,
         "seed": seed,
         "steps": steps,
         "digest": whole.digest,
         "control": control,
+        "asked": moments,
         "kills": len(struck),
-        "missed": moments - len(struck),
+        "missed": len(chaos.moments) - len(struck),
         "damages": sum(m["damage"] is not None for m in chaos.moments),
         "rows": len(lines(whole.workdir)),
         "differences": found,
@@ -149,13 +156,14 @@ def run(name, flags, steps, starter, folder, data, moments, seed):
 
 
 def configs():
-    """name -> (flags, steps) of every config's default preset, made tiny."""
+    """name -> (flags, steps) of every config's default preset, made tiny, and twice as long."""
     from test_main import CONFIGS, get_config
 
     found = {}
     for path in CONFIGS:
-        steps = get_config(path, "tiny")["train"]["steps"]
-        found[pathlib.Path(path).stem] = ((f"--config={path}:tiny", *DENSE), steps)
+        steps = 2 * get_config(path, "tiny")["train"]["steps"]
+        flags = (f"--config={path}:tiny", *DENSE, f"--config.train.steps={steps}")
+        found[pathlib.Path(path).stem] = (flags, steps)
     return found
 
 
@@ -202,7 +210,7 @@ def main(argv=None):
     names = sorted(known) if arguments.configs == "all" else arguments.configs.split(",")
     if unknown := set(names) - set(known):
         parser.error(f"unknown {sorted(unknown)}, expected some of {', '.join(sorted(known))}")
-    before = {(r["config"], r["seed"], len(r["moments"])) for r in done(arguments.out)}
+    before = {(r["config"], r["seed"], r["asked"]) for r in done(arguments.out)}
     names = [n for n in names if (n, arguments.seed, arguments.moments) not in before]
     base = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="chaos-"))
     base.mkdir(parents=True, exist_ok=True)

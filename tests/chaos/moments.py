@@ -18,6 +18,7 @@ DENSE = (
 PHASES = ("start", "row", "checkpoint", "evaluation", "samples", "summary")
 CODES = {"SIGKILL": {-9}, "STOP": {-9}, "SIGTERM": {143}, "SIGINT": {130}}
 BEFORE_HANDLERS = {"SIGTERM": {-15}, "SIGINT": {-2}}  # while Python still imports
+POLL = 0.001  # seconds
 STOPPED_FOR = 0.5  # seconds between SIGSTOP and SIGKILL
 
 
@@ -36,6 +37,16 @@ def lines(workdir):
 def reached(workdir, split="train"):
     """The last step with a row of a split whose name begins so; 0 without one."""
     return max((row["step"] for row in lines(workdir) if row["split"].startswith(split)), default=0)
+
+
+def _changed(workdir):
+    """Another value whenever metrics.jsonl is another."""
+    path = workdir / "metrics.jsonl"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size
 
 
 @dataclasses.dataclass
@@ -62,7 +73,9 @@ class Moment:
         at = reached(workdir)
         how = rng.choice(["SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "STOP"])
         phase = rng.choice(PHASES)
-        if at >= steps - 1:
+        if (workdir / "summary.json").exists():  # nothing is left to do
+            phase = "start"
+        elif at >= steps - 1:
             phase = rng.choice(["start", "summary"])
         elif phase == "summary" and left:
             phase = "row"
@@ -74,8 +87,9 @@ class Moment:
                 phase, step = "row", at + 1
         return cls(phase, min(step, steps), rng.uniform(0.0, 1.0), how)
 
-    def now(self, workdir, began, usual_start):
+    def now(self, job, began, usual_start):
         """The phase that the run is in, if it is this moment's or one too late for it."""
+        workdir = job.workdir
         if self.phase == "start":
             if time.monotonic() - began >= self.after * usual_start:
                 return "start"
@@ -85,24 +99,27 @@ class Moment:
                 return "checkpoint"
             return "row" if reached(workdir) >= self.step + 2 else None
         if self.phase == "summary":
-            done = reached(workdir, "eval") >= self.step and reached(workdir) >= self.step
-            temporary = any(workdir.glob(".summary.json.*"))
-            return "summary" if done or temporary else None
+            if any(workdir.glob(".summary.json.*")) or f"step {self.step}: evaluated" in job.out:
+                return "summary"
+            return None
         if self.phase == "samples":
             return "samples" if reached(workdir, "eval") >= self.step else None
         return self.phase if reached(workdir) >= self.step else None
 
     def strike(self, job, usual_start, limit=LIMIT):
         """Waits for the phase, ends the process, and says how it ended: its exit code."""
-        began, before = time.monotonic(), reached(job.workdir)
-        late = self.phase != "start" and before >= self.step  # a finished run: nothing comes
+        began, seen = time.monotonic(), None
         while job.poll() is None:
-            phase = None if late else self.now(job.workdir, began, usual_start)
-            if phase:
+            assert time.monotonic() - began < limit, f"nothing in {limit} s: {job.out}{job.err}"
+            size = _changed(job.workdir)
+            if self.phase in ("row", "evaluation", "samples") and size == seen:
+                time.sleep(POLL)  # reading is work that the run would miss
+                continue
+            seen = size
+            if phase := self.now(job, began, usual_start):
                 self.caught = phase
                 break
-            assert time.monotonic() - began < limit, f"nothing in {limit} s: {job.out}{job.err}"
-            time.sleep(0.0005)
+            time.sleep(POLL)
         else:
             self.caught = "missed"
             return job.code
