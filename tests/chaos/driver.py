@@ -4,11 +4,12 @@
     python tests/chaos/driver.py --configs=glow,vae --out=chaos.jsonl
     python tests/chaos/driver.py --table --out=chaos.jsonl        what was measured, as Markdown
 
-Each config's `tiny`, of twice its steps, runs to its end, twice; then once more, and is struck at
-so many moments: at its start, after a row, in the write of a checkpoint, in an evaluation, at its
-samples, at its summary; by SIGKILL, SIGTERM, SIGINT, or SIGSTOP then SIGKILL. After about half of
-the moments files are damaged, those of the prepared data among them. In the end state digest, summary, rows (without speed) and grids must be those of the
-undisturbed run, no row that was once written may be missing, and what was set aside must be there.
+Each config's `tiny`, of four times its steps, runs to its end, twice; then once more, and is struck
+at so many moments: at its start, after a row, in the write of a checkpoint, in an evaluation, at
+its samples, at its summary; by SIGKILL, SIGTERM, SIGINT, or SIGSTOP then SIGKILL. After about half
+of the moments files are damaged, those of the prepared data among them. In the end state digest,
+summary, rows (without speed) and grids must be those of the undisturbed run, no row that was once
+written may be missing, and what was set aside must be there.
 
 One line of JSON a config is appended to `--out` when it is done; the same command again leaves out
 the configs that are there. Exit code 1 if any differs.
@@ -50,9 +51,10 @@ class Chaos:
         faults: what a run did that it must not, in words.
     """
 
-    def __init__(self, starter, folder, flags, steps, rng, data, limit=LIMIT):
+    def __init__(self, starter, folder, flags, steps, rng, data, damages=DAMAGES, limit=LIMIT):
         self._starter, self._folder, self._flags = starter, folder, tuple(flags)
         self._steps, self._rng, self._data, self._limit = steps, rng, data, limit
+        self._damages = sorted(damages)
         self.workdir, self.moments, self.faults = folder / "struck", [], []
         self._written, self._set_aside, self.job = [], 0, None
         self._usual_start = 5.0
@@ -84,7 +86,7 @@ class Chaos:
             text = f"{moment.how} in {moment.caught}: exit code {code}: {said[-1:]}"
             self.faults.append(text)
         if damage is None and self._rng.random() < 0.55:
-            damage = self._rng.choice(sorted(DAMAGES))
+            damage = self._rng.choice(self._damages)
         done = DAMAGES[damage](self._rng, self.workdir, self._data) if damage else None
         row = {"phase": moment.caught, "aimed": moment.phase, "how": moment.how, "code": code}
         self.moments.append(row | {"step": moment.step, "damage": done, "kind": done and damage})
@@ -124,10 +126,10 @@ class Chaos:
             self.faults.append(f"a traceback: {job.err.strip().splitlines()[-1]}")
 
 
-def run(name, flags, steps, starter, folder, data, moments, seed):
+def run(name, flags, steps, starter, folder, data, moments, seed, damages):
     """The line of JSON of one config."""
     began, rng = time.monotonic(), plan(name, seed)
-    chaos = Chaos(starter, folder, flags, steps, rng, folder / "data")
+    chaos = Chaos(starter, folder, flags, steps, rng, folder / "data", damages)
     whole = chaos.whole()
     again = chaos.whole("again")
     shutil.copytree(data, folder / "data")
@@ -156,12 +158,12 @@ def run(name, flags, steps, starter, folder, data, moments, seed):
 
 
 def configs():
-    """name -> (flags, steps) of every config's default preset, made tiny, and twice as long."""
+    """name -> (flags, steps) of every config's default preset, tiny and four times as long."""
     from test_main import CONFIGS, get_config
 
     found = {}
     for path in CONFIGS:
-        steps = 2 * get_config(path, "tiny")["train"]["steps"]
+        steps = 4 * get_config(path, "tiny")["train"]["steps"]
         flags = (f"--config={path}:tiny", *DENSE, f"--config.train.steps={steps}")
         found[pathlib.Path(path).stem] = (flags, steps)
     return found
@@ -200,6 +202,7 @@ def main(argv=None):
     parser.add_argument("--moments", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("chaos.jsonl"))
+    parser.add_argument("--damages", default=",".join(DAMAGES), help="to draw from, by commas")
     parser.add_argument("--keep", type=pathlib.Path, help="leave the run directories here")
     parser.add_argument("--table", action="store_true", help="print the results so far")
     arguments = parser.parse_args(argv)
@@ -210,6 +213,8 @@ def main(argv=None):
     names = sorted(known) if arguments.configs == "all" else arguments.configs.split(",")
     if unknown := set(names) - set(known):
         parser.error(f"unknown {sorted(unknown)}, expected some of {', '.join(sorted(known))}")
+    if unknown := set(arguments.damages.split(",")) - set(DAMAGES):
+        parser.error(f"unknown {sorted(unknown)}, expected some of {', '.join(DAMAGES)}")
     before = {(r["config"], r["seed"], r["asked"]) for r in done(arguments.out)}
     names = [n for n in names if (n, arguments.seed, arguments.moments) not in before]
     base = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -228,9 +233,8 @@ def main(argv=None):
             shutil.rmtree(folder, ignore_errors=True)
             data = environment["JAXGEN_DATA_DIR"]
             try:
-                row = run(
-                    name, flags, steps, starter, folder, data, arguments.moments, arguments.seed
-                )
+                options = arguments.moments, arguments.seed, arguments.damages.split(",")
+                row = run(name, flags, steps, starter, folder, data, *options)
             except AssertionError as error:
                 row = {"config": name, "seed": arguments.seed, "error": str(error)[-2000:]}
                 print(json.dumps(row), flush=True)

@@ -136,6 +136,6 @@ class Moment:
         codes = set(CODES[self.how])
         if self.caught == "start":
             codes |= BEFORE_HANDLERS.get(self.how, set())
-        if self.caught in ("summary", "samples", "evaluation", "row", "checkpoint"):
-            codes |= {0} if self.how in ("SIGTERM", "SIGINT") else set()  # ended before it looked
-        return codes
+        return codes | (
+            {0} if self.how in ("SIGTERM", "SIGINT") else set()
+        )  # had nothing left to do
