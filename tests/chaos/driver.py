@@ -196,6 +196,16 @@ def table(rows):
     return "\n".join(out)
 
 
+def started(base):
+    """A starter of runs with prepared data and compiled programs of their own, and the data."""
+    environment = {"JAXGEN_DATA_DIR": str(base / "data"), "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": str(base / "compiled")}
+    if "XLA_FLAGS" not in os.environ:  # as tests do: compile fast
+        environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    (base / "output").mkdir(parents=True, exist_ok=True)
+    return Starter(base / "output", **environment), base / "data"
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--configs", default="all", help="names of configs/*.py, by commas")
@@ -218,20 +228,13 @@ def main(argv=None):
     before = {(r["config"], r["seed"], r["asked"]) for r in done(arguments.out)}
     names = [n for n in names if (n, arguments.seed, arguments.moments) not in before]
     base = arguments.keep or pathlib.Path(tempfile.mkdtemp(prefix="chaos-"))
-    base.mkdir(parents=True, exist_ok=True)
-    environment = {"JAXGEN_DATA_DIR": str(base / "data"), "JAX_PLATFORMS": "cpu"}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": str(base / "compiled")}
-    if "XLA_FLAGS" not in os.environ:  # as tests do: compile fast
-        environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
-    (base / "output").mkdir(exist_ok=True)
-    starter = Starter(base / "output", **environment)
+    starter, data = started(base)
     bad = sum(bool(r["differences"]) for r in done(arguments.out))
     try:
         for name in names:
             flags, steps = known[name]
             folder = base / name
             shutil.rmtree(folder, ignore_errors=True)
-            data = environment["JAXGEN_DATA_DIR"]
             try:
                 options = arguments.moments, arguments.seed, arguments.damages.split(",")
                 row = run(name, flags, steps, starter, folder, data, *options)
