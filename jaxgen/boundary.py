@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -50,8 +51,9 @@ def guarded(action: Callable[[], int | None], unopened: int = 1) -> None:
             which one, as for any other argument.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+        with contextlib.suppress(OSError):  # of a stream whose file was exchanged for a pipe
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         code = action()
         sys.stdout.flush()

@@ -48,6 +48,16 @@ def reason(path: pathlib.Path, error: OSError, need: int | None = None) -> str:
     return f"{what} ({wanted}{room}); {advice}"
 
 
+class _Plain:
+    """A file that NumPy takes for none: to those it writes past Python, and loses the errno."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends without an error.
@@ -59,11 +69,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    file: IO[bytes] | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            yield file
+            yield _Plain(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -157,7 +157,7 @@ def _train(config: Mapping[str, Any], path: str) -> int:
             execute(config, path, command=_command())
     except Stopped as stopped:
         if jax.process_index() == 0:
-            print(f"{stopped}; saved. Resume with:\n  {_command()}", flush=True)
+            print(f"{stopped}. Resume with:\n  {_command()}", flush=True)
         return stopped.exit_code
     return 0
 

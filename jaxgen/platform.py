@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import pathlib
+import sys
+import threading
 from importlib import metadata
+from typing import Any
 
 # Sends single convolutions and sums on CPU to the multi-threaded library. An XLA that does not know
 # a flag aborts the process: only the versions named here were tried. See docs/performance.md.
@@ -33,3 +36,21 @@ def set_defaults() -> None:
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.FATAL)
+    if not os.environ.get("JAXGEN_DEBUG"):
+        _quiet_threads()
+
+
+def _quiet_threads() -> None:
+    """What fails in a thread is said once, by who waits for it.
+
+    Orbax and tensorstore print it as well, up to 300 lines around the one that helps.
+    """
+    of_main = sys.excepthook
+
+    def hook(*error: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            of_main(*error)
+
+    sys.excepthook = hook
+    threading.excepthook = lambda args: None
+    sys.unraisablehook = lambda args: None

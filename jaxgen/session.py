@@ -60,7 +60,6 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
         speak(warning)
     check(config, allow=None)  # the user's own
     run = claim(path, config, speak)
-    stop = StopSignal()
     config = {**config, "data": placed(config["data"])}
     dataset = opened(run, config["data"], speak)
     speak(dataset.report())
@@ -90,13 +89,14 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
         dataset=dataset,
         observer=observer,
         checkpoints=checkpoints,
-        stop=stop,
+        stop=StopSignal(),
         say=speak,
         main=main,
     )
     try:
         state, estimates = train(parts)
     finally:
+        parts.stop.close()
         checkpoints.close()
     summary = summarise(config, int(state.step), estimates, data, observer)
     summary["state_digest"] = state_digest(state)

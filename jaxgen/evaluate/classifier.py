@@ -16,7 +16,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,6 +31,7 @@ from jaxgen.data import Dataset, Split
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root, prepare_once
 from jaxgen.evaluate.features import checked, in_tiles
+from jaxgen.files import free_name
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric
 from jaxgen.stored import parse
@@ -130,11 +130,12 @@ def trained(
         try:
             params, about = _read(path)
             break
-        except (ConfigError, OSError) as error:
+        except ConfigError as error:
             if attempt:
                 raise
-            say(f"{error}; it is trained anew")
-            shutil.rmtree(target)
+            aside = free_name(target.with_name(f"damaged-{target.name}"))
+            say(f"{error}; set aside as {aside}, and trained anew")
+            target.rename(aside)
     least = THRESHOLDS.get(spec.name, 0.0) if not dataset.binarized else 0.0
     if about["accuracy"] < least:
         raise ConfigError(

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
 from jaxgen.evaluate.knobs import check_knobs, check_seed
+from jaxgen.files import replacing
 from jaxgen.rundir import write_json
 from jaxgen.train import sharding
 from jaxgen.train.program import whole_params
@@ -194,11 +194,8 @@ class Stored:
             there = self._count - len(missing)
             self.say(f"generation resumed: {there} of {self._count} batches are in {self.folder}")
         for made, (number, x) in enumerate(self.sampler.batches(self.state, missing), 1):
-            path = self._path(number)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            with open(temporary, "wb") as file:
+            with replacing(self._path(number)) as file:
                 np.save(file, x)
-            os.replace(temporary, path)
             if self.say and made % 50 == 0:
                 self.say(f"generated {made} of {len(missing)} batches")
 
@@ -215,7 +212,7 @@ class Stored:
             return False
         try:
             shape = np.load(path, mmap_mode="r").shape
-        except (ValueError, EOFError, OSError):
+        except (ValueError, EOFError):
             return False
         return shape == (self.sampler.batch, *self.sampler.spec.shape)
 

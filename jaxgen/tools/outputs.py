@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 
 from jaxgen.config import ConfigError
+from jaxgen.files import write, write_arrays
 
 LONGEST = 150  # characters of a name, without step and suffix: file systems take 255 bytes
 
@@ -103,18 +104,9 @@ def spelt(value: Any) -> str:
 
 def save_npz(path: pathlib.Path, **arrays: Any) -> None:
     """Writes arrays atomically."""
-    import numpy as np
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)
+    write_arrays(path, **arrays)
 
 
 def save_text(path: pathlib.Path, text: str) -> None:
     """Writes text atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(path)
+    write(path, text.encode("utf-8", errors="backslashreplace"))

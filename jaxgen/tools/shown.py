@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.config import ConfigError
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.neighbours import nearest
 from jaxgen.evaluate.path_length import linear, spherical
 from jaxgen.evaluate.subject import Comparison
+from jaxgen.files import write_arrays
 from jaxgen.tools.run import Run
 
 IMAGES, POINTS = 64, 1000
@@ -108,12 +107,6 @@ def write(path: pathlib.Path, **arrays: Any) -> None:
     """A .npz file, atomically.
 
     Raises:
-        ConfigError: when the folder cannot be written.
+        WriteError: when it cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(temporary, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
+    write_arrays(path, compressed=True, **arrays)

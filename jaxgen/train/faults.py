@@ -19,7 +19,7 @@ SYSTEM = re.compile(
     r"\b(PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED"
     r"|CANCELLED)\b"
 )
-OS_ERROR = re.compile(r"\[OS error (\d+)")
+OS_ERROR = re.compile(r"\[(?:OS error |os_error_code=')(\d+)")
 MISSING = (errno.ENOENT, errno.ENOTDIR)  # of a part: whether the rest can be read decides
 
 
@@ -85,8 +85,11 @@ def room(directory: pathlib.Path, need: int | None) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line of at most 300 characters."""
+    """An error as one line of at most 300 characters, which begins with what the system says."""
     text = " ".join(str(error).split()) or type(error).__name__
+    for number in map(int, OS_ERROR.findall(text)):
+        if os.strerror(number) not in text[:100]:
+            text = f"{os.strerror(number)} ({text})"
     if "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC:
         text = f"no space left on the disk ({text})"
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-145:]}"  # the cause comes last

@@ -115,8 +115,10 @@ def train(parts: Parts) -> tuple[State, dict[str, Any]]:
     state, position = start(parts)
     if parts.main and position.step < parts.options.steps:
         parts.run.set_summary_aside()
+    parts.stop.check(position.step)
     with Compiling("the train step", quiet=not parts.main):
         step = parts.program.compile()
+    parts.stop.check(position.step)
     while True:
         log = None
         if parts.main:

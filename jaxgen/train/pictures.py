@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.files import write_image
+
 GAP = 2  # pixels between the images of a grid
 SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
 
@@ -175,26 +177,14 @@ def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     """Writes [H, W, C] uint8 atomically: grey, RGB or RGBA; of 2 channels the first."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
     shown = image[..., 0] if image.shape[-1] < 3 else image[..., :4]
-    Image.fromarray(shown).save(temporary, format="png")
-    temporary.replace(path)
+    write_image(path, Image.fromarray(shown), format="png")
 
 
 def save_gif(path: pathlib.Path, frames: list[np.ndarray], milliseconds: int = 60) -> None:
     """Writes pictures [H, W, 3] uint8 as an endless GIF, atomically."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
     first, *others = (Image.fromarray(frame) for frame in frames)
-    first.save(
-        temporary,
-        format="gif",
-        save_all=True,
-        append_images=others,
-        duration=milliseconds,
-        loop=0,
-    )
-    temporary.replace(path)
+    options = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    write_image(path, first, format="gif", **options)

@@ -2,46 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from typing import Any
+import sys
+import threading
 
-import jax
+from jaxgen.processes import several
+
+AT_ONCE = 130  # exit code of the second Ctrl-C
 
 
 class Stopped(RuntimeError):
-    """The run was told to stop, and has saved."""
+    """The run was told to stop, and has saved what there was."""
 
-    def __init__(self, step: int, signum: int):
-        """Args: train steps done and saved; the signal."""
-        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}")
+    def __init__(self, step: int, signum: int, left: str = "saved"):
+        """Args: train steps done; the signal; what became of them."""
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}; {left}")
         self.exit_code = 128 + signum
 
 
 class StopSignal:
-    """Remembers the first SIGTERM or SIGINT, to be acted on between steps.
+    """Remembers the first SIGTERM or SIGINT, to be acted on between steps, and says so at once.
 
-    A second Ctrl-C ends the process at once. Under `jax.distributed` its own SIGTERM notifier
-    makes all processes agree on one step; a Python handler would replace it, so none is set,
-    and a Ctrl-C is handed on to the notifier.
+    Python's handlers wait for the main thread, which a compilation may hold for minutes: a thread
+    of its own hears of signals by `signal.set_wakeup_fd`. A second Ctrl-C ends the process at
+    once; what is on disk is whole at any moment.
+
+    Under `jax.distributed` its own SIGTERM notifier makes all processes agree on one step; a
+    Python handler would replace it, so none is set, and a Ctrl-C is handed on to the notifier.
     """
 
     def __init__(self) -> None:
         """Installs the handlers."""
         self._received: int | None = None
-        self._several = jax.process_count() > 1
+        self._several = several()
         self._calls = 0
-        signal.signal(signal.SIGINT, self._remember)
-        if not self._several:
-            signal.signal(signal.SIGTERM, self._remember)
+        self._source, self._sink = os.pipe()
+        os.set_blocking(self._sink, False)
+        signums = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
+        self._before = {s: signal.signal(s, lambda signum, frame: None) for s in signums}
+        self._wakeup = signal.set_wakeup_fd(self._sink, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, daemon=True, name="signals").start()
 
-    def _remember(self, signum: int, frame: Any) -> None:
-        if self._received is not None and signum == signal.SIGINT:
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        self._received = signum
-        if self._several:
-            os.kill(os.getpid(), signal.SIGTERM)
+    def _listen(self) -> None:
+        with open(self._source, "rb", buffering=0) as source:
+            while heard := source.read(1):
+                self._hear(heard[0])
+
+    def _hear(self, signum: int) -> None:
+        if signum not in self._before:
+            return
+        if self._received is None:
+            self._received = signum
+            print(
+                f"{signal.Signals(signum).name}: stopping after the step or compilation under way, "
+                "then saving; Ctrl-C stops at once, and loses the steps since the last checkpoint",
+                flush=True,
+            )
+            if self._several:
+                os.kill(os.getpid(), signal.SIGTERM)
+        elif signum == signal.SIGINT:
+            print("stopped at once; the same command resumes from the newest checkpoint")
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(AT_ONCE)
+
+    def close(self) -> None:
+        """Gives the signals back to those that had them."""
+        signal.set_wakeup_fd(self._wakeup)
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        os.close(self._sink)
 
     def received(self) -> int | None:
         """The signal that all processes have agreed to act on now, or None.
@@ -55,3 +87,12 @@ class StopSignal:
         self._calls += 1
         agreed = multihost_utils.reached_preemption_sync_point(self._calls)
         return (self._received or signal.SIGTERM) if agreed else None
+
+    def check(self, step: int) -> None:
+        """For moments at which there is nothing to save.
+
+        Raises:
+            Stopped: when told to stop.
+        """
+        if (signum := self.received()) is not None:
+            raise Stopped(step, signum, "nothing new to save")

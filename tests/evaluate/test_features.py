@@ -89,6 +89,15 @@ def test_the_file_is_used_again_and_trained_anew_when_damaged(
         assert f"{copy} is damaged (" in said[0] and "trained anew" in said[0]
         assert len(said) == 3
         said.clear()
+    assert len(list(copy.parents[1].glob("damaged-*"))) == 2  # nothing is removed
+    monkeypatch.setattr(classifier, "load_npz", refuse)
+    with pytest.raises(PermissionError):  # what cannot be read is not damaged
+        classifier.trained(scans, str(tmp_path), said.append)
+    assert said == [] and copy.exists()
+
+
+def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 def test_a_classifier_that_does_not_learn_is_refused(

@@ -7,7 +7,7 @@ import shutil
 import fake_runs
 import pytest
 
-from jaxgen.tools.report.command import write
+from jaxgen.tools.outputs import save_text
 from jaxgen.tools.report.page import page
 from jaxgen.tools.report.records import entries, read
 
@@ -38,7 +38,7 @@ def browser():
 def address(tmp_path_factory):
     root = tmp_path_factory.mktemp("browser")
     out = root / "report.html"
-    write(out, page(entries([str(path) for path in fake_runs.four(root)]), "now"))
+    save_text(out, page(entries([str(path) for path in fake_runs.four(root)]), "now"))
     return out.as_uri()
 
 
@@ -177,7 +177,7 @@ def test_every_number_can_be_saved(visit, tmp_path, kind):
 
 def test_points_are_drawn_and_saved(visit, tmp_path):
     out = tmp_path / "points.html"
-    write(out, page(entries([str(fake_runs.of_points(tmp_path / "ring"))]), "now"))
+    save_text(out, page(entries([str(fake_runs.of_points(tmp_path / "ring"))]), "now"))
     tab = visit(accept_downloads=True)
     tab.goto(out.as_uri())
     chart = tab.locator('[data-chart="points-0"]')

@@ -394,6 +394,7 @@ SYSTEM_ERRORS = [
     MemoryError(),
     ValueError("PERMISSION_DENIED: Error opening zarr driver: Error reading local file"),
     ValueError('UNKNOWN: Error reading "x" [OS error 5: EIO Input/output error] [source]'),
+    ValueError("OUT_OF_RANGE: Error reading: Too many open files [os_error_code='24']"),
     ValueError("ABORTED: Error reading local file [OS error 116: ESTALE Stale file handle]"),
     RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4096 bytes."),
     Exception("UNAVAILABLE: connection to storage.googleapis.com"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pathlib
 import time
 from typing import Any
 
-from jaxgen.tools.outputs import Output
+from jaxgen.tools.outputs import Output, save_text
 
 
 def add(commands: Any) -> None:
@@ -30,16 +28,8 @@ def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     out = arguments.out
     found = entries(arguments.runs, arguments.allow)
-    write(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
+    save_text(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
     apart = sum(c.status == "differs" for row in rows_of(found) for c in row.cells.values())
     numbers = sum(len(entry.measurements) for entry in found)
     note = f", {apart} not comparable" if apart else ""
     print(f"{numbers} numbers of {len(found)} models{note}: {out}")
-
-
-def write(out: pathlib.Path, text: str) -> None:
-    """Writes atomically."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(out)

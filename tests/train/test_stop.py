@@ -1,0 +1,75 @@
+"""Signals are acknowledged at once, whatever the main thread does, and a second one ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxgen.train.stop import Stopped, StopSignal
+
+# The main thread is in C, as while XLA compiles, and looks at no signals.
+BUSY = """
+import hashlib, sys
+from jaxgen.train.stop import Stopped, StopSignal
+stop = StopSignal()
+print("busy", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 10 ** int(sys.argv[1]))
+print("done", flush=True)
+try:
+    stop.check(3)
+except Stopped as stopped:
+    print(stopped)
+    sys.exit(stopped.exit_code)
+"""
+
+
+@pytest.fixture
+def busy(request):
+    command = [sys.executable, "-c", BUSY, str(request.param)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "busy\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("busy", [9], indirect=True)
+def test_acknowledged_at_once_and_ended_by_the_second(busy):
+    busy.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    line = busy.stdout.readline()
+    assert line.startswith("SIGINT: stopping after the step or compilation under way, then saving;")
+    busy.send_signal(signal.SIGINT)
+    assert busy.stdout.readline().startswith("stopped at once; the same command resumes")
+    assert busy.wait(10) == 130
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("busy", [6], indirect=True)
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_under_way_is_ended_first(busy, signum, code):
+    busy.send_signal(signum)
+    name = signum.name
+    assert busy.stdout.readline().startswith(f"{name}: stopping")
+    assert busy.stdout.readline() == "done\n"
+    assert busy.stdout.readline() == f"stopped by {name} after step 3; nothing new to save\n"
+    assert busy.wait(10) == code
+
+
+def test_signals_are_given_back():
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    stop = StopSignal()
+    stop.check(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    end = time.monotonic() + 10
+    while stop.received() is None and time.monotonic() < end:
+        time.sleep(0.001)
+    with pytest.raises(Stopped):
+        stop.check(0)
+    stop.close()
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+    assert signal.set_wakeup_fd(-1) == -1
