@@ -14,6 +14,7 @@ platform is chosen by the compiler, with one branch in the program.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ def _lax_conv(x: Array, w: Array, geometry: Geometry) -> Array:
         geometry.strides,
         geometry.padding,
         dimension_numbers=LAYOUT,
-        feature_group_count=x.shape[-1] if geometry.depthwise else 1,
+        feature_group_count=geometry.groups,
         precision=geometry.precision,
     )
 
@@ -70,7 +71,19 @@ def _primitive(name: str, shape: Callable, on_cpu: Callable, elsewhere: Callable
             a = jnp.moveaxis(a, dims[0], 0)
             out = primitive.bind(a.reshape(-1, *a.shape[2:]), b, geometry=geometry)
             return out.reshape(*a.shape[:2], *out.shape[1:]), 0
-        return jax.vmap(functools.partial(elsewhere, geometry=geometry), dims)(a, b), 0
+        # Both differ: each of the batch becomes groups of its own.
+        num = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+        grouped = dataclasses.replace(geometry, groups=num * geometry.groups)
+        out = primitive.bind(*map(merge, args, dims, (num, num)), geometry=grouped)
+        return out.reshape(*out.shape[:3], num, -1), 3
+
+    def merge(a: Array, dim: int | None, num: int) -> Array:
+        """Puts the axis, or copies, before the last one and joins the two."""
+        if dim is None:
+            a = jnp.broadcast_to(a[..., None, :], (*a.shape[:-1], num, a.shape[-1]))
+        else:
+            a = jnp.moveaxis(a, dim, -2)
+        return a.reshape(*a.shape[:-2], -1)
 
     primitive.def_abstract_eval(abstract)
     primitive.def_impl(run)
@@ -136,8 +149,6 @@ def conv(
 ) -> Array:
     """A 2-D convolution, equal to `lax.conv_general_dilated` in NHWC, HWIO.
 
-    Groups are fast where there are as many as channels in and out (depthwise).
-
     Args:
         x: [B, H, W, ci].
         kernel: [kh, kw, ci / groups, co].
@@ -187,13 +198,13 @@ def conv_general_dilated(
     if numbers != lax.conv_dimension_numbers(lhs.shape, rhs.shape, LAYOUT):
         return general()
     groups, ci, co = feature_group_count, lhs.shape[3], rhs.shape[3]
-    if rhs.shape[2] * groups != ci or (groups != 1 and not groups == ci == co):
+    if rhs.shape[2] * groups != ci or co % groups:
         return general()
     size, kernel, strides = lhs.shape[1:3], rhs.shape[:2], tuple(window_strides)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(size, kernel, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
-    geometry = Geometry(size, kernel, strides, pads, groups > 1, _precision(precision))
+    geometry = Geometry(size, kernel, strides, pads, groups, _precision(precision))
     return conv_p.bind(lhs, rhs, geometry=geometry) if _fast(lhs, rhs, geometry) else general()
 
 

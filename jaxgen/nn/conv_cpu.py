@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Array = jax.Array
@@ -21,6 +23,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 _THIN = 16  # channels up to which a side counts as thin, if the other has four times as many
+_NARROW = 16  # channels below which groups are taken together
 _CHUNK_ROWS = 4096  # output pixels at a time in a kernel gradient: its patches then stay in cache
 
 
@@ -33,7 +36,7 @@ class Geometry:
         kernel: height and width of the kernel.
         strides: along height and width.
         padding: (low, high) along height and width; negative pads crop.
-        depthwise: whether every channel has its own filter: kernel [kh, kw, 1, C], ci = co = C.
+        groups: that the channels fall into, in order; the kernel is [kh, kw, ci / groups, co].
         precision: as `lax.conv_general_dilated` takes it.
     """
 
@@ -41,7 +44,7 @@ class Geometry:
     kernel: tuple[int, int]
     strides: tuple[int, int]
     padding: Pads
-    depthwise: bool = False
+    groups: int = 1
     precision: Any = None
 
     @property
@@ -53,7 +56,11 @@ class Geometry:
     @property
     def pointwise(self) -> bool:
         """Whether this is a matrix product at every (strided) pixel."""
-        return self.kernel == (1, 1) and self.padding == ((0, 0), (0, 0)) and not self.depthwise
+        return self.kernel == (1, 1) and self.padding == ((0, 0), (0, 0))
+
+    def depthwise(self, ci: int, co: int) -> bool:
+        """Whether every channel has its own filter, and makes one."""
+        return 1 < self.groups == ci == co
 
 
 def output_shape(x: Any, w: Any, geometry: Geometry) -> tuple[int, ...]:
@@ -63,12 +70,12 @@ def output_shape(x: Any, w: Any, geometry: Geometry) -> tuple[int, ...]:
 
 def input_shape(y: Any, w: Any, geometry: Geometry) -> tuple[int, ...]:
     """Of `input_gradient(y, w)`: [B, H, W, ci]."""
-    return (y.shape[0], *geometry.size, w.shape[3 if geometry.depthwise else 2])
+    return (y.shape[0], *geometry.size, w.shape[2] * geometry.groups)
 
 
 def kernel_shape(x: Any, y: Any, geometry: Geometry) -> tuple[int, ...]:
-    """Of `kernel_gradient(x, y)`: [kh, kw, ci, co], or [kh, kw, 1, C] if depthwise."""
-    return (*geometry.kernel, 1 if geometry.depthwise else x.shape[3], y.shape[3])
+    """Of `kernel_gradient(x, y)`: [kh, kw, ci / groups, co]."""
+    return (*geometry.kernel, x.shape[3] // geometry.groups, y.shape[3])
 
 
 def _wide(dtype: Any) -> Any:
@@ -119,13 +126,15 @@ def _thin(few: int, many: int, geometry: Geometry) -> bool:
 
 
 def conv(x: Array, w: Array, geometry: Geometry) -> Array:
-    """The convolution. x: [B, H, W, ci], w: [kh, kw, ci, co]; returns [B, *out, co]."""
+    """The convolution. x: [B, H, W, ci], w: [kh, kw, ci / groups, co]; returns [B, *out, co]."""
     (kh, kw), (sh, sw) = geometry.kernel, geometry.strides
-    ci, co = w.shape[2:]
-    if geometry.depthwise:
+    ci, co = x.shape[3], w.shape[3]
+    if geometry.depthwise(ci, co):
         taps = w.reshape(kh * kw, 1, 1, 1, co).astype(_wide(x.dtype))
         shifted = zip(_shifts(x, geometry), taps, strict=True)
         return sum(part.astype(tap.dtype) * tap for part, tap in shifted).astype(x.dtype)
+    if geometry.groups > 1:
+        return _by_groups(conv, x, w, output_shape(x, w, geometry), geometry)
     if geometry.pointwise:
         return _dot(x[:, ::sh, ::sw], w[0, 0], (3, 0), geometry).astype(x.dtype)
     if _thin(co, ci, geometry):
@@ -163,15 +172,18 @@ def input_gradient(y: Array, w: Array, geometry: Geometry) -> Array:
 
     Args:
         y: [B, *out, co].
-        w: [kh, kw, ci, co].
+        w: [kh, kw, ci / groups, co].
         geometry: of the convolution from x to y.
 
     Returns:
         [B, H, W, ci]
     """
     (h, w_), (sh, sw) = geometry.size, geometry.strides
-    b, ci = y.shape[0], w.shape[3 if geometry.depthwise else 2]
-    taps = w if geometry.depthwise else w.transpose(0, 1, 3, 2)
+    b, ci, co = y.shape[0], w.shape[2] * geometry.groups, w.shape[3]
+    depthwise = geometry.depthwise(ci, co)
+    if geometry.groups > 1 and not depthwise:
+        return _by_groups(input_gradient, y, w, input_shape(y, w, geometry), geometry)
+    taps = w if depthwise else w.transpose(0, 1, 3, 2)
     rows = []
     for a in range(sh):
         row = [_phase(y, taps, (a, c), geometry) for c in range(sw)]
@@ -203,11 +215,22 @@ def _phase(y: Array, taps: Array, phase: tuple[int, int], geometry: Geometry) ->
 
 
 def kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
-    """The transpose in the kernel. x: [B, H, W, ci], y: [B, *out, co]; returns [kh, kw, ci, co]."""
+    """The transpose in the kernel.
+
+    Args:
+        x: [B, H, W, ci].
+        y: [B, *out, co].
+        geometry: of the convolution from x to y.
+
+    Returns:
+        [kh, kw, ci / groups, co]
+    """
     shape = kernel_shape(x, y, geometry)
     kh, kw, ci, co = shape
-    if geometry.depthwise:
+    if geometry.depthwise(x.shape[3], co):
         w = _depthwise_kernel_gradient(x, y, geometry)
+    elif geometry.groups > 1:
+        w = _by_groups(kernel_gradient, x, y, shape, geometry)
     elif geometry.pointwise:
         x = x[:, :: geometry.strides[0], :: geometry.strides[1]]
         w = _dot(x.reshape(-1, ci), y.reshape(-1, co), (0, 0), geometry)
@@ -222,6 +245,64 @@ def kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
     else:
         w = _chunked_kernel_gradient(x, y, geometry)
     return w.reshape(shape).astype(x.dtype)
+
+
+def _by_groups(
+    run: Callable[[Array, Array, Geometry], Array],
+    a: Array,
+    b: Array,
+    shape: tuple[int, ...],
+    geometry: Geometry,
+) -> Array:
+    """`run` over some groups at a time, each time one dense convolution of their channels.
+
+    A loop keeps the program as small as that of one group. Groups of few channels are taken
+    together, their kernels as a block diagonal: the zeros cost less than the calls.
+
+    Args:
+        run: `conv`, `input_gradient` or `kernel_gradient`.
+        a: its first operand.
+        b: its second.
+        shape: of the result.
+        geometry: with groups.
+    """
+    groups, sides = geometry.groups, (a.shape[3], b.shape[3], shape[3])
+    divisors = [m for m in range(1, groups + 1) if groups % m == 0]
+    m = next((m for m in divisors if m * min(sides) >= groups * _NARROW), groups)
+    widths = [side * m // groups for side in sides]
+    inner = dataclasses.replace(geometry, groups=1)
+
+    def block(i: Array, out: Array) -> Array:
+        x = lax.dynamic_slice_in_dim(a, i * widths[0], widths[0], 3)
+        y = lax.dynamic_slice_in_dim(b, i * widths[1], widths[1], 3)
+        if run is kernel_gradient:
+            part = _of_diagonal(run(x, y, inner), m)
+        else:
+            part = run(x, _diagonal(y, m), inner)
+        return lax.dynamic_update_slice_in_dim(out, part, i * widths[2], 3)
+
+    return lax.fori_loop(0, groups // m, block, jnp.zeros(shape, a.dtype))
+
+
+def _diagonal(w: Array, m: int) -> Array:
+    """The dense kernel [kh, kw, m ci, m co] of m groups, [kh, kw, ci, m co]."""
+    if m == 1:
+        return w
+    return jnp.where(_mask(m, w.shape[2], w.shape[3] // m), jnp.tile(w, (1, 1, m, 1)), 0)
+
+
+def _of_diagonal(w: Array, m: int) -> Array:
+    """The transpose of `_diagonal`."""
+    if m == 1:
+        return w
+    kh, kw, ci, co = w.shape
+    w = jnp.where(_mask(m, ci // m, co // m), w, 0)
+    return jnp.sum(w.reshape(kh, kw, m, ci // m, co), 2)
+
+
+def _mask(m: int, ci: int, co: int) -> np.ndarray:
+    """Where a block diagonal of m blocks [ci, co] is: [1, 1, m ci, m co]."""
+    return np.kron(np.eye(m, dtype=bool), np.ones((ci, co), bool))[None, None]
 
 
 def _chunked_kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:

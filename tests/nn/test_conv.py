@@ -40,10 +40,16 @@ CASES = {
     "depthwise 5x5": ((7, 8), (5, 5, 1, 6), 1, "SAME", 6),
     "depthwise stride 2": ((7, 8), (3, 3, 1, 6), 2, "SAME", 6),
 }
-FALLBACKS = {
+GROUPS = {
     "groups": ((6, 6), (3, 3, 4, 8), 1, "SAME", 2),
-    "depthwise with a multiplier": ((6, 6), (3, 3, 1, 12), 1, "SAME", 6),
+    "wide groups": ((5, 6), (3, 3, 16, 36), 1, "SAME", 2),
+    "groups, 1x1": ((5, 6), (1, 1, 4, 18), 1, "SAME", 3),
+    "groups, stride 2": ((7, 8), (3, 3, 16, 32), 2, "SAME", 2),
+    "groups, unequal": ((8, 9), (3, 4, 3, 6), (1, 3), ((0, 2), (3, -1)), 2),
+    "groups to one channel": ((6, 5), (3, 3, 5, 3), 1, "VALID", 3),
+    "depthwise with a multiplier": ((6, 6), (3, 3, 1, 80), 1, "SAME", 40),
 }
+CASES |= GROUPS
 # name: size, kernel, stride, padding
 TRANSPOSED = {
     "4x4 stride 2": ((4, 5), (4, 4, 8, 6), 2, "SAME"),
@@ -106,12 +112,22 @@ def assert_close(got, expected, tolerance=1e-5):
     jax.tree_util.tree_map_with_path(check, got, expected)
 
 
-@pytest.mark.parametrize("case", [*CASES, *FALLBACKS])
+@pytest.mark.parametrize("case", [case for case in CASES if case not in GROUPS])
 def test_equals_lax(case):
-    size, kernel, *options = (CASES | FALLBACKS)[case]
+    size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2])
     got = jax.jit(through(lambda x, w: conv(x, w, *options)))(x, w)
     assert_close(got, jax.jit(through(lambda x, w: lax_conv(x, w, *options)))(x, w))
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_groups_equal_lax_in_double_precision(case):
+    size, kernel, *options = GROUPS[case]
+    with jax.enable_x64(True):
+        x, w = arrays(size, kernel, options[2], dtype=np.float64)
+        got = jax.jit(through(lambda x, w: conv(x, w, *options)))(x, w)
+        expected = jax.jit(through(lambda x, w: lax_conv(x, w, *options)))(x, w)
+        assert_close(got, expected, 1e-12)
 
 
 @pytest.mark.parametrize("case", TRANSPOSED)
@@ -142,7 +158,9 @@ def test_cpu_sees_canonical_convolutions_only(case):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-@pytest.mark.parametrize("case", ["3x3", "1x1", "thin output", "4x4 stride 2", "depthwise 5x5"])
+@pytest.mark.parametrize(
+    "case", ["3x3", "1x1", "thin output", "4x4 stride 2", "depthwise 5x5", "groups"]
+)
 def test_other_platforms_see_those_of_lax(case, platform):
     size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2])
@@ -164,7 +182,7 @@ def test_inside_scan():
     assert set(convolutions(through(scanned(conv)), x, stack, "cpu")) == {CANONICAL}
 
 
-@pytest.mark.parametrize("case", ["3x3", "4x4 stride 2", "depthwise stride 2"])
+@pytest.mark.parametrize("case", ["3x3", "4x4 stride 2", "depthwise stride 2", "groups"])
 def test_forward_mode_and_vmap(case):
     size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2], batch=4)
@@ -184,6 +202,10 @@ def test_forward_mode_and_vmap(case):
             inputs_back=jax.vmap(jax.grad(lambda x: jnp.sum(g(x, w) ** 2)))(pairs),
             kernels=jax.vmap(g, (None, 0), 1)(x, kernels),
             per_example=jax.vmap(gradient, (0, None))(pairs, w),
+            both=jax.vmap(g)(pairs, kernels),
+            both_back=jax.vmap(jax.grad(lambda x, w: jnp.sum(g(x, w) ** 2), (0, 1)))(
+                pairs, kernels
+            ),
         )
 
     got = jax.jit(lambda: everything(conv))()
@@ -195,7 +217,9 @@ def test_runs_without_jit():
     assert_close(*(jax.grad(loss(f), (0, 1))(x, w) for f in (conv, lax_conv)))
 
 
-@pytest.mark.parametrize("case", ["1x1", "3x3", "thin output", "thin input", "depthwise 5x5"])
+@pytest.mark.parametrize(
+    "case", ["1x1", "3x3", "thin output", "thin input", "depthwise 5x5", "groups"]
+)
 def test_half_precision(case):
     size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2], dtype=jnp.bfloat16)
@@ -220,7 +244,8 @@ def test_default_precision_is_that_of_the_call():
 SHARDED = {
     name: CASES[name] for name in ("1x1", "3x3", "3x3 stride 2", "thin input", "thin output")
 }
-SHARDED |= {"depthwise 5x5": CASES["depthwise 5x5"], "transposed": TRANSPOSED["4x4 stride 2"]}
+SHARDED |= {name: CASES[name] for name in ("depthwise 5x5", "wide groups")}
+SHARDED |= {"transposed": TRANSPOSED["4x4 stride 2"]}
 
 
 @pytest.mark.parametrize("case", SHARDED)
