@@ -1,6 +1,7 @@
-"""Step time of adversarial training: DCGAN and StyleGAN2, against PyTorch eager.
+"""Step time of adversarial training: DCGAN, R3GAN and StyleGAN2, against PyTorch eager.
 
     python benchmarks/gans.py dcgan         8x8 and 64x64; needs `pip install .[benchmark]`
+    python benchmarks/gans.py r3gan         R1 and R2 at every step
     python benchmarks/gans.py stylegan2     R1 every 16 steps and path length every 4
     python benchmarks/gans.py stylegan2 --quick    one small size, few repeats: does it run?
 
@@ -26,7 +27,7 @@ import numpy as np  # noqa: E402
 
 from jaxgen.methods.adversarial import Adversarial  # noqa: E402
 from jaxgen.methods.stylegan2 import StyleGAN2  # noqa: E402
-from jaxgen.models.gans import dcgan, stylegan2  # noqa: E402
+from jaxgen.models.gans import dcgan, r3gan, stylegan2  # noqa: E402
 from jaxgen.train.optim import optimizer  # noqa: E402
 from jaxgen.train.program import build_program  # noqa: E402
 from jaxgen.train.sharding import make_mesh  # noqa: E402
@@ -35,6 +36,10 @@ from jaxgen.types import DataSpec  # noqa: E402
 CYCLE = 16
 LATENT = 64
 DCGANS = {"8x8, width 32": (8, 1, 32, 64), "64x64, width 64": (64, 3, 64, 16)}
+R3GANS = {  # side, colours, widths, cardinalities, batch
+    "8x8": (8, 1, (64, 32), (8, 8), 64),
+    "32x32": (32, 3, (96, 96, 64, 32), (12, 12, 8, 4), 16),
+}
 STYLED = {"16x16, 64 channels": (16, 1, 64, 16), "32x32, 128 channels": (32, 3, 128, 16)}
 QUICK = {"8x8, 16 channels": (8, 1, 16, 8)}  # side, colours, most channels, batch
 
@@ -99,6 +104,106 @@ def torch_dcgan(side, colours, width, x):
             fake = g(torch.randn(len(x), LATENT))
         move(adams[1], (F.softplus(-d(real)) + F.softplus(d(fake))).mean())
         move(adams[0], F.softplus(-d(g(torch.randn(len(x), LATENT)))).mean())
+
+    return run
+
+
+def torch_r3gan(side, colours, widths, cardinalities, x):
+    """The networks of `models.gans.r3gan`, one block a stage, relativistic with R1 and R2."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    taps, gain = torch.outer(taps, taps)[None, None], math.sqrt(2 / 1.04)
+
+    def conv(ci, co, size=1, groups=1, gain=1.0):
+        layer = nn.Conv2d(ci, co, size, padding=size // 2, groups=groups, bias=False)
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(ci // groups * size**2))
+        return layer
+
+    def doubled(x):
+        kernel = (4 * taps).expand(x.shape[1], 1, 4, 4)
+        return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+    def halved(x):
+        kernel = taps.expand(x.shape[1], 1, 4, 4)
+        return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+    class Block(nn.Module):
+        def __init__(self, c, groups):
+            super().__init__()
+            scale = gain * len(widths) ** -0.25
+            self.widen, self.grouped = conv(c, 2 * c, 1, 1, scale), conv(2 * c, 2 * c, 3, groups)
+            self.narrow = conv(2 * c, c, gain=0.0)
+            self.biases = nn.ParameterList(torch.zeros(1, 2 * c, 1, 1) for _ in range(2))
+
+        def forward(self, x):
+            h = F.leaky_relu(self.widen(x) + self.biases[0], 0.2)
+            return x + self.narrow(F.leaky_relu(self.grouped(h) + self.biases[1], 0.2))
+
+    class Resampled(nn.Module):
+        def __init__(self, ci, co, up):
+            super().__init__()
+            self.conv, self.up = conv(ci, co) if ci != co else nn.Identity(), up
+
+        def forward(self, x):
+            return doubled(self.conv(x)) if self.up else self.conv(halved(x))
+
+    def stages(widths, cardinalities, up):
+        layers, before = [], widths[0]
+        for i, (c, groups) in enumerate(zip(widths, cardinalities, strict=True)):
+            layers += [Resampled(before, c, up)] if i else []
+            layers, before = [*layers, Block(c, groups)], c
+        return nn.Sequential(*layers)
+
+    class Basis(nn.Module):
+        def __init__(self):
+            super().__init__()
+            least = side >> (len(widths) - 1)
+            self.basis = nn.Parameter(torch.randn(1, widths[0], least, least))
+
+    class Generator(Basis):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.Linear(LATENT, widths[0], bias=False)
+            self.stages = stages(widths, cardinalities, True)
+            self.image = conv(widths[-1], colours)
+
+        def forward(self, z):
+            x = channels_last(self.basis * self.weights(z)[:, :, None, None])
+            return self.image(self.stages(x))
+
+    class Discriminator(Basis):
+        def __init__(self):
+            super().__init__()
+            self.image = conv(colours, widths[-1])
+            self.stages = stages(widths[::-1], cardinalities[::-1], False)
+            self.logit = nn.Linear(widths[0], 1, bias=False)
+
+        def forward(self, x):
+            return self.logit((self.stages(self.image(x)) * self.basis).sum((2, 3)))[:, 0]
+
+    g, d = (n.to(memory_format=torch.channels_last) for n in (Generator(), Discriminator()))
+    adams = [torch.optim.Adam(n.parameters(), 2e-4, (0.0, 0.99)) for n in (g, d)]
+    x = torch.from_numpy(x).permute(0, 3, 1, 2)
+
+    def slopes(logits, x):
+        (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return slope.square().sum((1, 2, 3))
+
+    def run():
+        real = channels_last(x.float() / 127.5 - 1).requires_grad_()
+        with torch.no_grad():
+            fake = g(torch.randn(len(x), LATENT))
+        fake.requires_grad_()
+        logits, others = d(real), d(fake)
+        penalty = 0.5 * (slopes(logits, real) + slopes(others, fake))
+        move(adams[1], (F.softplus(others - logits) + penalty).mean())
+        d.requires_grad_(False)
+        fake = d(g(torch.randn(len(x), LATENT)))
+        move(adams[0], F.softplus(d(real.detach()) - fake).mean())
+        d.requires_grad_(True)
 
     return run
 
@@ -285,6 +390,17 @@ def styled(side, colours, most, every):
     return StyleGAN2(*players, spec, penalties=penalties, path_every=every[0])
 
 
+def relativistic(side, colours, widths, cardinalities):
+    blocks = (1,) * len(widths)
+    players = (
+        r3gan.Generator(LATENT, widths, cardinalities, blocks),
+        r3gan.Discriminator(widths[::-1], cardinalities[::-1], blocks),
+    )
+    spec, penalties = DataSpec("noise", (side, side, colours), 256), ("r1", "r2")
+    penalties = {name: {"weight": 1.0} for name in penalties}
+    return Adversarial(*players, spec, game="relativistic", penalties=penalties)
+
+
 def compare(name, runs, repeats, steps):
     times = {kind: [] for kind in runs}
     for i in range(repeats + 1):
@@ -300,7 +416,7 @@ def compare(name, runs, repeats, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("dcgan", "stylegan2"))
+    parser.add_argument("what", choices=("dcgan", "r3gan", "stylegan2"))
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     repeats = 2 if arguments.quick else 15
@@ -314,6 +430,15 @@ def main():
             runs = {"jaxgen": jax_run(method, x, 1, **adam)}
             runs["torch"] = torch_dcgan(side, colours, width, x)
             compare(f"DCGAN {name}, batch {batch}", runs, repeats, 1)
+        return
+    if arguments.what == "r3gan":
+        sizes = dict(list(R3GANS.items())[:1]) if arguments.quick else R3GANS
+        for name, (side, colours, widths, cardinalities, batch) in sizes.items():
+            x, network = images(side, colours, batch), (side, colours, widths, cardinalities)
+            adam = {"learning_rate": 2e-4, "b1": 0.0, "b2": 0.99}
+            runs = {"jaxgen": jax_run(relativistic(*network), x, 1, **adam)}
+            runs["torch"] = torch_r3gan(*network, x)
+            compare(f"R3GAN {name}, widths {widths}, batch {batch}", runs, repeats, 1)
         return
     for name, (side, colours, most, batch) in (QUICK if arguments.quick else STYLED).items():
         x = images(side, colours, batch)

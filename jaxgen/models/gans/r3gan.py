@@ -22,6 +22,7 @@ from jaxgen.models.gans.biggan import base
 from jaxgen.models.gans.gan import leaky
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
+from jaxgen.ops.channels import spread
 from jaxgen.ops.upfirdn import downsample, upsample
 
 SLOPE = 0.2
@@ -77,7 +78,7 @@ class Block(nn.Module):
 
     def _active(self, x: Any, name: str) -> Any:
         bias = self.param(name, nn.initializers.zeros, (x.shape[-1],))
-        return leaky(x + bias.reshape(1, 1, 1, -1), SLOPE)
+        return leaky(x + spread(bias, x.shape), SLOPE)
 
 
 class Generator(nn.Module):
