@@ -157,3 +157,17 @@ def test_misspelt_names_still_get_the_nearest():
         names.resolve("flows.glov.Glow", "jaxgen.models")
     with pytest.raises(ConfigError, match="'Glov': did you mean 'Glow'"):
         names.resolve("flows.glow.Glov", "jaxgen.models")
+
+
+def test_training_takes_networks_of_ones_own(tmp_path, monkeypatch, data_root):
+    from jaxgen.data import load
+    from jaxgen.session import prepare
+
+    (tmp_path / "own_flow.py").write_text(
+        "from jaxgen.models.flows.glow import Glow\nclass Own(Glow):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = tiny()
+    config["model"] = config["model"] | {"name": "own_flow:Own"}
+    program, _ = prepare(config, load("digits", data_dir=str(data_root)))
+    assert type(program.method.model).__name__ == "Own"

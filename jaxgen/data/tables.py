@@ -18,6 +18,7 @@ import numpy as np
 from jaxgen.data import points, texts
 from jaxgen.data.dataset import DataError, Dataset
 from jaxgen.data.labels import MOST_CLASSES
+from jaxgen.data.limits import allowance
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-"}
@@ -168,9 +169,13 @@ def _parquet(path: pathlib.Path) -> Table:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check_claims(path, file.metadata)
+            table = file.read()
     except PermissionError as error:
         raise DataError(f"may not read {path}: {error.strerror}") from error
+    except DataError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{path} is no whole .parquet file: {str(error).splitlines()[0]}"
@@ -186,6 +191,15 @@ def _parquet(path: pathlib.Path) -> Table:
             column = column.cast(column.type.value_type)
         cells[name] = column
     return Table(path, tuple(cells), cells, 1)
+
+
+def _check_claims(path: pathlib.Path, about: Any) -> None:
+    """Refuses a small file that claims much: a column of one value takes a few bytes."""
+    size = path.stat().st_size
+    groups = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    whole = max(8 * about.num_rows * about.num_columns, sum(groups))
+    if whole > allowance(size):
+        raise DataError(f"{path}: {size:,} bytes would become {whole:,}")
 
 
 def _matrix(table: Table, names: Sequence[str]) -> np.ndarray:

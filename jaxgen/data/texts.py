@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxgen.data.dataset import DataError
+from jaxgen.data.limits import allowance
 
 SEPARATORS = (",", ";", "\t", "|")
 LOOKED_AT = 50  # lines that tell the separator
@@ -69,13 +70,14 @@ def _bytes(path: pathlib.Path) -> bytes:
         if not path.name.lower().endswith(".gz"):
             return path.read_bytes()
         with gzip.open(path) as file:
-            content = file.read(LARGEST + 1)
+            most = min(LARGEST, allowance(path.stat().st_size))
+            content = file.read(most + 1)
     except PermissionError as error:
         raise DataError(f"may not read {path}: {error.strerror}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is truncated or damaged: {error}") from error
-    if len(content) > LARGEST:
-        raise DataError(f"{path} holds more than {LARGEST:,} bytes: save it as .parquet")
+    if len(content) > most:
+        raise DataError(f"{path} holds more than {most:,} bytes: save it as .parquet")
     return content
 
 

@@ -177,3 +177,23 @@ def test_formats_that_are_not_named_are_not_opened(form, tmp_path):
     PIL.Image.new("RGB", (4, 4)).save(path, form)
     with pytest.raises(DataError, match="cannot read image"):
         images.kind(path, str(path))
+
+
+def test_tables_that_become_a_thousand_times_as_much(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    column = pyarrow.array(np.zeros(9_000_000, np.int8))
+    pyarrow.parquet.write_table(pyarrow.table({"a": column}), tmp_path / "a.parquet")
+    with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
+        for _ in range(70):
+            file.write(b"1,2\n" * 2**18)
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError, match="bytes would become 72,000,000"):
+        jaxgen.data.load(str(tmp_path / "a.parquet"))
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(limits, "SMALL", 2**20)
+        patch.setattr(limits, "RATIO", 2)
+        with pytest.raises(DataError, match="holds more than 1,048,576 bytes"):
+            jaxgen.data.load(str(tmp_path / "a.csv.gz"))

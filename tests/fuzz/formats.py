@@ -99,6 +99,16 @@ def _zip_of_images():
     return out.getvalue()
 
 
+def _table(rows=9):
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {"a": RANDOM.randn(rows), "b": np.arange(rows), "c": RANDOM.rand(rows) > 0.5}
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), out)
+    return out.getvalue()
+
+
 def _config():
     import importlib.util
 
@@ -109,7 +119,8 @@ def _config():
 
 
 def _manifest():
-    data = {"spec": SPEC, "fingerprint": {"name": "x", "splits": {"train": {"count": 3}}}}
+    splits = {"train": {"count": 3, "sha256": "ab"}}
+    data = {"spec": SPEC, "fingerprint": {"name": "x", "splits": splits}}
     whole = {"command": "python -m jaxgen.main", "devices": "1 x cpu", "seed": 0, "data": data}
     return json.dumps(whole | {"resumed": [{"time": "now"}], "versions": {"jax": "1"}}).encode()
 
@@ -234,7 +245,7 @@ FORMATS = {  # name -> (name of the file, its content, its damage, its reader)
     "png of a palette": ("a.png", lambda: _image("PNG", "P"), mutations.odd_png, read_image),
     "jpeg": ("a.jpg", lambda: _image("JPEG"), mutations.damaged, read_image),
     "tiff": ("a.tif", lambda: _image("TIFF"), mutations.damaged, read_image),
-    "tiff, deflated": (
+    "deflated tiff": (
         "a.tif",
         lambda: _image("TIFF", compression="tiff_deflate"),
         mutations.damaged,
@@ -253,6 +264,13 @@ FORMATS = {  # name -> (name of the file, its content, its damage, its reader)
         ),
         read_idx,
     ),
+    "csv": (
+        "a.csv",
+        lambda: b"a,b,c\n" + b"".join(b"%d,%d.5,-1e3\n" % (i, i) for i in range(30)),
+        mutations.damaged,
+        read_data,
+    ),
+    "parquet": ("a.parquet", _table, mutations.damaged, read_data),
     "config": ("config.json", _config, mutations.odd_json, read_config),
     "manifest": ("manifest.json", _manifest, mutations.odd_json, read_manifest),
     "metrics": ("metrics.jsonl", _rows, mutations.odd_lines, read_rows),

@@ -16,7 +16,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import allowance
 
-FEW, MANY = 60, 4000
+FEW, MANY = 50, 3000
 SECONDS = 10.0  # of one file
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
