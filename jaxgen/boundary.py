@@ -97,6 +97,8 @@ def verdict(error: BaseException) -> tuple[int, str | None]:
         )
     if isinstance(error, OSError):
         return 1, _of_system(error)
+    if "determine home directory" in str(error):  # of pathlib
+        return 2, "~ is no place here, for there is no home directory: give the whole path"
     return 1, None
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import pathlib
+import stat
 import sys
+import tempfile
 import threading
 from importlib import metadata
 from typing import Any
@@ -17,6 +21,44 @@ FUSION_VALUE = "-individual_convolution,-reduce"
 TRIED = ("0.10.2", "0.12.0.1")
 
 
+def cache_home() -> pathlib.Path:
+    """$XDG_CACHE_HOME, else ~/.cache; where neither can be written, a directory of this user alone.
+
+    A container may run as a user without HOME and without an entry in the list of users.
+    """
+    chosen = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = pathlib.Path(os.path.expanduser(chosen))
+    if path.is_absolute():
+        with contextlib.suppress(OSError):
+            path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK | os.X_OK):
+            return path
+    return _own_directory(str(path))
+
+
+@functools.cache
+def _own_directory(instead_of: str) -> pathlib.Path:
+    """Below the temporary directory; nobody else may write it, for compiled programs lie in it."""
+    uid = os.getuid() if hasattr(os, "getuid") else 0
+    path = pathlib.Path(tempfile.gettempdir()) / f"jaxgen-{uid}"
+    with contextlib.suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat() if path.exists() else None
+    if (
+        found is None
+        or not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != uid
+        or found.st_mode & 0o22
+    ):
+        path = pathlib.Path(tempfile.mkdtemp(prefix="jaxgen-"))
+    os.environ.setdefault("MPLCONFIGDIR", str(path / "matplotlib"))
+    print(
+        f"note: {instead_of} cannot be written, caches are in {path} (set XDG_CACHE_HOME)",
+        file=sys.stderr,
+    )
+    return path
+
+
 def set_defaults() -> None:
     """Sets a compilation cache that lasts, XLA's flags and BLAS's threads; what the user set wins.
 
@@ -26,8 +68,7 @@ def set_defaults() -> None:
     Also silences the log lines of libraries: orbax prints a page for each error that it raises, and
     asyncio thousands of lines for those that orbax does not ask for.
     """
-    cache = pathlib.Path("~/.cache/jaxgen/xla").expanduser()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_home() / "jaxgen" / "xla"))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     flags = os.environ.get("XLA_FLAGS", "")
     if metadata.version("jaxlib") in TRIED and FUSION_FLAG not in flags:

@@ -15,15 +15,15 @@ from jaxgen.data import seals
 from jaxgen.data.dataset import DataError
 from jaxgen.files import FULL, free_name
 from jaxgen.files import reason as reason_of
+from jaxgen.platform import cache_home
 
 
 def data_root(data_dir: str | os.PathLike | None) -> pathlib.Path:
     """Where prepared data lives: `data_dir`, else $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds."""
     chosen = data_dir or os.environ.get("JAXGEN_DATA_DIR")
     if chosen:
-        return pathlib.Path(chosen).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(cache).expanduser() / "jaxgen" / "tfds"
+        return pathlib.Path(os.path.expanduser(chosen))
+    return cache_home() / "jaxgen" / "tfds"
 
 
 def prepare_once(

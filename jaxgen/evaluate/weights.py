@@ -158,7 +158,10 @@ def _advice(name: str, data_dir: str | None = None) -> str:
 def _find(name: str, data_dir: str | None) -> pathlib.Path:
     weights = KNOWN[name]
     torch_home = os.environ.get("TORCH_HOME") or "~/.cache/torch"
-    places = (folder(data_dir), pathlib.Path(torch_home).expanduser() / "hub" / "checkpoints")
+    places = (
+        folder(data_dir),
+        pathlib.Path(os.path.expanduser(torch_home)) / "hub" / "checkpoints",
+    )
     for place in places:
         for file in (weights.file, *weights.aliases):
             if (place / file).is_file():

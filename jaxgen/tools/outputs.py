@@ -35,6 +35,8 @@ class Output:
             argparse.ArgumentTypeError: for another kind of file, or one that cannot be written.
         """
         path = pathlib.Path(os.path.expanduser(text))
+        if str(path).startswith("~"):
+            raise argparse.ArgumentTypeError(f"={text}: there is no such home directory")
         if self.folder and text.endswith(os.sep):
             why = unwritable(path / "0") if path.suffix not in self.kinds else "of this name"
         elif os.path.isdir(path):
