@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +18,7 @@ from jaxgen.data import images
 from jaxgen.data.dataset import DataError
 from jaxgen.data.labels import checked_labels
 from jaxgen.data.trees import Tree, printable, read_bytes
+from jaxgen.stored import parse
 
 SPLITS = {
     "train": ("train", "training"),
@@ -26,6 +26,7 @@ SPLITS = {
     "validation": ("val", "valid", "validation"),
 }
 _SPLIT = {name: split for split, names in SPLITS.items() for name in names}
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npz", ".npy")
 LABELS = "dataset.json"
 LARGEST_LABELS = 2**28  # bytes of that file
 _SHARD = re.compile(r"(?:.*/)?(\d{5})/img(\d{8})\.[a-z]+$")  # image n is in shard n // 1000
@@ -88,6 +89,8 @@ def _nothing(tree: Tree, other: Sequence[str]) -> str:
     held = "no files"
     if other:
         held = f"only {', '.join(map(printable, other[:3]))}"
+    if tables := [f for f in other if f.lower().endswith(TABLES)]:
+        held += f" (a table is named itself: --config.data.name={tree.where(tables[0])})"
     return (
         f"no images in {tree.root}: it holds {held}; expected files named "
         f"*{' *'.join(images.SUFFIXES)}, in sub-folders if you like"
@@ -250,7 +253,7 @@ def _labels_in(tree: Tree, table: str) -> list[tuple[str, int]] | None:
     if tree.size(table) > LARGEST_LABELS:
         raise DataError(f"{tree.where(table)} has {tree.size(table):,} bytes: no list of labels")
     try:
-        content = json.loads(read_bytes(tree, table))
+        content = parse(read_bytes(tree, table))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{tree.where(table)} is damaged: {error}") from error
     if not isinstance(content, dict) or "labels" not in content:

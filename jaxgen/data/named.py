@@ -216,7 +216,7 @@ def _path(name: str) -> pathlib.Path | None:
     is_file = _suffix(path) in FILES
     spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))
     known = name in EMBEDDED or name in idx.NAMES or name.startswith("tfds:")
-    if not spelt_as_path and (known or not path.is_dir()):
+    if not spelt_as_path and (known or not path.exists()):
         return None
     if path.is_dir() or is_file and path.is_file():
         return path

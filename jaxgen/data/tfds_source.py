@@ -135,6 +135,8 @@ def load(
     feature = builder.info.features[key]
     shape, geometry = _shape(name, builder, key, size, fit)
     rows, notes = _rows(name, builder, test_fraction, seed)
+    spare = [k for k in builder.info.features if k not in (key, label_key)]
+    notes += [f"not used: features {', '.join(spare)}"] if spare else []
     try:
         records = {
             split: prepared.record_split(builder, source, key, label_key, chosen, geometry)
@@ -255,6 +257,8 @@ def _rows(
     for test in ("test", "validation"):
         if test in held and held[test].num_examples:
             notes = [] if test == "test" else ["no test split: the validation split stands in"]
+            spare = [split for split in held if split not in ("train", test)]
+            notes += [f"not used: splits {', '.join(spare)}"] if spare else []
             return {"train": ("train", None), "test": (test, None)}, notes
     trains, tests = holdout(held["train"].num_examples, test_fraction, seed)
     notes = [f"no test split: {len(tests):,} of the train examples are held out"]

@@ -12,9 +12,7 @@ import zlib
 from typing import Any, Protocol
 
 from jaxgen.data.dataset import DataError
-
-LARGEST_ENTRY = 2**30  # bytes of one file in a .zip
-BOMB = 200  # times its size in the .zip: DEFLATE reaches 1032, no image comes near
+from jaxgen.data.limits import allowance
 
 
 class Tree(Protocol):
@@ -121,7 +119,7 @@ class ZipTree:
             DataError: for an entry that is encrypted, damaged, or larger than it may be.
         """
         entry = self._entries[file]
-        if entry.file_size > LARGEST_ENTRY or entry.file_size > BOMB * max(entry.compress_size, 64):
+        if entry.file_size > allowance(entry.compress_size):
             raise DataError(
                 f"{self.where(file)}: {entry.compress_size:,} bytes would become "
                 f"{entry.file_size:,}: no image does so"

@@ -47,7 +47,6 @@ DAMAGES = {
 CASES = [(how, "decoded/*/x.npy") for how in DAMAGES] + [
     ("flipped", "decoded/*/label.npy"),
     ("flipped", "digits/*/*array_record*"),
-    ("gone", "digits/*/*array_record*"),
 ]
 
 
@@ -66,7 +65,7 @@ def test_damage_is_found_and_repaired(whole, copy, how, what):
     assert again.fingerprint() == whole[1]["digits"] and "damaged" not in again.report()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"x.npy": 3}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b'{"x.npy": 3}'])
 def test_checksums_that_are_none(whole, copy, content):
     for path in copy.glob(f"decoded/*/{seals.NAME}"):
         path.write_bytes(content)

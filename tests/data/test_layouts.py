@@ -137,8 +137,8 @@ def test_zips_that_are_none(tmp_path):
     path.write_bytes(whole)
     with pytest.raises(DataError, match=r"damaged file .*a.zip/0.png: Bad CRC"):
         jaxgen.data.load(str(path))
-    zipped(path, {f"{i}.png": bytes(2**22) for i in range(4)})
-    with pytest.raises(DataError, match=r"0.png: [\d,]+ bytes would become 4,194,304"):
+    zipped(path, {f"{i}.png": bytes(2**26 + 1) for i in range(2)})
+    with pytest.raises(DataError, match=r"0.png: [\d,]+ bytes would become 67,108,865"):
         jaxgen.data.load(str(path))
     with pytest.raises(DataError, match="no such file or folder"):
         jaxgen.data.load(f"{tmp_path}/absent.zip")
