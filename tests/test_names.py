@@ -160,14 +160,15 @@ def test_misspelt_names_still_get_the_nearest():
 
 
 def test_training_takes_networks_of_ones_own(tmp_path, monkeypatch, data_root):
+    from jaxgen import session
     from jaxgen.data import load
-    from jaxgen.session import prepare
 
     (tmp_path / "own_flow.py").write_text(
         "from jaxgen.models.flows.glow import Glow\nclass Own(Glow):\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(session, "build_program", lambda method, *_, **options: method)
     config = tiny()
     config["model"] = config["model"] | {"name": "own_flow:Own"}
-    program, _ = prepare(config, load("digits", data_dir=str(data_root)))
-    assert type(program.method.model).__name__ == "Own"
+    method, _ = session.prepare(config, load("digits", data_dir=str(data_root)))
+    assert type(method.model).__name__ == "Own"

@@ -32,7 +32,9 @@ _CHANNEL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 MODES = ("L", "LA", "RGB", "RGBA")  # that images of several kinds can be brought to
 _ORIENTATION = 0x0112  # the Exif tag
 _TURNED = (5, 6, 7, 8)  # its values that swap width and height
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
+# what Pillow raises of damaged files: nearly anything
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
+_UNREADABLE += (struct.error, RuntimeError, MemoryError, AttributeError)
 
 
 class Kind(NamedTuple):
@@ -242,7 +244,7 @@ def decode(
             pixels = np.asarray(_converted(_upright(image), mode))
         except _UNREADABLE as error:
             raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
-    pixels = pixels.astype(np.uint16 if mode.startswith("I") else np.uint8)
+    pixels = pixels.astype(np.uint16 if mode.startswith("I") else np.uint8, copy=False)
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -302,7 +304,7 @@ def _orientation(image: Any) -> int:
             found = image.getexif().get(_ORIENTATION, 1)
         else:
             found = PIL.Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except (*_UNREADABLE, KeyError, TypeError, IndexError, struct.error):
+    except _UNREADABLE:
         return 1  # Exif data that are damaged say nothing
     return found if found in range(1, 9) else 1
 

@@ -22,6 +22,7 @@ import numpy as np
 from jaxgen.data.dataset import DataError
 
 SMALL = 64 * 2**20  # bytes that any file may become
+SMALL_IMAGE = 16 * 2**20  # bytes of pixels; decoding and turning takes several times as many
 RATIO = 256  # above, bytes for each byte of a file; dSprites' own .npz has 116, zlib reaches 1032
 KINDS = "biufcSU"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow has readers that start programs
@@ -205,8 +206,8 @@ def open_image(file: Any) -> Any:
     warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
     image = PIL.Image.open(file, formats=FORMATS)
     width, height = image.size
-    claimed = width * height * max(len(image.getbands()), 1) * (4 if image.mode in "IF" else 2)
-    if claimed > 2 * allowance(size):
+    wide = {"P": 4, "PA": 4, "I": 4, "F": 4}.get(image.mode, 2 if "16" in image.mode else 1)
+    if width * height * len(image.getbands()) * wide > max(SMALL_IMAGE, RATIO * size):
         image.close()
         raise ValueError(f"{size:,} bytes claim {width:,} x {height:,} pixels")
     return image
