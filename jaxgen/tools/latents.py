@@ -197,19 +197,9 @@ def _own_classes(run: Run, batch: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _decoder(run: Run, label: int | None) -> Callable[[Any], np.ndarray]:
-    """Latents to data, of one class unless that is None; compiled once."""
-    import jax
-
-    if not hasattr(run.method, "decode"):
-        raise ConfigError(f"{type(run.method).__name__} has no decode")
-
-    def decode(state: Any, z: Any) -> Any:
-        num = len(jax.tree.leaves(z)[0])
-        given = {} if label is None else {"label": np.full(num, label, np.int32)}
-        return run.method.decode(state, z, **given)
-
-    compiled, state = jax.jit(decode), run.state.averaged()
-    return lambda z: np.asarray(compiled(state, z))
+    """Latents to data, of one class unless that is None."""
+    given = {} if label is None else {"label": label}
+    return lambda z: run.decode(z, **given)
 
 
 def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np.ndarray, Any]:

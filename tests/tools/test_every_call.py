@@ -1,0 +1,110 @@
+"""Every call of every config's method: compiled once, and the same whatever the chunks are."""
+
+import functools
+import inspect
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from command import ROOT
+
+from jaxgen.config import ConfigError, build
+from jaxgen.data import load
+from jaxgen.session import as_json
+from jaxgen.tools.calls import Calls
+from jaxgen.train.assemble import assemble, batch_shapes
+from jaxgen.train.step import init_state
+
+CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
+BATCH = 8
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def made(request, data_root):
+    """Calls on the state before the first step of a config's tiny preset, and examples."""
+    config = runpy.run_path(str(ROOT / "configs" / f"{request.param}.py"))["get_config"]("tiny")
+    config = as_json(config.to_dict())
+    try:
+        dataset = build(load, "data", **config["data"] | {"data_dir": str(data_root)})
+    except FileNotFoundError:
+        pytest.skip("needs files")
+    method, optimizers, emas = assemble(config, dataset.spec)
+    rows = np.arange(BATCH, dtype=np.int64) % len(dataset.splits["train"])
+    batch = dict(dataset.splits["train"].take(rows))
+    assert batch.keys() >= batch_shapes(dataset.spec, BATCH).keys()
+    init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
+    state = jax.jit(init)(jax.random.key(0), batch)
+    return Calls(method, dataset.spec, request.param), state, batch
+
+
+def given_to(calls, batch, rows, function):
+    """What a conditional method has to be told of these rows."""
+    takes = inspect.signature(getattr(calls._method, function)).parameters
+    if "observation" in takes:
+        return {"observation": batch["x"][0, calls._method.parameters :]}
+    conditional = getattr(calls._method, "conditional", False) and "label" in takes
+    return {"label": batch["label"][rows]} if conditional else {}
+
+
+def unchanged(few, many):
+    """The first rows of every leaf, up to the rounding of sums in another order."""
+    for a, b in zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True):
+        np.testing.assert_array_equal(a, b[: len(a)])
+
+
+def quietly(action):
+    """The result of an action that compiles nothing."""
+    found = []
+
+    def listen(name, seconds, **_):
+        if "backend_compile" in name:
+            found.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        out = action()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert not found
+    return out
+
+
+def test_samples(made):
+    calls, state, batch = made
+    options = given_to(calls, batch, [0], "sample")
+    options.pop("label", None)
+    knobs = inspect.signature(calls._method.sample).parameters.values()
+    floats = [k.name for k in knobs if isinstance(k.default, float)]
+    few = calls.sample(state, 3, 7, options)
+    unchanged(few, quietly(lambda: calls.sample(state, calls._size + 3, 7, options)))
+    for name in floats:
+        quietly(lambda n=name: calls.sample(state, 2, 8, options | {n: 0.5}))
+        with pytest.raises(ConfigError, match=f"{name}="):
+            calls.sample(state, 2, 8, options | {name: float("nan")})
+    if len(calls._spec.shape) == 3:
+        assert len(few.shape) == 4 and np.isfinite(few).all()
+
+
+@pytest.mark.parametrize("name", ["log_prob", "encode", "reconstruct"])
+def test_examples(made, name):
+    calls, state, batch = made
+    if not hasattr(calls._method, name):
+        with pytest.raises(ConfigError, match=f"has no {name}"):
+            calls.of_data(name, state, batch["x"], 0, {})
+        return
+    rows = np.arange(calls._size + 3) % BATCH
+    options = given_to(calls, batch, rows, name)
+    few = {k: v[:3] for k, v in options.items()}
+    first = calls.of_data(name, state, batch["x"][:3], 7, few)
+    many = quietly(lambda: calls.of_data(name, state, batch["x"][rows], 7, options))
+    unchanged(first, many)
+    if name == "encode" and hasattr(calls._method, "decode"):
+        few = given_to(calls, batch, [0, 1, 2], "decode")
+        x = calls.decode(state, first, few)
+        assert x.shape[1:] == batch["x"].shape[1:] and len(x) == 3
+        unchanged(
+            x, quietly(lambda: calls.decode(state, many, given_to(calls, batch, rows, "decode")))
+        )
