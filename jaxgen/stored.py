@@ -42,7 +42,7 @@ FINGERPRINT = {
     "name?": str,
     "shape?": [int],
     "levels?": (int, None),
-    "splits?": {"*": {"count": int, "sha256": str}},
+    "splits?": {"*": {"count?": int, "sha256?": str}},
 }
 SHAPES: dict[str, Any] = {
     "config.json": {"seed?": int} | {f"{section}?": dict for section in SECTIONS},

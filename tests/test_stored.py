@@ -50,7 +50,11 @@ def test_damaged_json(name, content, message, tmp_path):
         ("manifest.json", {"data": []}, "data is"),
         ("manifest.json", {"data": {"spec": [], "fingerprint": {}}}, "data.spec is"),
         ("manifest.json", {"data": {"fingerprint": {"splits": {"train": 3}}}}, "splits.train is"),
-        ("manifest.json", {"data": {"fingerprint": {"splits": {"a": {}}}}}, "a misses count"),
+        (
+            "manifest.json",
+            {"data": {"fingerprint": {"splits": {"a": {"count": ""}}}}},
+            "a.count is",
+        ),
         ("manifest.json", {"resumed": {}}, "resumed is"),
         ("manifest.json", {"resumed": [1]}, "an entry of resumed is '1'"),
         ("manifest.json", {"command": ["a"]}, "command is"),

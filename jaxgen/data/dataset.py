@@ -316,8 +316,8 @@ def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             continue
         if old is None or new is None:
             found.append(f"a {name} split {'then' if new is None else 'now'} alone")
-        elif old["count"] != new["count"]:
-            found.append(f"{old['count']:,} {name} examples then, {new['count']:,} now")
+        elif old.get("count") != new["count"]:
+            found.append(f"{old.get('count')} {name} examples then, {new['count']} now")
         else:
             found.append(f"other content of the {name} split")
     return found

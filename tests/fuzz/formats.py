@@ -215,6 +215,26 @@ def read_page(path):
     page(entries([str(path.parents[1])]), "now")
 
 
+def _arrays_of_a_page():
+    grey = RANDOM.randint(17, size=(4, 5, 5, 1)).astype(np.uint8)
+    near = np.stack([grey, grey[::-1]], 1)
+    return _saved(np.savez, generated=grey, nearest=near, distance=RANDOM.rand(4, 2), levels=17)
+
+
+def read_arrays(path):
+    """A measured run with these arrays of any kind."""
+    from jaxgen.tools.report.records import ARRAYS
+
+    (path.parent / "measurements.json").write_bytes(_measurements())
+    with np.load(io.BytesIO(_arrays_of_a_page())) as whole:
+        rows = {"x": whole["generated"], "data": whole["generated"], "train": whole["distance"]}
+        rows |= {"reconstruction": whole["generated"], "generated": whole["distance"]}
+    for kind in ARRAYS:
+        if kind != "neighbours":
+            np.savez(path.with_name(f"{kind}.npz"), real=rows["train"], **rows)
+    read_page(path)
+
+
 FORMATS = {  # name -> (name of the file, its content, its damage, its reader)
     "pkl": ("a.pkl", weights, mutations.odd_pickle, read_pickle),
     "pth in a row": (
@@ -274,6 +294,12 @@ FORMATS = {  # name -> (name of the file, its content, its damage, its reader)
     "config": ("config.json", _config, mutations.odd_json, read_config),
     "manifest": ("manifest.json", _manifest, mutations.odd_json, read_manifest),
     "metrics": ("metrics.jsonl", _rows, mutations.odd_lines, read_rows),
+    "arrays of a page": (
+        "glow/evaluation/neighbours.npz",
+        _arrays_of_a_page,
+        mutations.odd_zip(mutations.odd_array),
+        read_arrays,
+    ),
     "measurements": (
         "glow/evaluation/measurements.json",
         _measurements,
