@@ -18,7 +18,7 @@ import numpy as np
 from jaxgen.data import points, texts
 from jaxgen.data.dataset import DataError, Dataset
 from jaxgen.data.labels import MOST_CLASSES
-from jaxgen.data.limits import allowance
+from jaxgen.data.limits import allowance, regular
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-"}
@@ -62,6 +62,8 @@ class Table:
         kind = cells.type
         if pa.types.is_temporal(kind):
             raise DataError(f"{self.path}: column {name!r} holds dates, no numbers: {NO_NUMBERS}")
+        if pa.types.is_dictionary(kind):
+            raise _no_number(self, name, 0, str(cells[0].as_py()))
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             values, note = _parsed(self, name, cells)
             self.found.extend(note)
@@ -75,7 +77,7 @@ class Table:
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             text = str(cells[int(bad[0])].as_py())
-            if text.strip().lower() in MISSING:
+            if _none(text):
                 raise _missing(self, name, int(bad[0]), len(bad))
             raise DataError(
                 f"{self.path}: column {name!r}, row {self.first + bad[0]} is {text}, no finite "
@@ -89,11 +91,21 @@ class Table:
         Raises:
             DataError: for cells that are missing, fractions, or too many classes.
         """
-        cells = [None if c is None else str(c).strip() for c in self.cells[name].to_pylist()]
-        for row, cell in enumerate(cells):
-            if cell is None or cell.lower() in MISSING:
-                raise _missing(self, name, row, 1)
-        every = sorted(set(cells))
+        import pyarrow as pa
+
+        cells = self.cells[name]
+        if pa.types.is_nested(cells.type):
+            raise DataError(f"{self.path}: column {name!r} holds {cells.type}, no classes")
+        coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+        if cells.null_count:
+            row = int(np.flatnonzero(np.asarray(cells.is_null()))[0])
+            raise _missing(self, name, row, cells.null_count)
+        codes = coded.indices.to_numpy(zero_copy_only=False)
+        values = [str(value).strip() for value in coded.dictionary.to_pylist()]
+        absent = np.flatnonzero(np.isin(codes, [k for k, v in enumerate(values) if _none(v)]))
+        if len(absent):
+            raise _missing(self, name, int(absent[0]), len(absent))
+        every = sorted(set(values))
         if len(every) > MOST_CLASSES:
             raise DataError(f"{self.path}: column {name!r} holds {len(every):,} classes")
         try:
@@ -107,7 +119,7 @@ class Table:
                     f"{self.path}: column {name!r} holds {odd}: classes are names or whole numbers"
                 )
         number = {cell: k for k, cell in enumerate(order)}
-        return np.array([number[cell] for cell in cells], np.int32), tuple(order)
+        return np.array([number[v] for v in values], np.int32)[codes], tuple(order)
 
 
 def load(path: pathlib.Path, choice: points.Choice, test_fraction: float, seed: int) -> Dataset:
@@ -165,31 +177,34 @@ def read(path: pathlib.Path) -> Table:
 
 
 def _parquet(path: pathlib.Path) -> Table:
+    """A Parquet file. Text stays a dictionary, and lists are not read: few bytes can hold many."""
     import pyarrow as pa
     import pyarrow.parquet
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+    with regular(path) as opened:
+        try:
+            file = pyarrow.parquet.ParquetFile(opened)
             _check_claims(path, file.metadata)
-            table = file.read()
-    except PermissionError as error:
-        raise DataError(f"may not read {path}: {error.strerror}") from error
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is no whole .parquet file: {str(error).splitlines()[0]}"
-        ) from error
+            schema = file.schema_arrow
+            flat = [f.name for f in schema if not pa.types.is_nested(f.type)]
+            text = [f.name for f in schema if pa.types.is_string(_plain(f.type))]
+            opened.seek(0)
+            table = pyarrow.parquet.read_table(opened, columns=flat, read_dictionary=text)
+        except DataError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            first = " ".join(str(error).split())[:200]
+            raise DataError(f"{path} is no whole .parquet file: {first}") from error
     if not table.num_rows:
         raise DataError(f"{path} holds no rows")
-    if len(set(table.column_names)) < table.num_columns:
+    if len(set(schema.names)) < len(schema.names):
         raise DataError(f"{path}: two columns have one name")
-    cells = {}
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        cells[name] = column
+    cells = {
+        name: pa.nulls(0, schema.field(name).type)
+        if name not in flat
+        else table.column(name).combine_chunks()
+        for name in schema.names
+    }
     return Table(path, tuple(cells), cells, 1)
 
 
@@ -200,6 +215,11 @@ def _check_claims(path: pathlib.Path, about: Any) -> None:
     whole = max(8 * about.num_rows * about.num_columns, sum(groups))
     if whole > allowance(size):
         raise DataError(f"{path}: {size:,} bytes would become {whole:,}")
+
+
+def _plain(kind: Any) -> Any:
+    """Of the values, for a type of dictionaries."""
+    return getattr(kind, "value_type", kind)
 
 
 def _matrix(table: Table, names: Sequence[str]) -> np.ndarray:
@@ -255,9 +275,13 @@ def _floats(cells: Any) -> np.ndarray | None:
         return None
 
 
+def _none(text: str) -> bool:
+    return text.strip().lower() in MISSING
+
+
 def _number(text: str) -> float | None:
     """None for what is no number; NaN for what is missing."""
-    if text.lower() in MISSING:
+    if _none(text):
         return np.nan
     try:
         return None if "_" in text else float(text)

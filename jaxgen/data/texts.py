@@ -5,19 +5,16 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
-import gzip
 import io
 import pathlib
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxgen.data.dataset import DataError
-from jaxgen.data.limits import allowance
+from jaxgen.data.limits import gunzip, regular
 
 SEPARATORS = (",", ";", "\t", "|")
 LOOKED_AT = 50  # lines that tell the separator
-LARGEST = 2**33  # bytes of text
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -66,19 +63,14 @@ def read(path: pathlib.Path) -> Text:
 
 
 def _bytes(path: pathlib.Path) -> bytes:
+    with regular(path) as file:
+        content = file.read()
+    if not path.name.lower().endswith(".gz"):
+        return content
     try:
-        if not path.name.lower().endswith(".gz"):
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            most = min(LARGEST, allowance(path.stat().st_size))
-            content = file.read(most + 1)
-    except PermissionError as error:
-        raise DataError(f"may not read {path}: {error.strerror}") from error
-    except (OSError, EOFError, zlib.error) as error:
+        return gunzip(content)
+    except (OSError, EOFError) as error:
         raise DataError(f"{path} is truncated or damaged: {error}") from error
-    if len(content) > most:
-        raise DataError(f"{path} holds more than {most:,} bytes: save it as .parquet")
-    return content
 
 
 def _decoded(path: pathlib.Path, content: bytes) -> tuple[str, list[str]]:

@@ -250,6 +250,23 @@ def test_what_is_wrong_with_parquet(tmp_path):
         jaxgen.data.load(str(path))
 
 
+def test_few_bytes_that_would_be_many(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"a": pa.repeat(1.0, 5 * 10**6), "b": pa.repeat(2.0, 5 * 10**6)})
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    with pytest.raises(DataError, match="t.parquet: .* bytes would become 80,000,000"):
+        jaxgen.data.load(str(path))
+    word = pa.array(["x" * 10**6]).dictionary_encode()
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 10**5, pa.int8()), word.dictionary)
+    numbers_ = pa.array(np.arange(10**5) / 7)
+    pyarrow.parquet.write_table(pa.table({"a": numbers_, "word": words}), path)
+    data = jaxgen.data.load(str(path), columns="a", label="word")
+    assert data.spec.num_classes == 1
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(bytes(2**26 + 2**20), 1))
+    with pytest.raises(DataError, match="t.csv.gz is truncated or damaged: .* become more than"):
+        jaxgen.data.load(str(tmp_path / "t.csv.gz"))
+
+
 def test_an_index_without_a_name_and_other_encodings(write):
     rows = "".join(f"{i},{x},{x * 2 + i}\n" for i, x in enumerate(TABLE["c"]))
     data = jaxgen.data.load(write(f",größe,b\n{rows}".encode("latin-1")))
