@@ -190,14 +190,17 @@ class Calls:
         return units.outward(x) if units else x
 
     def _function(self, name: str) -> Callable[..., Any]:
-        function = getattr(self._method, name, None)
-        if function is None:
+        if not self._has(name):
             raise ConfigError(f"{type(self._method).__name__} has no {name}")
-        return function
+        return getattr(self._method, name)
+
+    def _has(self, name: str) -> bool:
+        """None in a derived method takes an ability away."""
+        return callable(getattr(self._method, name, None))
 
     def _latent_shapes(self, state: State) -> PyTree:
         """What `encode` gives, or the prior; None where the method has neither."""
-        if self._latents is None and hasattr(self._method, "encode"):
+        if self._latents is None and self._has("encode"):
             label = np.zeros(self._size, np.int32)
             given = {"label": label} if getattr(self._method, "conditional", False) else {}
             if self._spec.context:
@@ -210,7 +213,7 @@ class Calls:
             self._latents = jax.eval_shape(
                 call, state, self._key(0), np.uint32(0), x, options.values, options.rows
             )
-        elif self._latents is None and hasattr(self._method, "latents"):
+        elif self._latents is None and self._has("latents"):
             self._latents = jax.eval_shape(lambda k: self._method.latents(k, 1), self._key(0))
         return self._latents
 

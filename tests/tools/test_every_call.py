@@ -12,7 +12,7 @@ from command import ROOT
 from jaxgen.config import ConfigError, build
 from jaxgen.data import load
 from jaxgen.session import as_json
-from jaxgen.tools.calls import Calls
+from jaxgen.tools.calls import FEW, Calls
 from jaxgen.train.assemble import assemble, batch_shapes
 from jaxgen.train.step import init_state
 
@@ -91,20 +91,29 @@ def test_samples(made):
 @pytest.mark.parametrize("name", ["log_prob", "encode", "reconstruct"])
 def test_examples(made, name):
     calls, state, batch = made
-    if not hasattr(calls._method, name):
+    if not callable(getattr(calls._method, name, None)):
         with pytest.raises(ConfigError, match=f"has no {name}"):
             calls.of_data(name, state, batch["x"], 0, {})
         return
+
+    def of(num):
+        rows = np.arange(num) % BATCH
+        options = given_to(calls, batch, rows, name)
+        return calls.of_data(name, state, batch["x"][rows], 7, options)
+
+    some, few = of(FEW + 1), of(3)
+    many = quietly(lambda: of(calls._size + 3))
+    unchanged(some, many)
+    quietly(lambda: of(FEW))
+    for a, b in zip(jax.tree.leaves(few), jax.tree.leaves(some), strict=True):
+        np.testing.assert_allclose(a, b[:3], rtol=1e-3, atol=1e-3)
+    if name == "encode" and callable(getattr(calls._method, "decode", None)):
+        decodes(calls, state, batch, some, many)
+
+
+def decodes(calls, state, batch, some, many):
     rows = np.arange(calls._size + 3) % BATCH
-    options = given_to(calls, batch, rows, name)
-    few = {k: v[:3] for k, v in options.items()}
-    first = calls.of_data(name, state, batch["x"][:3], 7, few)
-    many = quietly(lambda: calls.of_data(name, state, batch["x"][rows], 7, options))
-    unchanged(first, many)
-    if name == "encode" and hasattr(calls._method, "decode"):
-        few = given_to(calls, batch, [0, 1, 2], "decode")
-        x = calls.decode(state, first, few)
-        assert x.shape[1:] == batch["x"].shape[1:] and len(x) == 3
-        unchanged(
-            x, quietly(lambda: calls.decode(state, many, given_to(calls, batch, rows, "decode")))
-        )
+    options = [given_to(calls, batch, r, "decode") for r in (rows[: FEW + 1], rows)]
+    x = calls.decode(state, some, options[0])
+    assert x.shape[1:] == batch["x"].shape[1:] and len(x) == FEW + 1
+    unchanged(x, quietly(lambda: calls.decode(state, many, options[1])))
