@@ -126,11 +126,22 @@ class Likelihood:
         return model if self.dequantizer is None else Chain((self.pre, model))
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
-        """Initialises the model on the first batch."""
+        """Initialises the model on the first batch.
+
+        Raises:
+            ConfigError: for a model that would ignore the context.
+        """
         noise, params = jax.random.split(rng)
         x, _ = self._pre(batch["x"], noise)
         rngs = {"params": params, "dequantize": noise}
         variables = dict(self.network.init(rngs, x, self._cond(batch)))
+        if self.spec.context:
+            without = jax.eval_shape(self.network.init, rngs, x)
+            if jax.tree.map(jnp.shape, dict(without)) == jax.tree.map(jnp.shape, variables):
+                raise ConfigError(
+                    f"{type(self.model).__name__} takes no condition, and {self.spec.name} gives "
+                    f"{', '.join(self.spec.context)}: configs/spline.py and configs/maf.py do"
+                )
         return {"model": variables.pop("params", {})}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:

@@ -262,7 +262,7 @@ def test_few_bytes_that_would_be_many(tmp_path):
     pyarrow.parquet.write_table(pa.table({"a": numbers_, "word": words}), path)
     data = jaxgen.data.load(str(path), columns="a", label="word")
     assert data.spec.num_classes == 1
-    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(bytes(2**26 + 2**20), 1))
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(bytes(2**26 + 2**20)))
     with pytest.raises(DataError, match="t.csv.gz is truncated or damaged: .* become more than"):
         jaxgen.data.load(str(tmp_path / "t.csv.gz"))
 

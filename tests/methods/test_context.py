@@ -99,6 +99,13 @@ def test_a_conditional_flow_reaches_the_conditional_entropy(linear):
         method.sample(state, jax.random.key(3), 5, context=np.zeros(3))
 
 
+def test_a_model_that_would_ignore_the_context_is_refused(linear):
+    method = Likelihood(model=ActNorm(), spec=linear.spec)
+    batch = {k: jnp.asarray(v) for k, v in linear.splits["test"].take(np.arange(8)).items()}
+    with pytest.raises(ConfigError, match="ActNorm takes no condition, and a gives context 0, con"):
+        method.init(jax.random.key(0), batch)
+
+
 def test_other_methods_say_that_they_take_no_context(linear):
     from jaxgen.train.assemble import assemble
 
