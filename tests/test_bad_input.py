@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
+import signal
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command import ROOT, TINY, rows, saved
+from command import ROOT, TINY, has_row, rows, saved
 
 from jaxgen.data import load
 from jaxgen.data.loader import Order
@@ -58,6 +60,14 @@ OVERRIDES = {
     "split": (
         "--config.evaluate.splits=tset",
         "config.evaluate.splits: 'tset' is none of train, test",
+    ),
+    "best": (
+        "--config.evaluate.best=test/bdp",
+        "unknown metric in config.evaluate.best 'test/bdp': did you mean 'test/bpd'?",
+    ),
+    "no examples": (
+        "--config.evaluate.max_examples=0",
+        "config.evaluate.max_examples=0, expected 1 or more",
     ),
     "accumulation": (
         "--config.train.accum=3",
@@ -260,6 +270,34 @@ def test_full_disk(starter, whole, tmp_path):
     job = starter.run(*RUN, f"--workdir={workdir}")
     assert "resumed at step 10 of 20" in job.out
     assert job.summary == whole.summary
+
+
+def test_restart(starter, whole, tmp_path):
+    """Damaged checkpoints are not gone over; all of them are in a folder afterwards."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole.workdir, workdir)
+    for step in (10, 20):
+        shutil.rmtree(workdir / "checkpoints" / str(step) / "state")
+    before = {p.relative_to(workdir): p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+    error = starter.run(*RUN, f"--workdir={workdir}", code=1).error
+    assert "nothing was changed" in error and "--restart" in error
+    assert (workdir / "metrics.jsonl").read_bytes() == before[pathlib.Path("metrics.jsonl")]
+    job = starter.run(*RUN, "--restart", f"--workdir={workdir}")
+    assert job.summary == whole.summary
+    (aside,) = workdir.glob("before-restart-*")
+    kept = {p.relative_to(aside): p.read_bytes() for p in aside.rglob("*") if p.is_file()}
+    assert kept.keys() == before.keys()
+    for name in ("metrics.jsonl", "summary.json", "checkpoints/20/integrity/metadata"):
+        assert kept[pathlib.Path(name)] == before[pathlib.Path(name)]
+
+
+def test_a_second_command_is_refused_at_once(starter, tmp_path):
+    command = (*RUN, "--config.train.steps=100000", f"--workdir={tmp_path}")
+    first = starter.start(*command).until(has_row(tmp_path, 3))
+    error = starter.run(*command, code=2).error
+    assert f"{tmp_path} is in use by process {first.pid} on " in error
+    first.kill(signal.SIGINT).wait(130)
+    assert "SIGINT: stopping after the step or compilation under way" in first.out
 
 
 def test_place_that_cannot_be_written(starter, tmp_path):

@@ -14,6 +14,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
 from jaxgen.rundir import RunDir
+from jaxgen.train.alarms import Alarms
 from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.train.log import Compiling, MetricLog, progress_line, short
 from jaxgen.train.observe import Observer
@@ -183,7 +184,7 @@ class _Loop:
         self._parts, self._step, self._log, self._position = parts, step, log, position
         self._window = Window(parts.program)
         self._evaluated: dict[str, Any] = {}
-        self._alarms: set[str] = set()
+        self._alarms = Alarms(parts.program.method, parts.say)
         self._saved_at = self._logged_at = time.monotonic()
         self._logged_step = self._saved_step = position.step
 
@@ -288,15 +289,7 @@ class _Loop:
         shown = _shown(values, parts.program.method.turns)
         evaluated = parts.observer.headline(self._evaluated)
         parts.say(progress_line(step, parts.options.steps, shown, evaluated, speed, left, unit))
-        self._warn(step, values)
-
-    def _warn(self, step: int, values: dict[str, float]) -> None:
-        """Says what the method is alarmed by, and not again before it has ceased."""
-        alarms = getattr(self._parts.program.method, "alarms", lambda values: {})(values)
-        for name, text in alarms.items():
-            if name not in self._alarms:
-                self._parts.say(f"step {step}: warning: {text}")
-        self._alarms = set(alarms)
+        self._alarms.check(step, values)
 
     def _write_evaluation(self) -> None:
         step = self._position.step

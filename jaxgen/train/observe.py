@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxgen.config import ConfigError
+from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import contexts, eval_batches, evenly
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
@@ -87,6 +87,8 @@ class Observer:
         lowest = min(every_steps, sample_every_steps, metrics_every_steps)
         if lowest < 0 or min(batch_size, num_samples) < 1:
             raise ConfigError("config.evaluate: intervals must be >= 0, sizes >= 1")
+        if max_examples is not None and max_examples < 1:
+            raise ConfigError(f"config.evaluate.max_examples={max_examples}, expected 1 or more")
         shown = f"config.evaluate.batch_size={batch_size}"
         check_batches(dataset.spec, batch_size, shown, "take fewer at a time")
         check_examples(dataset.spec, num_samples, True, "config.evaluate.num_samples")
@@ -104,7 +106,7 @@ class Observer:
                 name=metrics_extractor,
                 budget=metrics_budget,
             )
-        self._mesh, self._dataset = mesh, dataset
+        self._mesh, self._dataset, self._target = mesh, dataset, target
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
         self._levels = dataset.spec.levels
@@ -188,9 +190,22 @@ class Observer:
         )
 
     def prepare(self) -> None:
-        """Before training, what metrics of samples need."""
+        """Before training: what metrics of samples need, and whether `best` names a metric.
+
+        Raises:
+            ConfigError: when it does not.
+        """
+        if self._best and self._best not in (names := self._names()):
+            raise ConfigError(unknown("metric in config.evaluate.best", self._best, names))
         if self._watch:
             self._watch.prepare()
+
+    def _names(self) -> list[str]:
+        """`split/metric` of an evaluation, by tracing it, as its first use would."""
+        batch = next(self._batches(self._splits[-1]))
+        whole = {k: np.concatenate([x] * jax.process_count()) for k, x in batch.items()}
+        metrics = self._evaluate.eval_shape(self._target, whole, jax.random.key(0))
+        return [f"{split}/{metric}" for split in self._splits for metric in metrics]
 
     def measure(self, state: State) -> dict[str, float]:
         """Name -> value of the metrics of samples; {} where there are none, or no time for them."""

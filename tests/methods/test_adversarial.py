@@ -264,6 +264,8 @@ def test_evaluation_knows_a_collapse():
         (0.9, 0.999, 1.0, {"won"}),
         (0.9, 0.999, 0.5, set()),
         (0.01, 1.0, 1.0, {"collapse", "won"}),
+        (2e12, 0.7, 0.8, {"explosion"}),
+        (float("inf"), 0.7, 0.8, {"explosion"}),
     ],
 )
 def test_alarms(spread, real, fake, names):

@@ -1,0 +1,48 @@
+"""Warnings while a run trains: what the method is alarmed by, and numbers that run away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+RUNAWAY = 1e4  # times the first value, or times 1 where that is smaller
+WATCHED = ("loss", "grad_norm")
+
+
+class Alarms:
+    """Says each alarm once, and again only after it has ceased."""
+
+    def __init__(self, method: Any, say: Callable[[str], None]):
+        """Args: the method, with `alarms(values)` where it has any; where messages go."""
+        self._own = getattr(method, "alarms", lambda values: {})
+        self._say = say
+        self._first: dict[str, float] = {}
+        self._on: set[str] = set()
+
+    def check(self, step: int, values: Mapping[str, float]) -> None:
+        """Looks at a row.
+
+        Args:
+            step: of the row.
+            values: `turn/name` -> mean over the log interval.
+        """
+        found = self._own(values) | self._runaways(values)
+        for name, text in found.items():
+            if name not in self._on:
+                self._say(f"step {step}: warning: {text}")
+        self._on = set(found)
+
+    def _runaways(self, values: Mapping[str, float]) -> dict[str, str]:
+        """A finite loss or gradient that is out of all proportion to what it was."""
+        found = {}
+        for name, value in values.items():
+            if name.rpartition("/")[2] not in WATCHED or not math.isfinite(value):
+                continue
+            first = self._first.setdefault(name, abs(value))
+            if abs(value) > RUNAWAY * max(first, 1.0):
+                found[name] = (
+                    f"{name} is {value:.3g}, and was {first:.3g}: training diverges; lower the "
+                    "learning rate, or clip the gradient (config.optim.*.clip_norm)"
+                )
+        return found

@@ -1,0 +1,75 @@
+"""Runs of the version that landed open, evaluate and go on; `fixtures/landed` was written by it.
+
+Both are `configs/nice.py:digits,tiny`: one finished, one killed between step 20 and its checkpoint.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from command import rows
+
+import jaxgen
+
+LANDED = pathlib.Path(__file__).parent / "fixtures/landed"
+CONFIG = "--config=configs/nice.py:digits,tiny"
+SUMMARY = json.loads((LANDED / "finished/summary.json").read_text())
+METRICS = [key for key in SUMMARY if key.endswith("/bpd")]
+
+
+@pytest.fixture
+def landed(tmp_path):
+    """landed(name): a copy of one of the runs."""
+    return lambda name: pathlib.Path(shutil.copytree(LANDED / name, tmp_path / name))
+
+
+def test_it_opens(landed, data_root):
+    before = {p: p.read_bytes() for p in LANDED.rglob("*") if p.is_file()}
+    run = jaxgen.load(LANDED / "finished")
+    assert run.step == 20 and run.sample(4).shape == (4, 8, 8, 1)
+    found = run.evaluate(data_dir=str(data_root))
+    for key in METRICS:
+        np.testing.assert_allclose(found[key].mean, SUMMARY[key], rtol=1e-5)
+    assert jaxgen.load(LANDED / "stopped", step="best").step == 10
+    assert {p: p.read_bytes() for p in LANDED.rglob("*") if p.is_file()} == before
+
+
+def test_it_resumes_to_the_same_numbers(starter, landed):
+    """A field that is newer than the run takes its value of now, and is named in one line."""
+    workdir = landed("stopped")
+    config = json.loads((workdir / "config.json").read_text())
+    del config["method"]["health"], config["optim"]["model"]["clip_norm"]
+    (workdir / "config.json").write_text(json.dumps(config))
+    job = starter.run(CONFIG, f"--workdir={workdir}")
+    (named,) = [line for line in job.out.splitlines() if "older than these fields" in line]
+    assert "method.health=True" in named and "optim.model.clip_norm=0.0" in named
+    assert "resumed at step 10 of 20, data at batch 10" in job.out
+    for key in METRICS:
+        np.testing.assert_allclose(job.summary[key], SUMMARY[key], rtol=1e-5)
+    steps = [(row["step"], row["split"]) for row in rows(workdir)]
+    assert steps == [(row["step"], row["split"]) for row in rows(LANDED / "finished")]
+    again = [json.loads(line) for line in (workdir / "metrics.again.jsonl").open()]
+    assert [row["step"] for row in again] == [15, 20, 20, 20]
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    assert manifest["saved"] == 20
+    assert manifest["resumed"][0]["config_before"]["method.health"] is None
+
+
+def test_it_is_extended_and_its_summary_is_kept_apart(starter, landed):
+    workdir = landed("finished")
+    job = starter.run(CONFIG, "--config.train.steps=25", f"--workdir={workdir}")
+    assert job.summary["step"] == 25
+    assert json.loads((workdir / "summary.step_00000020.json").read_text()) == SUMMARY
+    assert not any(workdir.glob(".summary*")) and not (workdir / "lock.json").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_without_its_files_nothing_is_guessed(starter, landed, name):
+    """Its checkpoints do not say what config and data they are of."""
+    workdir = landed("stopped")
+    (workdir / name).unlink()
+    flags = (CONFIG, "--config.optim.model.learning_rate=1.0", f"--workdir={workdir}")
+    error = starter.run(*(flags if name == "config.json" else flags[::2]), code=2).error
+    assert name in error and "--restart" in error
