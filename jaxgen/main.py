@@ -129,22 +129,23 @@ def run(config: Mapping[str, Any], name: str) -> int:
     from jaxgen.claim import claim, owned
 
     own = functools.partial(owned, path, config, FLAGS.restart)
+    lock = None
     with contextlib.ExitStack() as held:  # before the slow imports: a refusal comes at once
         if FLAGS.dry_run or FLAGS.distributed != "off":
             if not FLAGS.restart:
                 claim(path, config)
         else:
-            held.enter_context(own())
+            lock = held.enter_context(own())
         if FLAGS.distributed != "off":
             _join()
             if not FLAGS.dry_run:
                 from jaxgen.processes import together
 
-                held.enter_context(together(own))
-        return _train(config, path)
+                lock = held.enter_context(together(own))
+        return _train(config, path, lock)
 
 
-def _train(config: Mapping[str, Any], path: str) -> int:
+def _train(config: Mapping[str, Any], path: str, lock: Any) -> int:
     import jax
 
     from jaxgen.session import dry_run, execute
@@ -154,7 +155,7 @@ def _train(config: Mapping[str, Any], path: str) -> int:
         if FLAGS.dry_run:
             dry_run(config, path)
         else:
-            execute(config, path, command=_command())
+            execute(config, path, _command(), lock.check if lock else lambda: None)
     except Stopped as stopped:
         if jax.process_index() == 0:
             print(f"{stopped}. Resume with:\n  {_command()}", flush=True)

@@ -73,8 +73,11 @@ def join(heartbeat_timeout: int, **options: Any) -> None:
 
 
 @contextlib.contextmanager
-def together(own: Callable[[], Any]) -> Iterator[None]:
+def together(own: Callable[[], Any]) -> Iterator[Any]:
     """Holds for all processes what the first of them can hold: it enters `own()`.
+
+    Yields:
+        What that gives to the first; None to the others.
 
     Raises:
         ConfigError: in the others, when the first was refused; there, whatever refused it.
@@ -83,16 +86,16 @@ def together(own: Callable[[], Any]) -> Iterator[None]:
     import numpy as np
     from jax.experimental import multihost_utils
 
-    first, error = jax.process_index() == 0, None
+    first, error, found = jax.process_index() == 0, None, None
     with contextlib.ExitStack() as held:
         if first:
             try:
-                held.enter_context(own())
+                found = held.enter_context(own())
             except Exception as refusal:
                 error = refusal
         if not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
             raise error or ConfigError("process 0 was refused the run directory: see its output")
-        yield
+        yield found
 
 
 def several() -> bool:

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -42,13 +42,16 @@ from jaxgen.types import DataSpec
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
-def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any]:
+def execute(
+    config: Mapping[str, Any], path: str, command: str, check: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Trains a config to the end in its run directory, resuming what is there.
 
     Args:
         config: resolved.
         path: of the run directory.
         command: that started this, for the manifest.
+        check: raises when the directory is no longer this process's to write: see `lock`.
 
     Returns:
         The summary, as in `summary.json`; on processes other than the first too.
@@ -90,6 +93,7 @@ def execute(config: Mapping[str, Any], path: str, command: str) -> dict[str, Any
         observer=observer,
         checkpoints=checkpoints,
         stop=StopSignal(),
+        check=check,
         say=speak,
         main=main,
     )
