@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from jaxgen.types import DataSpec  # imports JAX: seconds before a mistake is pointed out
 
 
+SHOWN = 10  # runs that a message names
+
+
 @dataclasses.dataclass(frozen=True)
 class RunDir:
     """Paths of one run."""
@@ -107,16 +110,39 @@ def open_existing(path: str | os.PathLike[str]) -> RunDir:
     """A run directory that must exist.
 
     Raises:
-        ConfigError: when `path` is not a run directory; names those beside it.
+        ConfigError: when `path` is not a run directory; names the runs in it, around it or beside
+            it.
     """
     run = RunDir(pathlib.Path(path).expanduser().absolute())
-    if not run.config.exists() or not run.manifest.exists():
-        beside = sorted(p.parent.name for p in run.path.parent.glob("*/config.json"))
+    if not _is_run(run.path):
         raise ConfigError(
             f"{path} is not a run directory (no config.json and manifest.json in it); "
-            f"runs beside it: {', '.join(beside) or 'none'}"
+            f"{_nearest(run.path)}"
         )
     return run
+
+
+def _is_run(path: pathlib.Path) -> bool:
+    return RunDir(path).config.exists() and RunDir(path).manifest.exists()
+
+
+def _nearest(path: pathlib.Path) -> str:
+    """What was probably meant by a path that is no run."""
+    around = next((parent for parent in path.parents if _is_run(parent)), None)
+    if around is not None:
+        return f"it lies in the run {around}: name that"
+    inside = _runs_in(path) if path.is_dir() else []
+    if inside:
+        return f"it holds runs, name one: {', '.join(inside)}"
+    what = (
+        "it is a file; " if path.is_file() else "it does not exist; " if not path.exists() else ""
+    )
+    return f"{what}runs beside it: {', '.join(_runs_in(path.parent)) or 'none'}"
+
+
+def _runs_in(folder: pathlib.Path) -> list[str]:
+    found = sorted(file.parent.name for file in folder.glob("*/config.json"))
+    return found if len(found) <= SHOWN else [*found[:SHOWN], f"and {len(found) - SHOWN} more"]
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

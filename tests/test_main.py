@@ -249,6 +249,13 @@ def test_not_a_run_directory(jaxgen_command, run):
     err = jaxgen_command("sample", run.workdir.parent / "glow", code=2).err
     assert "is not a run directory (no config.json and manifest.json in it)" in err
     assert "runs beside it: glow-digits" in err
+    for path, message in (
+        (run.workdir.parent, "it holds runs, name one: glow-digits"),
+        (run.workdir / "checkpoints", f"it lies in the run {run.workdir}: name that"),
+        (run.workdir / "config.json", f"it lies in the run {run.workdir}: name that"),
+        (ROOT / "README.md", "it is a file; runs beside it: none"),
+    ):
+        assert message in jaxgen_command("sample", path, code=2).err
 
 
 def test_eval_knows_no_knobs(jaxgen_command, run):

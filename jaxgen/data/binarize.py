@@ -78,7 +78,7 @@ def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
     if spec.shape[2] != 1:
         raise DataError(
             f"{option} needs images of one channel, {spec.name} has {spec.shape[2]}: bits of each "
-            f"colour on its own are no image"
+            "colour on its own are no image; type --config.data.binarize=none"
         )
     if not 0 <= seed < 2**32:
         raise DataError(f"expected data.seed in 0 .. 2**32 - 1, got {seed}")

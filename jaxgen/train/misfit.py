@@ -40,17 +40,18 @@ def explained(
     if isinstance(error, ConfigError | MemoryError | jax.errors.JaxRuntimeError):
         return None
     here = f"{_named(config['model'])} does not fit {described(spec)}"
-    other = "points" if len(spec.shape) == 3 else "images"
-    if _takes(config, spec, POINTS if other == "points" else IMAGES, allow):
-        wants = "images [H, W, C]" if other == "images" else "points [D]"
-        return ConfigError(
-            f"{here}: it is a model of {wants}. Configs of {spec.unit}: {CONFIGS[spec.unit]}"
-        )
-    same = POINTS if other == "images" else IMAGES
-    if isinstance(error, ValueError) or _takes(config, spec, same, allow):
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return ConfigError(f"{here}: {lines[0][:300]}")
-    return None
+    kinds = {"points": POINTS, "images": IMAGES}
+    own, other = spec.unit, "points" if spec.unit == "images" else "images"
+    if not _takes(config, spec, kinds[own], allow):
+        if _takes(config, spec, kinds[other], allow):
+            wants = "images [H, W, C]" if other == "images" else "points [D]"
+            return ConfigError(
+                f"{here}: it is a model of {wants}. Configs of {own}: {CONFIGS[own]}"
+            )
+        if not isinstance(error, ValueError):
+            return None
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ConfigError(f"{here}: {lines[0][:300]}")
 
 
 def described(spec: DataSpec) -> str:
