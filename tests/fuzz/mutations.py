@@ -1,5 +1,6 @@
 """Seeded damage of files: of their bytes, and of what is in them behind checksums and structure."""
 
+import copy
 import io
 import json
 import pickle
@@ -111,7 +112,7 @@ def odd_json(raw, random):
 
 def _odd_value(value, random):
     if not isinstance(value, dict | list) or not value or random.random() < 0.1:
-        return random.choice(ODD)
+        return copy.deepcopy(random.choice(ODD))
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = random.choice(keys)
     way = random.random()
