@@ -43,7 +43,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 def execute(
-    config: Mapping[str, Any], path: str, command: str, check: Callable[[], None] = lambda: None
+    config: Mapping[str, Any], path: str, command: str, ours: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Trains a config to the end in its run directory, resuming what is there.
 
@@ -51,7 +51,7 @@ def execute(
         config: resolved.
         path: of the run directory.
         command: that started this, for the manifest.
-        check: raises when the directory is no longer this process's to write: see `lock`.
+        ours: raises when the directory is no longer this process's to write: see `lock`.
 
     Returns:
         The summary, as in `summary.json`; on processes other than the first too.
@@ -93,7 +93,7 @@ def execute(
         observer=observer,
         checkpoints=checkpoints,
         stop=StopSignal(),
-        check=check,
+        ours=ours,
         say=speak,
         main=main,
     )

@@ -93,7 +93,7 @@ class Parts:
     observer: Observer
     checkpoints: Checkpoints
     stop: StopSignal
-    check: Callable[[], None]  # raises when another process has taken the run directory
+    ours: Callable[[], None]  # raises when another process has taken the run directory
     say: Callable[[str], None]
     main: bool  # the process that writes
 
@@ -315,7 +315,7 @@ class _Loop:
 
     def _save(self, state: State, score: float | None = None) -> None:
         position = self._position
-        self._parts.check()
+        self._parts.ours()
         self._report()  # a state that is not finite is not saved
         progress = dataclasses.asdict(position)
         self._parts.checkpoints.save(progress.pop("step"), state, progress, score)
