@@ -206,7 +206,8 @@ def _may_be_moved(old: Any, new: Any) -> bool:
 def steps(run: RunDir) -> list[int]:
     """Of the checkpoints, ascending; not looked into."""
     found = run.checkpoints.iterdir() if run.checkpoints.is_dir() else ()
-    return sorted(int(p.name) for p in found if p.name.isascii() and p.name.isdigit())
+    named = (p for p in found if p.name.isascii() and p.name.isdigit())
+    return sorted(int(p.name) for p in named if p.is_dir())
 
 
 def sealed(run: RunDir) -> Mapping[str, Any] | None:

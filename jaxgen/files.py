@@ -39,13 +39,20 @@ def reason(path: pathlib.Path, error: OSError, need: int | None = None) -> str:
     what = error.strerror or str(error) or type(error).__name__
     if error.errno not in FULL:
         return f"{what}; make that place writable, or choose another"
-    there = next((p for p in (path, *path.parents) if p.is_dir()), pathlib.Path("/"))
-    room = f"{size(shutil.disk_usage(there).free)} free in {there}"
-    wanted = f"{size(need)} to write, " if need is not None else ""
     advice = "free some space, or choose another place"
     if error.errno == errno.EFBIG:
         advice = "raise the limit on the size of files (ulimit -f)"
-    return f"{what} ({wanted}{room}); {advice}"
+    return f"{what} ({room(path, need)}); {advice}"
+
+
+def room(path: pathlib.Path, need: int | None = None) -> str:
+    """What was to be written and what is free there, as "1.0 KiB to write, 7.1 GiB free in DIR"."""
+    wanted = f"{size(need)} to write, " if need is not None else ""
+    there = next((p for p in (path, *path.parents) if p.is_dir()), pathlib.Path("/"))
+    try:
+        return f"{wanted}{size(shutil.disk_usage(there).free)} free in {there}"
+    except OSError:
+        return f"{wanted}nobody knows how much is free in {there}"
 
 
 class _Plain:
@@ -70,7 +77,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{path.parent} is not a directory") from None
         with open(temporary, "wb") as file:
             yield _Plain(file)
             file.flush()

@@ -265,7 +265,7 @@ def test_full_disk(starter, whole, tmp_path):
     job = starter.run(*RUN, f"--workdir={workdir}", largest_file=20_000, code=1)
     line = job.error  # alone: no threads complain around it
     assert line.startswith(f"could not write the checkpoint to {workdir}/checkpoints: File too lar")
-    assert " KiB to write, " in line and " free); the checkpoint of step 10 is whole; free" in line
+    assert " KiB to write, " in line and "; the checkpoint of step 10 is whole; free" in line
     assert saved(workdir) == [10]
     job = starter.run(*RUN, f"--workdir={workdir}")
     assert "resumed at step 10 of 20" in job.out

@@ -20,9 +20,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxgen.files import free_name
+from jaxgen.files import free_name, room
 from jaxgen.train.array_files import check_claims
-from jaxgen.train.faults import Unreadable, check_readable, check_room, first_line, room, unreadable
+from jaxgen.train.faults import Unreadable, check_readable, check_room, first_line, unreadable
 from jaxgen.train.integrity import Mismatch, check_seal, fingerprint, paths, seal
 from jaxgen.types import PyTree
 

@@ -10,8 +10,6 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from jaxgen.machine import size
-
 FULL_DISK_MARGIN = 1.1
 # Status codes of the libraries below orbax that tell of the system, not of the bytes. NOT_FOUND,
 # DATA_LOSS, INVALID_ARGUMENT, FAILED_PRECONDITION and OUT_OF_RANGE come of damaged bytes, too.
@@ -76,12 +74,6 @@ def check_room(directory: pathlib.Path, need: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < FULL_DISK_MARGIN * need:
         raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def room(directory: pathlib.Path, need: int | None) -> str:
-    """What is to be written and what is free, for a message."""
-    free = f"{size(shutil.disk_usage(directory).free)} free"
-    return f"{size(need)} to write, {free}" if need is not None else free
 
 
 def first_line(error: BaseException) -> str:

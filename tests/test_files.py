@@ -1,0 +1,109 @@
+"""Files are written whole or not at all, and an error names path, need and room."""
+
+import errno
+import os
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from jaxgen import files
+from jaxgen.evaluate.generate import Stored
+from jaxgen.files import WriteError, free_name, replacing, write, write_arrays, write_image
+from jaxgen.rundir import write_json
+from jaxgen.tools.outputs import save_npz, save_text
+from jaxgen.train.pictures import save_gif, save_png
+
+PIXELS = np.zeros((4, 4, 3), np.uint8)
+WRITERS = {
+    "text": lambda path: write(path, "text"),
+    "json": lambda path: write_json(path, {"a": 1}),
+    "arrays": lambda path: write_arrays(path, x=PIXELS),
+    "compressed": lambda path: write_arrays(path, compressed=True, x=PIXELS),
+    "picture": lambda path: write_image(path, PIL.Image.fromarray(PIXELS), format="png"),
+    "png": lambda path: save_png(path, PIXELS),
+    "gif": lambda path: save_gif(path, [PIXELS, PIXELS]),
+    "npz": lambda path: save_npz(path, x=PIXELS),
+    "csv": lambda path: save_text(path, "a,b"),
+    "batch": lambda path: generate(path),
+}
+
+
+def generate(path):
+    """One batch of a generated set, as `jaxgen eval --metrics` keeps it."""
+
+    class Sampler:
+        batch = 4
+
+        def batches(self, state, missing):
+            yield 0, PIXELS
+
+    stored = Stored(Sampler(), None, 4, path.parent)
+    object.__setattr__(stored, "_path", lambda number: path)
+    object.__setattr__(stored, "_whole", lambda number: False)
+    stored.complete()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path, monkeypatch, name):
+    path = tmp_path / "x.npy"
+    path.write_text("old")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(WriteError) as caught:
+        WRITERS[name](path)
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.npy"]
+    message = str(caught.value)
+    assert message.startswith(f"could not write {path}: No space left on device (")
+    assert f" free in {tmp_path}); free some space" in message and "\n" not in message
+    assert name == "batch" or " B to write, " in message
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path, monkeypatch, name):
+    path = tmp_path / "x.npy"
+    path.write_text("old")
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        WRITERS[name](path)
+    assert path.read_text() == "old"
+
+
+def test_what_was_written_is_there(tmp_path):
+    for name, writer in WRITERS.items():
+        writer(tmp_path / "new" / name / "x.npy")
+        assert os.listdir(tmp_path / "new" / name) == ["x.npy"]
+
+
+def test_numpy_says_why_it_could_not_write(tmp_path):
+    """To files of Python it writes past Python, and the cause is lost."""
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WriteError, match="No space left on device"), replacing(tmp_path / "x") as f:
+        assert not isinstance(f, type(f._file))
+        np.save(Full(f), PIXELS)
+
+
+def test_other_reasons_are_named_too(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="file is not a directory; make that place writable, or"):
+        write(tmp_path / "file" / "x", "text")
+
+
+def test_free_names(tmp_path):
+    for name in ("a", "a.2", "a.3"):
+        assert free_name(tmp_path / "a") == tmp_path / name
+        (tmp_path / name).symlink_to("nowhere")
