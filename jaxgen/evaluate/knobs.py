@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import inspect
 import numbers
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxgen.config import ConfigError
@@ -41,8 +43,8 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     Raises:
         ConfigError: unless it is an integer from 0 to 2**32 - 1.
     """
-    if not is_whole(seed) or not 0 <= seed <= LARGEST_SEED:
-        raise ConfigError(f"{name}={seed!r}: expected an integer from 0 to {LARGEST_SEED}")
+    if not is_whole(seed) or not 0 <= int(seed) <= LARGEST_SEED:
+        raise ConfigError(f"{name}={short(seed)}: expected an integer from 0 to {LARGEST_SEED}")
     return int(seed)
 
 
@@ -52,9 +54,9 @@ def check_count(value: Any, name: str, most: int | None = None) -> int:
     Raises:
         ConfigError: unless it is an integer from 1 to `most`.
     """
-    if not is_whole(value) or value < 1 or (most is not None and value > most):
+    if not is_whole(value) or not 1 <= int(value) <= (int(value) if most is None else most):
         wanted = "of 1 or more" if most is None else f"from 1 to {most}"
-        raise ConfigError(f"{name}={_short(value)}: expected an integer {wanted}")
+        raise ConfigError(f"{name}={short(value)}: expected an integer {wanted}")
     return int(value)
 
 
@@ -123,13 +125,13 @@ def check_label(label: Any, num: int, classes: int) -> np.ndarray:
     """
     found = _array("label", label)
     if not classes:
-        raise ConfigError(f"label={_short(label)}: the data of this run have no classes: omit it")
+        raise ConfigError(f"label={short(label)}: the data of this run have no classes: omit it")
     wrong = found.dtype.kind not in "iu" or not found.size or min(found.ravel()) < 0
     if wrong or found.max() >= classes:
-        raise ConfigError(f"label={_short(label)}: expected classes 0 to {classes - 1}")
+        raise ConfigError(f"label={short(label)}: expected classes 0 to {classes - 1}")
     if found.shape not in ((), (num,)):
         raise ConfigError(
-            f"label={_short(label)}: {found.size} of them, expected one class, or {num}, one each"
+            f"label={short(label)}: {found.size} of them, expected one class, or {num}, one each"
         )
     return np.broadcast_to(found.astype(np.int32), (num,))
 
@@ -157,30 +159,34 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
         return _number(name, value, parameter)
     if kind == "int":
         lowest = LOWEST.get(name)
-        if not is_whole(value) or (lowest is not None and value < lowest):
+        if not is_whole(value) or (lowest is not None and int(value) < lowest):
             end = "" if lowest is None else f" of {lowest} or more"
-            raise ConfigError(f"{name}={_short(value)}: expected an integer{end}")
+            raise ConfigError(f"{name}={short(value)}: expected an integer{end}")
         return int(value)
     if kind in ("bool", "str"):
         if not isinstance(value, {"bool": bool, "str": str}[kind]):
             wanted = "True or False" if kind == "bool" else "a name"
-            raise ConfigError(f"{name}={_short(value)}: expected {wanted}")
+            raise ConfigError(f"{name}={short(value)}: expected {wanted}")
         return value
     found = _array(name, value)
     if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
-        raise ConfigError(f"{name}={_short(value)}: expected finite numbers")
+        raise ConfigError(f"{name}={short(value)}: expected finite numbers")
     return found.astype(np.float32)
 
 
 def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if isinstance(value, jax.core.Tracer):
+        raise ConfigError(f"{name}: expected a number, not one that JAX traces: it is no argument")
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     lowest = LOWEST.get(name)
     # a default of None: the bound of the normal draws that are kept, which zero leaves none of
     above = 0 if name == "truncation" and parameter.default is None else None
     fits = real and -LARGEST < value < LARGEST
     if not fits or (lowest is not None and value < lowest) or (above is not None and value <= 0):
         end = "" if lowest is None else f" of {lowest} or more"
-        raise ConfigError(f"{name}={_short(value)}: expected a finite number{end or _above(above)}")
+        raise ConfigError(f"{name}={short(value)}: expected a finite number{end or _above(above)}")
     return float(value)
 
 
@@ -189,17 +195,22 @@ def _above(bound: int | None) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is an integer, of Python or NumPy, and no bool."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+    """Whether it is one integer, of Python, NumPy or JAX, and no bool."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return getattr(value, "dtype", type(value)) not in (bool, np.bool_)
 
 
 def _array(name: str, value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{name}={_short(value)}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{name}={short(value)}: {str(error).splitlines()[0]}") from None
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in an error message: one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -15,7 +15,7 @@ import numpy as np
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
-from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of
+from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of, short
 from jaxgen.machine import check_memory
 from jaxgen.tools.inputs import check_context, check_data, check_latents, is_traced
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
@@ -144,7 +144,7 @@ class Calls:
             except (TypeError, ValueError) as error:  # of the method, about its options
                 if not given:
                     raise
-                text = ", ".join(f"{k}={v!r}" for k, v in given.items())
+                text = ", ".join(f"{k}={short(v)}" for k, v in given.items())
                 raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
             cut = min(size, num - start)
             yield jax.tree.map(lambda leaf, cut=cut: np.asarray(leaf)[:cut], found)
@@ -172,7 +172,7 @@ class Calls:
         skip = 3 if names[1:2] == ["rng"] or "rng" in names[2:3] else 2
         if given.get("label") is not None and not getattr(self._method, "conditional", True):
             raise ConfigError(
-                f"label={given['label']!r}: {self._path} is not conditional "
+                f"label={short(given['label'])}: {self._path} is not conditional "
                 "(method.conditional=False: expected no label=): omit it"
             )
         if given.get("context") is not None:

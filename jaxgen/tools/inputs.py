@@ -191,6 +191,8 @@ def _holds_arrays(z: Any) -> bool:
 
 
 def _array(x: Any, call: str) -> np.ndarray:
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ConfigError(f"{call}: values that are masked, expected all of them")
     try:
         return np.asarray(x)
     except (ValueError, TypeError) as error:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from jaxgen.config import ConfigError, build, check_sections
+from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.evaluate.knobs import check_count, check_seed
 from jaxgen.names import checked
 from jaxgen.rundir import open_existing, read_json
@@ -61,6 +61,8 @@ class Run:
             CheckpointError: when there is no good checkpoint.
         """
         step = _checked_step(step)
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"run={path!r}, expected the path of a run directory")
         self.directory = open_existing(path)
         modules, folders = checked(allow)
         check_contained(self.directory.path, folders)
@@ -199,6 +201,8 @@ class Run:
         Raises:
             ConfigError: as `evaluate` does.
         """
+        if not isinstance(split, str):
+            raise ConfigError(f"split={split!r}, expected the name of one, as 'test'")
         return self.observer(**options).per_example(self.state, split)
 
     def measure(self, metrics: Any = "all", **options: Any) -> dict[str, Any]:
@@ -289,6 +293,9 @@ class Run:
         """
         from jaxgen.data.named import load_as
 
+        for key in places:
+            if key not in PLACES:
+                raise ConfigError(unknown("place of data", key, PLACES))
         places = {PLACES[key]: value for key, value in places.items()}
         known = read_json(self.directory.manifest)["data"]
         if "name" not in known.get("fingerprint", {}):

@@ -239,6 +239,7 @@ def test_a_density_can_be_differentiated(of):
         (3, r"shape \(\)"),
         (None, r"shape \(\)"),
         ([[1], [2, 3]], "no array: "),
+        (np.ma.masked_less(np.zeros((2, 2, 2, 1), int), 1), "values that are masked"),
     ],
 )
 def test_arrays_that_are_no_examples(of, x, message):
@@ -341,6 +342,24 @@ def test_numbers_seeds_and_knobs_out_of_range(of, num, seed, knobs, message):
     with pytest.raises(ConfigError, match=f"^{message}") as error:
         of(LEVELS, conditional=True).sample(a_state(), num, seed, knobs)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_and_jax(of):
+    expected = of().sample(a_state(), 3, 5, {"temperature": 0.5})
+    for num, seed, temperature in (
+        (np.int64(3), np.uint32(5), np.float32(0.5)),
+        (np.array(3), jnp.int32(5), jnp.float32(0.5)),
+    ):
+        found = of().sample(a_state(), num, seed, {"temperature": temperature})
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ConfigError, match="^seed=Array.*: expected an integer") as error:
+        of().sample(a_state(), 3, jax.random.key(0), {})
+    assert "\n" not in str(error.value)
+    for wrong in (np.bool_(True), jnp.array(True), np.array([3]), np.array(2.0)):
+        with pytest.raises(ConfigError, match="^num="):
+            of().sample(a_state(), wrong, 0, {})
+    with pytest.raises(ConfigError, match="^temperature: expected a number, not one that JAX"):
+        jax.grad(lambda t: of().sample(a_state(), 3, 0, {"temperature": t}).sum())(0.5)
 
 
 def test_options_of_other_calls(of):

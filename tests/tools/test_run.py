@@ -149,6 +149,15 @@ def test_steps(runs):
         jaxgen.load(runs / "nice-digits", step=15)
 
 
+def test_names_that_are_none(digits):
+    with pytest.raises(ConfigError, match="unknown place of data 'folder'"):
+        digits.dataset(folder="x")
+    with pytest.raises(ConfigError, match=r"split=\['test'\], expected the name of one"):
+        digits.per_example(["test"])
+    with pytest.raises(ConfigError, match="run=3, expected the path of a run directory"):
+        jaxgen.load(3)
+
+
 def test_nothing_is_calibrated_that_infers_nothing(digits):
     with pytest.raises(ConfigError, match="Likelihood infers no parameters: nothing to calibrate"):
         digits.calibrate(num=5)
