@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -59,12 +59,14 @@ class FolderSet:
         files: paths in it.
         spec: of the data whose units they are brought to.
         notes: on what is done to them.
+        fit: how another size is brought to that of the data, one of `images.FITS`.
     """
 
     tree: Tree
     files: tuple[str, ...]
     spec: DataSpec
     notes: tuple[str, ...] = ()
+    fit: str = "none"
     kind = "folder"
 
     def __len__(self) -> int:
@@ -84,7 +86,7 @@ class FolderSet:
         where = self.tree.where(name)
         kind = images.kind(self.tree.open(name), where)
         wanted, got = self.spec.shape, (kind.height, kind.width)
-        if got != wanted[:2]:
+        if got != wanted[:2] and self.fit == "none":
             raise ConfigError(
                 f"{where} is {got[0]}x{got[1]}, expected {wanted[0]}x{wanted[1]} pixels, as "
                 f"{self.spec.name} has: resize the images, or name other data with --data"
@@ -95,6 +97,7 @@ class FolderSet:
                 raise ConfigError(f"{where} has {kind.channels} channels, expected {wanted[2]}")
             mode, levels = images.MODES[wanted[2] - 1], 256
         x = images.decode(self.tree.open(name), where, mode=mode)
+        x = images.Geometry(*wanted[:2], self.fit, levels).apply(x)
         if levels == self.spec.levels:
             return x
         top = (self.spec.levels or 2) - 1
@@ -139,10 +142,21 @@ def open_set(path: pathlib.Path, spec: DataSpec, num: int | None = None) -> Arra
     return dataclasses.replace(found, x=found.x[rows])
 
 
-def _folder(tree: Tree, spec: DataSpec) -> FolderSet:
+def single_file(path: pathlib.Path, spec: DataSpec) -> FolderSet:
+    """One image file, as a set.
+
+    Raises:
+        ConfigError: for data that have no images of grey levels.
+        DataError: for a damaged file.
+    """
+    return _folder(FolderTree(path.parent), spec, [path.name])
+
+
+def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> FolderSet:
     if len(spec.shape) != 3 or spec.levels is None:
         raise ConfigError(f"{spec.name} has no images of grey levels: give its points as a .npz")
-    names = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
+    if names is None:
+        names = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
     if not names:
         raise ConfigError(
             f"no images in {tree.root}: expected files named *{' *'.join(images.SUFFIXES)}"

@@ -8,7 +8,7 @@ Of a conditional run, examples are encoded with their own classes, and all are d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,12 @@ def examples(run: Run, num: int, **places: Any) -> np.ndarray:
 
 
 def reconstructions(
-    run: Run, num: int = 32, seed: int = 0, groups: int | None = None, **places: Any
+    run: Run,
+    num: int = 32,
+    seed: int = 0,
+    groups: int | None = None,
+    own: Mapping[str, np.ndarray] | None = None,
+    **places: Any,
 ) -> np.ndarray:
     """Test examples, each above its reconstruction: eight columns.
 
@@ -44,22 +49,24 @@ def reconstructions(
         num: of examples.
         seed: of the latents.
         groups: of latents that are kept, of a method with several; None keeps all.
+        own: "x" and, of a conditional run, "label", instead of test examples.
         **places: of the data.
     """
     _images(run)
-    batch = _batch(run, num, **places)
-    x, own = batch["x"], _own_classes(run, batch)
+    batch = own or _batch(run, num, **places)
+    x, classes = batch["x"], _own_classes(run, batch)
     if hasattr(run.method, "reconstruct"):
         kept = {} if groups is None else {"groups": groups}
-        back = run.reconstruct(x, seed, **own, **kept)
+        back = run.reconstruct(x, seed, **classes, **kept)
     elif groups is None:
-        back = run.decode(run.encode(x, seed, **own), **own)
+        back = run.decode(run.encode(x, seed, **classes), **classes)
     else:
         raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
     pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
     columns = min(8, len(x))
-    rows = [np.concatenate([block[:, 0], block[:, 1]]) for block in _blocks(pairs, columns)]
-    return grid(np.concatenate(rows), columns)
+    blank = np.full((-len(x) % columns, *pairs.shape[1:]), 255, np.uint8)
+    blocks = _blocks(np.concatenate([pairs, blank]), columns)
+    return grid(np.concatenate([np.concatenate([b[:, 0], b[:, 1]]) for b in blocks]), columns)
 
 
 def sweep(
@@ -115,6 +122,7 @@ def interpolation(
     path: str = "linear",
     seed: int = 0,
     label: int | None = None,
+    own: Mapping[str, np.ndarray] | None = None,
     **places: Any,
 ) -> np.ndarray:
     """A row for each pair of test examples: the data between their codes.
@@ -127,12 +135,13 @@ def interpolation(
             high-dimensional normal latents (White 2016, Sampling generative networks).
         seed: of the codes.
         label: class of all images, of a conditional run.
+        own: "x" and, of a conditional run, "label", instead of test examples: 2 `pairs` of them.
         **places: of the data.
     """
     if path not in PATHS:
         raise ConfigError(f"--path={path}, expected one of {', '.join(PATHS)}")
     _images(run)
-    codes, unflatten = _codes(run, seed, few=2 * pairs, **places)
+    codes, unflatten = _codes(run, seed, few=2 * pairs, own=own, **places)
     first, second = codes[::2], codes[1::2]
     between = slerp if path == "spherical" else _lerp
     z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
@@ -202,14 +211,23 @@ def _decoder(run: Run, label: int | None) -> Callable[[Any], np.ndarray]:
     return lambda z: run.decode(z, **given)
 
 
-def _codes(run: Run, seed: int, few: int = LOOKED_AT, **places: Any) -> tuple[np.ndarray, Any]:
+def _codes(
+    run: Run,
+    seed: int,
+    few: int = LOOKED_AT,
+    own: Mapping[str, np.ndarray] | None = None,
+    **places: Any,
+) -> tuple[np.ndarray, Any]:
     """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
     import jax
 
     if not hasattr(run.method, "encode") and hasattr(run.method, "latents"):
+        if own:
+            name = type(run.method).__name__
+            raise ConfigError(f"{name} cannot encode pictures; of styles, see jaxgen project")
         codes = run.method.latents(jax.random.key(seed), few)
     else:
-        batch = _batch(run, few, **places)
+        batch = own or _batch(run, few, **places)
         codes = run.encode(batch["x"], seed, **_own_classes(run, batch))
     leaves, tree = jax.tree.flatten(codes)
     shapes = [leaf.shape[1:] for leaf in leaves]

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import (
     add_allow,
     add_class,
@@ -20,6 +21,7 @@ from jaxgen.tools.arguments import (
     shown_class,
 )
 from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.own import add_pictures, named, pictures
 from jaxgen.tools.ranges import COUNT, DEVIATIONS, SIDE
 
 PNG = Output((".png",))
@@ -65,7 +67,9 @@ def _add_latents(commands: Any) -> None:
         command = commands.add_parser(name, help=text)
         command.set_defaults(command=function)
         add_run(command)
-        if name in ("sweep", "interpolate", "walk"):
+        if name in ("reconstruct", "interpolate"):
+            add_pictures(command, "pictures" if name == "reconstruct" else "pairs of pictures")
+        if name != "evolve":
             add_class(command)
         kind = "gif" if name in ("walk", "evolve") else "png"
         out = Output((f".{kind}",))
@@ -123,6 +127,7 @@ def _add_styles(commands: Any) -> None:
     project = commands.add_parser("project", help="find the w of test images, with its loss curve")
     project.set_defaults(command=_project)
     add_run(project)
+    add_pictures(project, "pictures")
     project.add_argument("--num", type=SIDE, default=8, help="test images; default: 8")
     project.add_argument("--steps", type=COUNT, default=400, help="of the search; default: 400")
     add_seed(project, "of the search")
@@ -134,14 +139,35 @@ def _reconstruct(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_png
 
+    own = pictures(arguments)
     run = load_run(arguments, 2 * arguments.num)
-    asked = {"num": arguments.num, "groups": arguments.groups, "seed": arguments.seed}
+    asked = {"of": named(arguments.pictures), "class": arguments.label, "fit": arguments.fit}
+    if own is None:
+        asked |= {"num": arguments.num}
+        if arguments.label is not None:
+            raise ConfigError("--class is of your own pictures: test images have theirs")
+    asked |= {"groups": arguments.groups, "seed": arguments.seed}
     out = output(arguments, run, "reconstructions", ".png", **asked)
     image = latents.reconstructions(
-        run, arguments.num, arguments.seed, arguments.groups, **places(arguments)
+        run,
+        arguments.num,
+        arguments.seed,
+        arguments.groups,
+        _with_class(own, chosen_class(arguments, run)),
+        **places(arguments),
     )
     save_png(out, image)
     print(f"reconstructions of step {run.step}: {out}")
+
+
+def _with_class(own: Any, label: int | None) -> Any:
+    """A batch of one's own pictures, None without any."""
+    if own is None:
+        return None
+    import numpy as np
+
+    given = {} if label is None else {"label": np.full(len(own), label, np.int32)}
+    return {"x": own} | given
 
 
 def _sweep(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -179,12 +205,24 @@ def _interpolate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import latents
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments, 8 * arguments.steps)
+    own = pictures(arguments)
+    pairs = 8 if own is None else len(own) // 2
+    if own is not None and len(own) % 2:
+        raise ConfigError(f"{len(own)} pictures, expected pairs: the first two, the next two, ...")
+    run = load_run(arguments, pairs * arguments.steps)
     label = chosen_class(arguments, run)
-    asked = {"class": label, "steps": arguments.steps, "seed": arguments.seed}
+    asked = {"of": named(arguments.pictures), "fit": arguments.fit}
+    asked |= {"class": label, "steps": arguments.steps, "seed": arguments.seed}
     out = output(arguments, run, f"interpolation_{arguments.path}", ".png", **asked)
     image = latents.interpolation(
-        run, 8, arguments.steps, arguments.path, arguments.seed, label, **places(arguments)
+        run,
+        pairs,
+        arguments.steps,
+        arguments.path,
+        arguments.seed,
+        label,
+        _with_class(own, label),
+        **places(arguments),
     )
     save_png(out, image)
     print(f"interpolation of step {run.step}{shown_class(label)}: {out}")
@@ -265,11 +303,14 @@ def _project(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools import styles
     from jaxgen.train.pictures import save_png
 
-    run = load_run(arguments, 2 * arguments.num)
-    asked = {k: getattr(arguments, k) for k in ("num", "steps", "seed")}
+    own = pictures(arguments)
+    num = arguments.num if own is None else len(own)
+    run = load_run(arguments, 2 * num)
+    asked = {"of": named(arguments.pictures), "fit": arguments.fit, "num": num}
+    asked |= {k: getattr(arguments, k) for k in ("steps", "seed")}
     out = output(arguments, run, "projection", ".png", **asked)
     image, last = styles.projected(
-        run, arguments.num, arguments.steps, arguments.seed, **places(arguments)
+        run, arguments.num, arguments.steps, arguments.seed, own, **places(arguments)
     )
     save_png(out, image)
     print(f"projection by step {run.step}, mean squared error {last:.4g}: {out}")

@@ -67,7 +67,10 @@ def parse(top: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, dict[st
     strange = [w for w in words if w.startswith("-") and w.partition("=")[0] not in verb.options]
     if not takes and strange:
         raise ConfigError(_unrecognised(strange[0], verb))
-    arguments, extra = top.parse_known_args([name, *words])
+    if name not in top.verbs:
+        arguments, extra = top.parse_known_args(argv)
+    else:  # intermixed: files may follow options
+        arguments, extra = verb.parse_known_intermixed_args(words)
     if not takes and extra:
         raise ConfigError(_unrecognised(extra[0], verb))
     return arguments, _knobs(extra, verb)

@@ -34,7 +34,12 @@ def mixed(
 
 
 def projected(
-    run: Run, num: int = 8, steps: int = 400, seed: int = 0, **where: Any
+    run: Run,
+    num: int = 8,
+    steps: int = 400,
+    seed: int = 0,
+    own: np.ndarray | None = None,
+    **where: Any,
 ) -> tuple[np.ndarray, float]:
     """Test images above what is found for them, and below the distance at every step.
 
@@ -43,6 +48,7 @@ def projected(
         num: test images, evenly spaced.
         steps: of the search.
         seed: of its noise.
+        own: images instead of test images, [N, H, W, C] in the units of the data.
         **where: `manual_dir`, `data_dir` where the data have moved.
 
     Returns:
@@ -51,7 +57,7 @@ def projected(
     Raises:
         ConfigError: for a run without styles.
     """
-    x = examples(run, num, **where)
+    x = examples(run, num, **where) if own is None else own
     _, distances, found = _styled(run, "project", steps=steps)(seed, x)
     pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.range) for v in (x, found)]
     picture = grid(np.concatenate(pairs), len(x))

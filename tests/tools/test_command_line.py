@@ -28,7 +28,7 @@ NUMBERS = [(v, a) for v, a in OPTIONS if isinstance(a.type, (Whole, Real))]
 FILES = [(v, a) for v, a in OPTIONS if isinstance(a.type, Output)]
 # taken as they are, or checked against the data or by the command
 TEXTS = {"--splits", "--manual_dir", "--metrics", "--reference", "--extractor", "--weights"}
-TEXTS |= {"--data", "--workdir", "--path", "--page", "--manifold", "--allow"}
+TEXTS |= {"--data", "--workdir", "--path", "--page", "--manifold", "--allow", "--fit"}
 
 
 def named(pairs):
@@ -38,7 +38,7 @@ def named(pairs):
 def typed(verb, *options):
     """A command line with something in the place of every positional argument."""
     parser = VERBS[verb]
-    needs = [a for a in parser._actions if not a.option_strings or a.required]
+    needs = [a for a in parser._actions if a.required]
     words = [a.choices[0] if a.choices else "nowhere" for a in needs if not a.option_strings]
     words += [f"{a.option_strings[0]}=nowhere" for a in needs if a.option_strings]
     return [verb, *words, *options]

@@ -1,6 +1,7 @@
 """Pictures of latents, on a tiny run."""
 
 import json
+import pathlib
 
 import numpy as np
 import PIL.Image
@@ -132,6 +133,47 @@ def test_commands(jaxgen_command, run, tmp_path):
     jaxgen_command("walk", run, "--num=4", "--frames=5", f"--out={gif}")
     with PIL.Image.open(gif) as image:
         assert image.n_frames == 5 and image.info["loop"] == 0
+
+
+def test_own_pictures(jaxgen_command, run, loaded, tmp_path):
+    """Brought to the size, channels and levels of the data; the grid shows them."""
+    x = latents.examples(loaded, 3)
+    for i, image in enumerate(x[..., 0]):
+        PIL.Image.fromarray(image * np.uint8(255)).save(tmp_path / f"{i}.png")
+    big = np.kron(x[1, ..., 0], np.ones((4, 4), np.uint8)) * np.uint8(255)
+    PIL.Image.fromarray(big).convert("RGB").save(tmp_path / "big.png")
+    np.savez(tmp_path / "x.npz", x=x[:2])
+    files = [tmp_path / "0.png", tmp_path / "big.png", tmp_path / "x.npz"]
+    out = jaxgen_command("reconstruct", run, files[0], "--seed=1", *files[1:], "--fit=stretch").out
+    path = pathlib.Path(out.rpartition(": ")[2].strip())
+    assert path.name.startswith("reconstructions_of0-big-x-")
+    shown = cells(np.asarray(PIL.Image.open(path)), 4)
+    own = x[[0, 1, 0, 1], ..., 0].astype(int) * 255
+    assert np.abs(shown[0, :, ::4, ::4] - own).mean() < 255 * 0.05  # `big` was scaled
+    np.testing.assert_array_equal(shown[0, [0, 2, 3], ::4, ::4], own[[0, 2, 3]])
+    back = np.rint(loaded.reconstruct(x[[0, 1, 0, 1]], 1) * 255).astype(int)[..., 0]
+    np.testing.assert_array_equal(shown[1, [0, 2, 3], ::4, ::4], back[[0, 2, 3]])
+    out = jaxgen_command("interpolate", run, tmp_path / "0.png", tmp_path / "1.png").out
+    assert "interpolation_linear_of0-1-" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("reconstruct", "no.png"), "no such run, folder or file: "),
+        (("reconstruct", "README.md"), "README.md is no run, folder of images, .zip"),
+        (("reconstruct", "--fit=crop"), "--fit=crop is of pictures: name some after the run"),
+        (("reconstruct", "--class=3"), "--class is of your own pictures"),
+        (("interpolate", "x.npz"), "3 pictures, expected pairs"),
+        (("reconstruct", "wide.npz"), "expected"),
+        (("project", "x.npz"), "has no styles"),
+    ],
+)
+def test_pictures_that_do_not_fit(jaxgen_command, run, tmp_path, argv, message):
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 8, 8, 1), np.uint8))
+    np.savez(tmp_path / "wide.npz", x=np.zeros((3, 8, 9, 1), np.uint8))
+    argv = [tmp_path / a if a.endswith(".npz") else a for a in argv]
+    assert message in jaxgen_command(argv[0], run, *argv[1:], code=2).err
 
 
 def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
