@@ -15,6 +15,7 @@ from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout, 
 from jaxgen.types import DataSpec, Units
 
 CHUNK = 2**16  # rows whose statistics are taken at a time
+NUMBERS = 2**22  # that are looked at for hazards
 FEW_VALUES = 0.1  # of the rows: a column with fewer different values is not continuous
 ENOUGH = 50  # rows from which on that can be said
 ALIKE = 1 - 1e-9  # correlation from which on two columns are one
@@ -297,7 +298,8 @@ def _statistics(split: PointSplit, key: str) -> tuple[np.ndarray, ...]:
 
 def hazards(split: PointSplit, names: Sequence[str]) -> list[str]:
     """Notes on columns whose density can grow without bound, in the first rows of a split."""
-    x = split.take(np.arange(min(len(split), CHUNK)))["x"]
+    most = min(CHUNK, max(ENOUGH, NUMBERS // len(names)))
+    x = split.take(np.arange(min(len(split), most)))["x"]
     if len(x) < ENOUGH:
         return []
     found = []

@@ -17,6 +17,7 @@ from jaxgen.evaluate.path_length import linear, spherical
 from jaxgen.evaluate.subject import Comparison
 from jaxgen.files import write_arrays
 from jaxgen.tools.run import Run
+from jaxgen.types import DataSpec
 
 IMAGES, POINTS = 64, 1000
 NEIGHBOURS_OF, NEIGHBOURS = 8, 3
@@ -45,7 +46,9 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
         real = np.concatenate(list(c.real_images(c.split, POINTS)))
         write(file, generated=x[:POINTS], real=real, split=np.array(c.split))
     else:
-        write(file, x=x[:IMAGES], levels=np.array(c.subject.spec.levels or 0))
+        write(
+            file, x=_unit(x[:IMAGES], c.subject.spec), levels=np.array(c.subject.spec.levels or 0)
+        )
     if not page and "train" not in vars(c):
         return
     drawn = x[:NEIGHBOURS_OF]
@@ -54,8 +57,8 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
     near = c.dataset.splits["train"].take(c.train_rows[rows])["x"]
     write(
         folder / "neighbours.npz",
-        generated=drawn,
-        nearest=near.reshape(*found.indices.shape, *drawn.shape[1:]),
+        generated=_unit(drawn, c.subject.spec),
+        nearest=_unit(near, c.subject.spec).reshape(*found.indices.shape, *drawn.shape[1:]),
         distance=found.distances,
         space=np.array(c.label),
     )
@@ -68,10 +71,20 @@ def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
         return
     x = split.take(evenly(len(split), max(2 * ROWS, PAIRS)))["x"]
     if callable(getattr(method, "decode", None)):
-        write(folder / "interpolation.npz", x=_interpolated(run, x[: 2 * ROWS]))
+        drawn = _interpolated(run, x[: 2 * ROWS])
+        write(folder / "interpolation.npz", x=_unit(drawn, run.spec))
     if callable(getattr(method, "reconstruct", None)):
         pairs = x[:PAIRS]
-        write(folder / "reconstruction.npz", data=pairs, reconstruction=run.reconstruct(pairs))
+        found = _unit(run.reconstruct(pairs), run.spec)
+        write(folder / "reconstruction.npz", data=_unit(pairs, run.spec), reconstruction=found)
+
+
+def _unit(x: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """Continuous images from their range to [0, 1], as the page shows them; others as they are."""
+    if spec.range is None:
+        return x
+    low, high = spec.range
+    return ((np.asarray(x, np.float64) - low) / (high - low)).astype(np.float32)
 
 
 def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:

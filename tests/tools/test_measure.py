@@ -290,3 +290,12 @@ def test_requests_are_checked():
     with pytest.raises(ConfigError, match="--sets=0"):
         Request("fd", sets=0)
     assert dataclasses.replace(Request("fd"), data_dir="x").places == {"data_dir": "x"}
+
+
+def test_continuous_images_are_shown_from_their_range():
+    from jaxgen.tools.shown import _unit
+
+    x = np.array([-1.0, 0.0, 1.0]).reshape(1, 3, 1, 1)
+    spec = DataSpec("a", (3, 1, 1), None, range=(-1.0, 1.0))
+    assert _unit(x, spec).ravel().tolist() == [0.0, 0.5, 1.0]
+    assert _unit(x, DataSpec("a", (3, 1, 1), None)) is x
