@@ -1,7 +1,7 @@
 """Training on one accelerator, against PyTorch: one command, at most 8 minutes.
 
     python benchmarks/accelerator.py --out=accelerator.json
-    python benchmarks/accelerator.py --tiny         on CPU, about a minute: does it run?
+    python benchmarks/accelerator.py --tiny         on CPU, a few minutes: does it run?
     python benchmarks/accelerator.py --rows=glow,training --precision=tf32 --seconds=240
 
 Needs a checkout, jax with its plugin for the card, flax, optax, orbax-checkpoint, numpy, torch,

@@ -49,13 +49,19 @@ class NormedConv(nn.Module):
         weight = self.weight.detach() if self.mask is None else self.weight.detach() * self.mask
         return weight.square().sum((1, 2, 3), keepdim=True).sqrt()
 
+    def kernel(self) -> torch.Tensor:
+        """As it is used."""
+        kernel = self.weight if self.mask is None else self.weight * self.mask
+        if self.log_norm is None:
+            return kernel
+        norm = kernel.square().sum((1, 2, 3), keepdim=True).sqrt()
+        return kernel * (torch.exp(self.log_norm) / (norm + 1e-5))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] -> [B, out, H / stride, W / stride]."""
-        kernel = self.weight if self.mask is None else self.weight * self.mask
-        if self.log_norm is not None:
-            norm = kernel.square().sum((1, 2, 3), keepdim=True).sqrt()
-            kernel = kernel * (torch.exp(self.log_norm) / (norm + 1e-5))
-        self.noted = kernel
+        kernel = self.kernel()
+        if not torch.compiler.is_compiling():  # there an attribute that moves compiles anew
+            self.noted = kernel
         return F.conv2d(x, kernel, self.bias, self.stride, self.padding, groups=self.groups)
 
 
@@ -312,10 +318,12 @@ class Peer:
         self.mixtures, self.spec, colours = method["mixtures"], spec, spec.shape[2]
         theta = self.mixtures * (1 + 2 * colours + colours * (colours - 1) // 2)
         self.network = NVAE(**sizes, shape=spec.shape, theta=theta)
-        self.net, self.modules = self.network, {"model": self.network}
+        self.modules = {"model": self.network}
+        self.convs = [m for m in self.network.modules() if isinstance(m, NormedConv)]
+        self.norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d)]
         self.weight, self.warmup, self.groups = method["penalty_weight"], 1000, model["groups"]
         self.adamax = torch.optim.Adamax(
-            self.net.parameters(),
+            self.network.parameters(),
             options["learning_rate"],
             eps=options["eps"],
             weight_decay=options["l2"],
@@ -324,32 +332,36 @@ class Peer:
 
     def compile(self, **options: Any) -> None:
         """The network; the penalties stay eager."""
-        self.net = torch.compile(self.network, **options)
+        self.outputs = torch.compile(self.outputs, **options)
+
+    def outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """theta, the groups' divergences, and all kernels as they were used."""
+        theta, kl = self.network(x)
+        if torch.compiler.is_compiling():  # the compiler finds that they are made already
+            return theta, kl, [layer.kernel() for layer in self.convs]
+        return theta, kl, [layer.noted for layer in self.convs]
 
     def step(self, i: int, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Down the negative bound, in nats per example."""
         x = x.float()
-        theta, kl = self.net(x / (self.spec.levels - 1))
+        theta, kl, kernels = self.outputs(x / (self.spec.levels - 1))
         nll = -log_mass(x, theta, self.mixtures, self.spec.levels).mean()
         alphas = [4.0**s / n for s, n in enumerate(self.groups) for _ in range(n)]
         share = (kl.detach().abs().mean(0) + 0.01) / torch.tensor(alphas, device=x.device)
         beta = min(max(i / self.warmup, 1e-4), 1.0)
-        loss = nll + beta * (share / share.mean() * kl.mean(0)).sum() + self.penalty()
+        loss = nll + beta * (share / share.mean() * kl.mean(0)).sum() + self.penalty(kernels)
         move(self.adamax, loss)
         return loss
 
-    def penalty(self) -> torch.Tensor:
+    def penalty(self, kernels: list[torch.Tensor]) -> torch.Tensor:
         """Largest singular values of all kernels, and largest scales of all normalisations."""
         shapes: dict[Any, list[torch.Tensor]] = {}
-        total = 0.0
-        for module in self.network.modules():
-            if isinstance(module, NormedConv):
-                matrix = module.noted.flatten(1)
-                shapes.setdefault(matrix.shape, []).append(matrix)
-            elif isinstance(module, nn.BatchNorm2d):
-                total = total + module.weight.abs().max()
-        for shape, kernels in shapes.items():
-            w = torch.stack(kernels)
+        for kernel in kernels:
+            matrix = kernel.flatten(1)
+            shapes.setdefault(matrix.shape, []).append(matrix)
+        total = sum(layer.weight.abs().max() for layer in self.norms)
+        for shape, matrices in shapes.items():
+            w = torch.stack(matrices)
             with torch.no_grad():
                 u = self.vectors.get(shape)
                 u = F.normalize(torch.randn_like(w[:, :, 0]), dim=1) if u is None else u
