@@ -57,6 +57,7 @@ class Chaos:
         self._damages = sorted(damages)
         self.workdir, self.moments, self.faults = folder / "struck", [], []
         self._written, self._set_aside, self.job = [], 0, None
+        self._mine, self._fragments = set(), []
         self._usual_start = 5.0
 
     def whole(self, name="whole"):
@@ -88,6 +89,9 @@ class Chaos:
         if damage is None and self._rng.random() < 0.55:
             damage = self._rng.choice(self._damages)
         done = DAMAGES[damage](self._rng, self.workdir, self._data) if damage else None
+        self._mine |= {p for p in self.workdir.rglob("notes on*")}
+        if done and damage == "torn":
+            self._fragments.append((self.workdir / "metrics.jsonl").read_text().splitlines()[-1])
         row = {"phase": moment.caught, "aimed": moment.phase, "how": moment.how, "code": code}
         self.moments.append(row | {"step": moment.step, "damage": done, "kind": done and damage})
 
@@ -107,6 +111,10 @@ class Chaos:
         kept = len(list(self.workdir.glob("checkpoints/corrupt-*")))
         if kept < self._set_aside:
             found.append(f"{self._set_aside} checkpoints were set aside, {kept} are there")
+        found += [f"lost: {path}" for path in sorted(self._mine) if not path.exists()]
+        rejected = self.workdir / "metrics.rejected.jsonl"
+        kept = rejected.read_text() if rejected.exists() else ""
+        found += [f"lost: the line {text!r}" for text in self._fragments if text not in kept]
         return found
 
     def _start(self):
