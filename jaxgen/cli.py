@@ -72,7 +72,7 @@ def parser() -> Parser:
 
     files = commands.add_parser("weights", help="fetch the published weights of an extractor")
     files.set_defaults(command=_weights)
-    files.add_argument("name", help="inception, or lpips_vgg: the files vgg16 and lpips together")
+    files.add_argument("name", help="inception; lpips_vgg, or its two: vgg16, lpips")
 
     doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
     doctor.set_defaults(command=_doctor)

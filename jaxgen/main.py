@@ -4,7 +4,7 @@ r"""Trains a model: `python -m jaxgen.main --config=configs/glow.py`.
     --config.train.steps=1000              any of its fields
     --workdir=DIR                          default runs/<config>-<data>; the same command resumes
     --restart                              starts anew there; what is there is moved aside
-    --dry_run                              print what would run, and train nothing
+    --dry_run                              print what would run; =full: its fields too
 
 Exit codes: 0 finished, 2 bad config or data, 1 failed, 143 stopped by SIGTERM and 130 by Ctrl-C,
 both after saving, 134 another process died.
@@ -30,7 +30,12 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_string(
     "workdir", None, "The run directory; the same one resumes. Default: runs/<config>-<data>."
 )
-flags.DEFINE_bool("dry_run", False, "Print config, parameters, memory and data; train nothing.")
+flags.DEFINE_enum(
+    "dry_run",
+    "off",
+    ["off", "summary", "full"],
+    "Print data, parameters, memory and steps, with =full the config too; train nothing.",
+)
 flags.DEFINE_bool(
     "restart",
     False,
@@ -90,9 +95,14 @@ def help_text() -> str:
     lines = []
     for flag in sorted(own, key=lambda flag: flag.name):
         if not flag.name.startswith("config."):
-            name = flag.name if flag.boolean else f"{flag.name}={flag.name.upper()}"
-            lines.append(f"    --{name}\n        {flag.help}")
+            name = flag.name if flag.boolean else f"{flag.name}={_example(flag)}"
+            lines.append(f"    --{name}\n        {flag.help.rpartition('>: ')[2]}")
     return f"{__doc__.strip()}\n\nFlags:\n\n" + "\n".join(lines)
+
+
+def _example(flag: Any) -> str:
+    """What may follow the name of a flag."""
+    return "|".join(getattr(flag.parser, "enum_values", None) or [flag.name.upper()])
 
 
 def check_flags() -> None:
@@ -128,17 +138,18 @@ def run(config: Mapping[str, Any], name: str) -> int:
     path = FLAGS.workdir or f"runs/{name}-{data}"
     from jaxgen.claim import claim, owned
 
+    dry = FLAGS.dry_run != "off"
     own = functools.partial(owned, path, config, FLAGS.restart)
     lock = None
     with contextlib.ExitStack() as held:  # before the slow imports: a refusal comes at once
-        if FLAGS.dry_run or FLAGS.distributed != "off":
+        if dry or FLAGS.distributed != "off":
             if not FLAGS.restart:
                 claim(path, config)
         else:
             lock = held.enter_context(own())
         if FLAGS.distributed != "off":
             _join()
-            if not FLAGS.dry_run:
+            if not dry:
                 from jaxgen.processes import together
 
                 lock = held.enter_context(together(own))
@@ -152,8 +163,8 @@ def _train(config: Mapping[str, Any], path: str, lock: Any) -> int:
     from jaxgen.train.stop import Stopped
 
     try:
-        if FLAGS.dry_run:
-            dry_run(config, path)
+        if FLAGS.dry_run != "off":
+            dry_run(config, path, full=FLAGS.dry_run == "full")
         else:
             execute(config, path, _command(), lock.check if lock else lambda: None)
     except Stopped as stopped:
@@ -188,6 +199,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     """
     from jaxgen.config import ConfigError
 
+    argv = ["--dry_run=summary" if word.lstrip("-") == "dry_run" else word for word in argv]
     try:
         rest = FLAGS(argv)
         if FLAGS.config is not None:

@@ -212,9 +212,16 @@ def _checkpoints(run: RunDir, fixed: Mapping[str, Any]) -> Any:
     return checkpoint
 
 
-def dry_run(config: Mapping[str, Any], path: str) -> None:
-    """Prints what a config would do: config, data, parameters, memory, steps. Writes nothing."""
-    say(json.dumps(config, indent=1))
+def dry_run(config: Mapping[str, Any], path: str, full: bool = False) -> None:
+    """Prints what a config would do: data, parameters, memory, steps. Writes nothing.
+
+    Args:
+        config: resolved.
+        path: of the run directory.
+        full: print every field of the config, too, first.
+    """
+    if full:
+        say(json.dumps(config, indent=1))
     say(describe_devices())
     check(config, allow=None)
     dataset = build(load, "data", **config["data"])

@@ -62,9 +62,12 @@ def test_help_says_what_and_how(starter):
 
 
 def test_dry_run(starter, tmp_path):
-    job = starter.run(TINY, "--dry_run", f"--workdir={tmp_path / 'run'}", cwd=ROOT)
+    place = f"--workdir={tmp_path / 'run'}"
+    short = starter.run(TINY, "--dry_run", place, cwd=ROOT).out
+    job = starter.run(TINY, "--dry_run=full", place, cwd=ROOT)
     assert not list(tmp_path.iterdir())
     config, _, rest = job.out.partition("\n}\n")
+    assert short.startswith("jaxgen ") and "{" not in short and len(short) > len(rest) / 2
     assert json.loads(config + "}")["model"]["name"] == "flows.glow.Glow"
     for text in (
         "data digits: train 1,500, test 297 examples",
@@ -273,7 +276,7 @@ def test_doctor(jaxgen_command):
 
 def test_models(jaxgen_command):
     out = jaxgen_command("models").out
-    for text in ("flows.glow", "likelihood", "configs/glow.py"):
+    for text in ("flows.glow", "likelihood", "configs/glow.py", "  digits mnist cifar10 cifar10_"):
         assert text in out
 
 

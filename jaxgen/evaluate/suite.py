@@ -13,6 +13,7 @@ from jaxgen.evaluate.subject import Comparison
 ALL = "all"
 ALIASES = {"fcd": "fd", "fid": "fd", "kcd": "kd", "kid": "kd", "precision": "pr", "recall": "pr"}
 ALIASES |= {"density": "dc", "coverage": "dc", "bpd": "likelihood", "nll": "likelihood"}
+PUBLISHED = ("fid", "kid")  # of Inception's features alone
 
 
 def chosen(metrics: str | Sequence[str], images_only: bool = False) -> tuple[str, ...]:
@@ -38,6 +39,26 @@ def chosen(metrics: str | Sequence[str], images_only: bool = False) -> tuple[str
     if not found:
         raise ConfigError(f"no metric named; known: {', '.join([*known, ALL])}")
     return tuple(found)
+
+
+def check_published(metrics: str | Sequence[str], extractor: str | None) -> None:
+    """Refuses the name of a published metric for features that it is not of.
+
+    Args:
+        metrics: see `chosen`.
+        extractor: of the features, None for the default one.
+
+    Raises:
+        ConfigError: naming the metric of other features, and how to have the published one.
+    """
+    listed = metrics.split(",") if isinstance(metrics, str) else metrics
+    for name in (n.strip() for n in listed):
+        if name in PUBLISHED and (extractor or "").partition(":")[0] != "inception":
+            raise ConfigError(
+                f"--metrics={name} is of the features of Inception: add --extractor=inception "
+                f"(jaxgen weights inception fetches it once), or take --metrics={ALIASES[name]}, "
+                "of other features"
+            )
 
 
 def measure(

@@ -16,7 +16,7 @@ from jaxgen.data.loader import contexts
 from jaxgen.evaluate.features import Extractor, extractor
 from jaxgen.evaluate.generate import Drawn, Sampler
 from jaxgen.evaluate.subject import Comparison, Subject
-from jaxgen.evaluate.suite import chosen, measure
+from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import Method, State
 
 MOST = 10_000  # real examples
@@ -56,6 +56,7 @@ class Watch:
                 f"metrics_budget={budget}, expected a share above 0, at most 1"
             )
         self.names = chosen(metrics, images_only=True)
+        check_published(metrics, name)
         self._method, self._dataset, self._num = method, dataset, num
         given = contexts(dataset.splits["train"], num) if dataset.spec.context else None
         self._sampler = Sampler(method, mesh, dataset.spec, context=given)

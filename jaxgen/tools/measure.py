@@ -26,7 +26,7 @@ from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, store
 from jaxgen.evaluate.knobs import check_seed, is_whole
 from jaxgen.evaluate.sources import open_set
 from jaxgen.evaluate.subject import Comparison, Cost, Subject
-from jaxgen.evaluate.suite import chosen, measure
+from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.rows import read as read_rows
 from jaxgen.rundir import read_json
 from jaxgen.tools import shown
@@ -88,6 +88,7 @@ class Request:
                 raise ConfigError(f"--{name}={value}, expected 1 or more")
         check_seed(self.seed, "--seed")
         chosen(self.metrics)
+        check_published(self.metrics, self.extractor)
 
     @property
     def places(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.evaluate.features import extractor
 from jaxgen.evaluate.sources import ArraySet
 from jaxgen.evaluate.subject import Comparison, Subject
-from jaxgen.evaluate.suite import chosen, measure
+from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import DataSpec
 
 SPEC = DataSpec("squares", (8, 8, 1), 256, 2)
@@ -134,6 +134,10 @@ def test_what_cannot_be_given():
 
 def test_names():
     assert chosen("fcd, pr,recall") == ("fd", "pr")
+    for name in (None, "pixels", "classifier:digits"):
+        with pytest.raises(ConfigError, match="fid is of the features of Inception: add --ext"):
+            check_published("pr, fid", name)
+    check_published("fid,kid", "inception")
     assert chosen(("fd", "kd")) == ("fd", "kd")
     assert "likelihood" in chosen("all") and "likelihood" not in chosen("all", images_only=True)
     with pytest.raises(ConfigError, match="unknown metric 'copyng': did you mean 'copying'"):
