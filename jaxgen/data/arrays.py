@@ -15,8 +15,8 @@ from jaxgen.data.limits import load_npy, open_npz
 from jaxgen.types import DataSpec
 
 CHUNK_BYTES = 2**26  # of an array, looked at in one go
-_X = ("x", "images", "image")
-_LABEL = {"x": "y", "images": "labels", "image": "label"}
+_X = ("x", "X", "images", "image", "arr_0")  # the last is what numpy.savez calls it
+_LABEL = {"x": "y", "X": "y", "images": "labels", "image": "label", "arr_0": "y"}
 _SPLITS = {
     "train": ("train", "training"),
     "test": ("test", "testing"),

@@ -70,6 +70,9 @@ def laid_out(tree: Tree, test_fraction: float, seed: int) -> Layout:
         raise DataError(_nothing(tree, other))
     if other:
         notes.append(f"not used: {_counted(other)}")
+    if tree.empty:
+        shown = ", ".join(map(printable, tree.empty[:5])) + (", ..." if tree.empty[5:] else "")
+        notes.append(f"not used: folders that are empty: {shown}")
     files, more = _divided(tree, pictures, test_fraction, seed)
     if listed.read or _sharded(pictures):
         classes, labels = (), dict.fromkeys(files)

@@ -212,6 +212,8 @@ def _listed(names: Any) -> tuple[str, ...]:
 def _path(name: str) -> pathlib.Path | None:
     """The file or folder that a name stands for; None if it is the name of a data set."""
     plain = name.removeprefix("folder:")
+    if not plain.strip():
+        raise DataError("data.name is empty: expected a data set, a folder or a file")
     path = pathlib.Path(plain).expanduser()
     is_file = _suffix(path) in FILES
     spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))

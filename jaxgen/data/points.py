@@ -292,7 +292,7 @@ def _statistics(split: PointSplit, key: str) -> tuple[np.ndarray, ...]:
     with np.errstate(over="ignore"):
         squares = sum(((split.own(rows)[key] - mean) ** 2).sum(0) for rows in parts)
     if not np.isfinite(squares).all():
-        raise DataError(f"column {int(np.argmin(np.isfinite(squares)))}: values beyond 1e150")
+        raise DataError(f"values beyond 1e150 in column {np.argmin(np.isfinite(squares)) + 1}")
     return mean, np.sqrt(squares / len(split)), low, high
 
 

@@ -23,6 +23,7 @@ from jaxgen.data.limits import allowance, regular
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-"}
 NO_NUMBERS = "--config.data.columns=A,B takes columns, --config.data.label=NAME makes one the class"
+_INDEX = re.compile(r"__index_level_\d+__")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}:\d{2}.*")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
 
@@ -199,13 +200,17 @@ def _parquet(path: pathlib.Path) -> Table:
         raise DataError(f"{path} holds no rows")
     if len(set(schema.names)) < len(schema.names):
         raise DataError(f"{path}: two columns have one name")
+    notes, index = [], [n for n in schema.names if _INDEX.fullmatch(n)]
+    if index:
+        notes.append(f"not used: {', '.join(index)}, an index of pandas")
     cells = {
         name: pa.nulls(0, schema.field(name).type)
         if name not in flat
         else table.column(name).combine_chunks()
         for name in schema.names
+        if name not in index
     }
-    return Table(path, tuple(cells), cells, 1)
+    return Table(path, tuple(cells), cells, 1, tuple(notes))
 
 
 def _check_claims(path: pathlib.Path, about: Any) -> None:

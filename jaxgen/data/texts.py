@@ -132,7 +132,7 @@ def _columns(path: pathlib.Path, text: str, separator: str, count: int, named: b
             ),
         )
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
+        if "Empty CSV" in str(error) or "skip initial" in str(error):
             raise DataError(f"{path} holds no rows") from error
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if bad:

@@ -32,6 +32,10 @@ class Tree(Protocol):
             DataError: for what may not be listed.
         """
 
+    @property
+    def empty(self) -> list[str]:
+        """Relative paths of folders that hold nothing, sorted."""
+
     def open(self, file: str) -> Any:
         """What Pillow opens: a path, or a binary file."""
 
@@ -48,10 +52,19 @@ class FolderTree:
 
     root: pathlib.Path
 
-    @functools.cached_property
+    @property
     def files(self) -> list[str]:
         """See `Tree.files`."""
-        found, seen = [], set()
+        return self._walked[0]
+
+    @property
+    def empty(self) -> list[str]:
+        """See `Tree.empty`."""
+        return self._walked[1]
+
+    @functools.cached_property
+    def _walked(self) -> tuple[list[str], list[str]]:
+        found, empty, seen = [], [], set()
         for place, folders, names in os.walk(self.root, onerror=_refuse, followlinks=True):
             seen.add(os.path.realpath(place))
             folders[:] = [
@@ -64,7 +77,9 @@ class FolderTree:
                 for name in names
                 if not _hidden(name)
             ]
-        return sorted(found)
+            if not folders and not names:
+                empty.append(pathlib.Path(place).relative_to(self.root).as_posix())
+        return sorted(found), sorted(empty)
 
     def open(self, file: str) -> pathlib.Path:
         """See `Tree.open`."""
@@ -97,11 +112,11 @@ class ZipTree:
     @functools.cached_property
     def _entries(self) -> dict[str, zipfile.ZipInfo]:
         """Files by the path that they are known by: without a folder that holds all of them."""
-        found = {
-            entry.filename: entry
-            for entry in self._zip.infolist()
-            if not entry.is_dir() and not any(map(_hidden, entry.filename.split("/")))
-        }
+        found = {}
+        for entry in self._zip.infolist():
+            parts = [part for part in entry.filename.replace("\\", "/").split("/") if part]
+            if parts and not entry.is_dir() and not any(map(_hidden, parts)):
+                found["/".join(parts)] = entry
         tops = {name.partition("/")[0] if "/" in name else "" for name in found}
         if len(tops) == 1 and "" not in tops:
             found = {name.partition("/")[2]: entry for name, entry in found.items()}
@@ -111,6 +126,11 @@ class ZipTree:
     def files(self) -> list[str]:
         """See `Tree.files`."""
         return sorted(self._entries)
+
+    @property
+    def empty(self) -> list[str]:
+        """See `Tree.empty`: folders without files are not looked for."""
+        return []
 
     def open(self, file: str) -> io.BytesIO:
         """See `Tree.open`.

@@ -117,6 +117,8 @@ def bad(x, index, value):
         ({"x": bad(np.zeros((9, 2)), (4, 1), np.inf)}, r"x\[4, 1\] is inf"),
         ({"x": bad(np.zeros((9, 2)), (4, 1), 1e300)}, r"x\[4, 1\] is 1e\+300"),
         ({"a": IMAGES}, "expected x, images or image .*; got a"),
+        ({"X": RANDOM.rand(9, 2), "y": np.arange(9) - 1}, "expected labels 0 .. classes - 1"),
+        ({"arr_0": RANDOM.rand(1, 2)}, "at least 2 examples"),
         ({"x_test": IMAGES}, "no train split"),
         ({"x": IMAGES, "y": LABELS[:3]}, "20 examples but 3 labels"),
         ({"x": IMAGES, "y": LABELS - 1}, "expected labels 0 .. classes - 1, got -1"),

@@ -122,6 +122,13 @@ def test_a_zip_is_the_folder_it_was_made_of(tmp_path, top):
         }
 
 
+def test_names_in_a_zip_of_other_systems(tmp_path):
+    files = {"cat\\1.png": png(1), "/cat/2.png": png(2), "dog/3.png": png(3), "dog//4.png": png(4)}
+    path = zipped(tmp_path / "a.zip", files | {"../5.png": png(5)})
+    data = jaxgen.data.load(path)
+    assert data.classes == ("cat", "dog") and sorted(everything(data)) == [1, 2, 3, 4]
+
+
 def test_zips_that_are_none(tmp_path):
     path = tmp_path / "a.zip"
     zipped(path, {f"{i}.png": png(i) for i in range(4)})
@@ -168,7 +175,9 @@ def test_validation_stands_in(tmp_path, name):
 def test_all_that_is_not_used_is_named(tmp_path):
     files = {f"train/{i}.png": png(i) for i in range(5)} | {f"test/{i}.png": png(i) for i in "0"}
     files |= {"more/x.png": png(9), "notes.txt": b"", "a/b.gif": b"", "c.txt": b"", ".hidden": b""}
+    (tmp_path / "a" / "train" / "nothing").mkdir(parents=True)
     report = jaxgen.data.load(place(tmp_path / "a", files)).report()
+    assert "not used: folders that are empty: train/nothing" in report
     assert "not used: 1 images outside train/ and test/, e.g. more/x.png" in report
     assert "not used: 2 .txt, 1 .gif files, e.g. a/b.gif" in report
     assert "hidden" not in report

@@ -250,6 +250,14 @@ def test_what_is_wrong_with_parquet(tmp_path):
         jaxgen.data.load(str(path))
 
 
+def test_the_index_of_pandas_is_no_column(tmp_path):
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pa.table({"a": TABLE["a"], "__index_level_0__": range(200)}), path)
+    data = jaxgen.data.load(str(path))
+    assert data.spec.columns == ("a",)
+    assert "not used: __index_level_0__, an index of pandas" in data.report()
+
+
 def test_few_bytes_that_would_be_many(tmp_path):
     path = tmp_path / "t.parquet"
     table = pa.table({"a": pa.repeat(1.0, 5 * 10**6), "b": pa.repeat(2.0, 5 * 10**6)})
