@@ -168,9 +168,8 @@ def read_image(path):
     """Header and pixels."""
     from jaxgen.data import images
 
-    # Pillow asks a file for as much as a chunk claims: that is reserved, never touched, and counted
-    for function in (images.kind, images.decode):
-        function(io.BytesIO(path.read_bytes()), str(path))
+    images.kind(path, str(path))
+    images.decode(path, str(path))
 
 
 def read_idx(path):
@@ -226,13 +225,14 @@ def read_arrays(path):
     """A measured run with these arrays of any kind."""
     from jaxgen.tools.report.records import ARRAYS
 
-    (path.parent / "measurements.json").write_bytes(_measurements())
-    with np.load(io.BytesIO(_arrays_of_a_page())) as whole:
-        rows = {"x": whole["generated"], "data": whole["generated"], "train": whole["distance"]}
-        rows |= {"reconstruction": whole["generated"], "generated": whole["distance"]}
-    for kind in ARRAYS:
-        if kind != "neighbours":
-            np.savez(path.with_name(f"{kind}.npz"), real=rows["train"], **rows)
+    if not (path.parent / "measurements.json").exists():
+        (path.parent / "measurements.json").write_bytes(_measurements())
+        with np.load(io.BytesIO(_arrays_of_a_page())) as whole:
+            rows = {"x": whole["generated"], "data": whole["generated"], "train": whole["distance"]}
+            rows |= {"reconstruction": whole["generated"], "generated": whole["distance"]}
+        for kind in ARRAYS:
+            if kind != "neighbours":
+                np.savez(path.with_name(f"{kind}.npz"), real=rows["train"], **rows)
     read_page(path)
 
 

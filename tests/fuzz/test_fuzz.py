@@ -6,11 +6,11 @@ The seeds are fixed; `FUZZ_SEED=7 python -m pytest -m slow tests/fuzz` damages i
 import os
 import random
 import signal
-import tracemalloc
 import warnings
 
 import pytest
 from formats import FORMATS
+from memory import growth
 
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import DataError
@@ -49,20 +49,20 @@ def attack(name, count, tmp_path, alarm):
     for i in range(count):
         raw = mutate(whole, random.Random(f"{name} {SEED} {i}"))
         path.write_bytes(raw)
-        tracemalloc.start(1)
-        alarm(SECONDS)
-        try:
-            read(path)
-        except (ConfigError, DataError) as error:
-            refused += 1
-            assert "\n" not in str(error), f"{name} {i}: {error}"
-        except BaseException as error:
-            raise AssertionError(f"{name} {i} of seed {SEED}: {type(error).__name__}") from error
-        finally:
-            alarm(0)
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        assert peak < 3 * allowance(len(raw)), f"{name} {i}: {len(raw):,} bytes took {peak:,}"
+        with growth() as taken:
+            alarm(SECONDS)
+            try:
+                read(path)
+            except (ConfigError, DataError) as error:
+                refused += 1
+                assert "\n" not in str(error), f"{name} {i}: {error}"
+            except BaseException as error:
+                kind = type(error).__name__
+                raise AssertionError(f"{name} {i} of seed {SEED}: {kind}") from error
+            finally:
+                alarm(0)
+        most = 3 * allowance(len(raw))
+        assert taken.bytes < most, f"{name} {i}: {len(raw):,} bytes took {taken.bytes:,}"
     return refused
 
 
