@@ -123,9 +123,32 @@ def load(
         num_classes=len(layout.classes),
     )
     what = "folder" if root.is_dir() else "file"
-    notes = (*layout.notes, *_frames(files, kinds))
+    notes = (*layout.notes, *_frames(files, kinds), *_elsewhere(root, files))
     drawn = layout.held_out
     return Dataset(spec, splits, f"{what} {root}", layout.classes, notes, held_out=drawn)
+
+
+def _elsewhere(root: pathlib.Path, files: Sequence[str]) -> list[str]:
+    """Says that links lead out of a folder, which somebody else may have made."""
+    if not root.is_dir():
+        return []
+    home = root.resolve()
+    inside = {
+        folder: (root / folder).resolve().is_relative_to(home)
+        for folder in {file.rpartition("/")[0] for file in files}
+    }
+    found = [
+        file
+        for file in files
+        if not inside[file.rpartition("/")[0]]
+        or os.path.islink(root / file)
+        and not (root / file).resolve().is_relative_to(home)
+    ]
+    if not found:
+        return []
+    count = f"{len(found):,} image{'s' if len(found) > 1 else ''}"
+    where = (root / found[0]).resolve()
+    return [f"links lead to {count} outside of {root}, e.g. {printable(found[0])} to {where}"]
 
 
 def _frames(files: Sequence[str], kinds: Sequence[images.Kind]) -> list[str]:

@@ -211,10 +211,11 @@ class Stored:
         if not path.exists():
             return False
         try:
-            shape = np.load(path, mmap_mode="r").shape
+            found = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, EOFError):
             return False
-        return shape == (self.sampler.batch, *self.sampler.spec.shape)
+        shape = (self.sampler.batch, *self.sampler.spec.shape)
+        return found.shape == shape and found.dtype.kind in "biuf"
 
 
 def stored(
