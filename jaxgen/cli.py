@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxgen.boundary import guarded
 from jaxgen.config import ConfigError
+from jaxgen.signals import interruptible
 from jaxgen.tools import drawing, evaluating, looking
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
 from jaxgen.tools.outputs import Output, output
@@ -19,7 +20,9 @@ from jaxgen.tools.report import command as report
 
 def main(argv: list[str] | None = None) -> None:
     """Runs one command; see `boundary.guarded` for how it ends."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        interruptible()
+        argv = sys.argv[1:]
     if argv[:1] == ["train"]:
         from jaxgen.main import cli
 

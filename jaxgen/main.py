@@ -214,7 +214,9 @@ def parse_flags(argv: list[str]) -> list[str]:
 def cli() -> None:
     """Entry point."""
     from jaxgen.boundary import guarded
+    from jaxgen.signals import interruptible
 
+    interruptible()
     guarded(main)
 
 

@@ -18,6 +18,7 @@ LAYERS = {
     "machine": 0,
     "files": 0,
     "lock": 0,
+    "signals": 0,
     "rows": 0,
     "claim": 0,
     "names": 0,

@@ -6,11 +6,9 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 
 from jaxgen.processes import several
-
-AT_ONCE = 130  # exit code of the second Ctrl-C
+from jaxgen.signals import INTERRUPTED, Listener
 
 
 class Stopped(RuntimeError):
@@ -25,9 +23,8 @@ class Stopped(RuntimeError):
 class StopSignal:
     """Remembers the first SIGTERM or SIGINT, to be acted on between steps, and says so at once.
 
-    Python's handlers wait for the main thread, which a compilation may hold for minutes: a thread
-    of its own hears of signals by `signal.set_wakeup_fd`. A second Ctrl-C ends the process at
-    once; what is on disk is whole at any moment.
+    A compilation may hold the main thread for minutes, therefore the `Listener`. A second Ctrl-C
+    ends the process at once; what is on disk is whole at any moment.
 
     Under `jax.distributed` its own SIGTERM notifier makes all processes agree on one step; a
     Python handler would replace it, so none is set, and a Ctrl-C is handed on to the notifier.
@@ -38,17 +35,9 @@ class StopSignal:
         self._received: int | None = None
         self._several = several()
         self._calls = 0
-        self._source, self._sink = os.pipe()
-        os.set_blocking(self._sink, False)
         signums = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
         self._before = {s: signal.signal(s, lambda signum, frame: None) for s in signums}
-        self._wakeup = signal.set_wakeup_fd(self._sink, warn_on_full_buffer=False)
-        threading.Thread(target=self._listen, daemon=True, name="signals").start()
-
-    def _listen(self) -> None:
-        with open(self._source, "rb", buffering=0) as source:
-            while heard := source.read(1):
-                self._hear(heard[0])
+        self._listener = Listener(self._hear)
 
     def _hear(self, signum: int) -> None:
         if signum not in self._before:
@@ -66,14 +55,13 @@ class StopSignal:
             print("stopped at once; the same command resumes from the newest checkpoint")
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
-            os._exit(AT_ONCE)
+            os._exit(INTERRUPTED)
 
     def close(self) -> None:
         """Gives the signals back to those that had them."""
-        signal.set_wakeup_fd(self._wakeup)
+        self._listener.close()
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
-        os.close(self._sink)
 
     def received(self) -> int | None:
         """The signal that all processes have agreed to act on now, or None.

@@ -26,9 +26,24 @@ except Stopped as stopped:
 """
 
 
+COMMAND = """
+import hashlib, sys
+from jaxgen.signals import interruptible
+interruptible()
+print("busy", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 10 ** int(sys.argv[1]))
+"""
+
+
 @pytest.fixture
-def busy(request):
-    command = [sys.executable, "-c", BUSY, str(request.param)]
+def code():
+    """What `busy` runs."""
+    return BUSY
+
+
+@pytest.fixture
+def busy(request, code):
+    command = [sys.executable, "-c", code, str(request.param)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "busy\n"
     yield process
@@ -50,14 +65,23 @@ def test_acknowledged_at_once_and_ended_by_the_second(busy):
 
 
 @pytest.mark.parametrize("busy", [6], indirect=True)
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_is_under_way_is_ended_first(busy, signum, code):
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_under_way_is_ended_first(busy, signum, status):
     busy.send_signal(signum)
     name = signum.name
     assert busy.stdout.readline().startswith(f"{name}: stopping")
     assert busy.stdout.readline() == "done\n"
     assert busy.stdout.readline() == f"stopped by {name} after step 3; nothing new to save\n"
-    assert busy.wait(10) == code
+    assert busy.wait(10) == status
+
+
+@pytest.mark.parametrize("busy", [9], indirect=True)
+@pytest.mark.parametrize("code", [COMMAND])
+def test_a_command_with_nothing_to_save_ends_at_once(busy, code):
+    time.sleep(0.5)  # until it is in C
+    busy.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    assert busy.wait(10) == 130 and time.monotonic() - start < 8
 
 
 def test_signals_are_given_back():
