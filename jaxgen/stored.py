@@ -224,27 +224,33 @@ def check_contained(run: pathlib.Path, allow: Iterable[str] = ()) -> None:
         run: its path, which may be a link itself.
         allow: folders into which links may lead.
 
+    What vanishes meanwhile, as checkpoints of a run that trains, and what may not be read are
+    nothing to be afraid of.
+
     Raises:
         ConfigError: naming the first such entry.
-        OSError: where it cannot be read.
     """
-    roots = [run.resolve(), *(pathlib.Path(folder).expanduser().resolve() for folder in allow)]
-    seen, folders = 0, [roots[0]]
+    roots = [pathlib.Path(os.path.realpath(pathlib.Path(p).expanduser())) for p in (run, *allow)]
+    seen, folders = 0, [str(roots[0])]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                seen += 1
-                if entry.is_symlink():
-                    end = pathlib.Path(entry.path).resolve()
-                    if not any(end.is_relative_to(root) for root in roots):
-                        raise ConfigError(
-                            f"{entry.path} is a link that leads out of the run, to {end}: copy "
-                            f"what it points to, or add --allow={end} if you made it"
-                        )
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(pathlib.Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    raise ConfigError(f"{entry.path} is a pipe or a device: no run has one")
+        try:
+            with os.scandir(folders.pop()) as found:
+                entries = list(found)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        for entry in entries:
+            if entry.is_symlink():
+                end = pathlib.Path(os.path.realpath(entry.path))
+                if not any(end.is_relative_to(root) for root in roots):
+                    raise ConfigError(
+                        f"{entry.path} is a link that leads out of the run, to {end}: copy what it "
+                        f"points to, or add --allow={end} if you made it"
+                    )
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
+                raise ConfigError(f"{entry.path} is a pipe or a device: no run has one")
+        seen += len(entries)
         if seen > MOST_FILES:
             raise ConfigError(f"{run} holds more than {MOST_FILES:,} files: that is no run")
 

@@ -122,6 +122,22 @@ def test_links_lead_nowhere_else(tmp_path):
     stored.check_contained(run, [str(outside)])
 
 
+def test_what_vanishes_or_may_not_be_read_is_passed_over(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    scandir, errors = os.scandir, iter([FileNotFoundError, PermissionError])
+
+    def odd(path):
+        if path != str(tmp_path) and (error := next(errors, None)):
+            raise error(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", odd)
+    stored.check_contained(tmp_path)
+    assert next(errors, None) is None
+
+
 def test_sizes_that_no_network_has():
     stored.check_sizes({"width": 4096, "blocks": [1, 2], "name": "x", "a": {"scale": 1e9}})
     for model in ({"width": 10**9}, {"a": {"hidden": [3, 2**21]}}, {"levels": -(10**12)}):
