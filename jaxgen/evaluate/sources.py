@@ -100,6 +100,9 @@ class FolderSet:
         x = images.Geometry(*wanted[:2], self.fit, levels).apply(x)
         if levels == self.spec.levels:
             return x
+        if self.spec.range is not None:
+            low, high = self.spec.range
+            return (low + x * ((high - low) / (levels - 1))).astype(np.float32)
         top = (self.spec.levels or 2) - 1
         scaled = np.rint(x.astype(np.float64) * (top / (levels - 1)))
         return scaled.astype(np.uint8 if top < 256 else np.uint16)
@@ -153,7 +156,7 @@ def single_file(path: pathlib.Path, spec: DataSpec) -> FolderSet:
 
 
 def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> FolderSet:
-    if len(spec.shape) != 3 or spec.levels is None:
+    if len(spec.shape) != 3 or (spec.levels is None and spec.range is None):
         raise ConfigError(f"{spec.name} has no images of grey levels: give its points as a .npz")
     if names is None:
         names = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
@@ -165,7 +168,9 @@ def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> F
     notes = []
     if first.channels != spec.shape[2]:
         notes.append(f"files have {first.channels} channels, brought to {spec.shape[2]}")
-    if first.levels != spec.levels:
+    if spec.levels is None:
+        notes.append(f"files have {first.levels} grey levels, brought to {spec.range}")
+    elif first.levels != spec.levels:
         notes.append(f"files have {first.levels} grey levels, brought to {spec.levels}")
     return FolderSet(tree, tuple(names), spec, tuple(notes))
 

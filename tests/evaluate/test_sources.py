@@ -111,6 +111,13 @@ def test_upright_zipped_and_deep_files(tmp_path):
     assert (found[1] == 255).all()
 
 
+def test_files_are_brought_to_the_range_of_floats(tmp_path):
+    shown = np.array([[0, 51], [204, 255]], np.uint8)[None]
+    spec = DataSpec("a", (2, 2, 1), None, range=(-1.0, 1.0))
+    (found,) = open_set(saved(tmp_path / "a", shown), spec)
+    np.testing.assert_allclose(found[0, ..., 0], [[-1, -0.6], [0.6, 1]], atol=1e-6)
+
+
 def test_rows_are_brought_to_the_units_of_the_data(tmp_path):
     units = Units((10.0, 0.0), (2.0, 1e-3))
     spec = DataSpec("t", (2,), None, columns=("a", "b"), units=units)
