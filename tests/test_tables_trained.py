@@ -110,4 +110,7 @@ def test_metrics_are_of_samples_given_what_examples_are_given(trained, jaxgen_co
     out = jaxgen_command("eval", home / "run", *flags)
     found = {m["name"]: m["value"] for m in json.loads(out.out)["measurements"]}
     assert np.isfinite(found["fd-pixels"]) and found["fd-pixels"] < 20
+    given = jaxgen_command("eval", home / "run", *flags, "--context=103")
+    far = {m["name"]: m["value"] for m in json.loads(given.out)["measurements"]}
+    assert far["fd-pixels"] > found["fd-pixels"]
     assert "compared 100 points with 270 train examples of t" in out.err

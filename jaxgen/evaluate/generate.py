@@ -23,6 +23,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
+from jaxgen.evaluate.context import check_context
 from jaxgen.evaluate.knobs import check_knobs, check_seed
 from jaxgen.files import replacing
 from jaxgen.rundir import write_json
@@ -72,6 +73,8 @@ class Sampler:
     def draw(self) -> Callable[[State, Any, Any], Any]:
         """Compiled: (state, key, numbers of batches [devices]) -> [devices * batch, ...]."""
         knobs = dict(self.knobs)
+        if knobs.get("context") is not None:
+            knobs["context"] = check_context(knobs["context"], self.spec, self.batch)
 
         def one(state: State, key: Any, number: Any) -> Any:
             if self.balanced:

@@ -15,9 +15,10 @@ import numpy as np
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
+from jaxgen.evaluate.context import check_context
 from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of, short
 from jaxgen.machine import check_memory
-from jaxgen.tools.inputs import check_context, check_data, check_latents, is_traced
+from jaxgen.tools.inputs import check_data, check_latents, is_traced
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 FEW = 16  # examples, or less: evaluated in a smaller chunk, of its own compilation

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import contexts, eval_batches, evenly
+from jaxgen.evaluate.context import check_context
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
@@ -126,7 +127,11 @@ class Observer:
         def values(state: State, batch: Any, rng: Any) -> Any:
             return method.evaluate(whole_params(state.averaged(), mesh), batch, rng)
 
-        if self._dataset.spec.context and "context" not in sample:
+        if isinstance(sample.get("context"), str):  # a config may be a stranger's: it opens nothing
+            raise ConfigError("config.evaluate.sample.context: expected numbers, no file")
+        if sample.get("context") is not None:
+            sample["context"] = check_context(sample["context"], self._dataset.spec, num_samples)
+        elif self._dataset.spec.context:
             sample["context"] = contexts(self._dataset.splits[self._splits[-1]], num_samples)
 
         def draw(state: State, rng: Any) -> Any:
