@@ -172,9 +172,19 @@ def build_program(
         watched={t.label: watched(target.params[t.player]) for t in method.turns},
         rng=rng,
         room=room,
-        _init=jax.jit(init, in_shardings=(whole, rows), out_shardings=where),
+        _init=jax.jit(
+            init, in_shardings=(whole, rows), out_shardings=where, compiler_options=_once(mesh)
+        ),
         _lowered=compiled.lower(target, stacked, rng, count),
     )
+
+
+def _once(mesh: Mesh) -> dict[str, Any] | None:
+    """XLA's options for what runs once: on CPU, where random draws are much code, as it comes.
+
+    Values move by their rounding at most.
+    """
+    return {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
 
 
 def _check_division(examples: int, method: Method, mesh: Mesh, accum: int) -> None:

@@ -1,5 +1,8 @@
 """Lazy turns are one program: nothing is compiled after the first step, whatever is due."""
 
+import functools
+
+import chex
 import jax
 import numpy as np
 import pytest
@@ -9,14 +12,16 @@ from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.models.gans.gan import Discriminator, Generator
 from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
 from jaxgen.models.gans.stylegan2 import Generator as Styled
+from jaxgen.train import program as program_module
 from jaxgen.train.optim import average, optimizer
 from jaxgen.train.program import build_program
 from jaxgen.train.sharding import make_mesh
+from jaxgen.train.step import init_state
 from jaxgen.types import DataSpec
 
 SPEC = DataSpec("digits", (8, 8, 1), 17)
 CYCLE = 16
-
+IMAGES = np.zeros((16, 8, 8, 1), np.uint8)
 
 LAZY = {"r1": {"weight": 1.0, "every": CYCLE}, "r2": {"weight": 1.0, "every": 4}}
 METHODS = {
@@ -40,7 +45,7 @@ def test_nothing_is_traced_or_compiled_after_the_first_cycle(name):
     method = METHODS[name]
     players = ("generator", "discriminator")
     optimizers = {player: optimizer("adam", 1e-3) for player in players}
-    batch = {"x": np.zeros((16, 8, 8, 1), np.uint8)}
+    batch = {"x": IMAGES}
     emas = {"generator": average(10.0)}
     program = build_program(method, optimizers, emas, make_mesh(), batch, seed=0)
     state, step = program.init(batch), program.compile()
@@ -62,6 +67,23 @@ def test_nothing_is_traced_or_compiled_after_the_first_cycle(name):
     for turn, every in lazy.items():
         played = [i for i, w in enumerate(weights) if w[f"{turn}/loss"]]
         assert played == list(range(0, 2 * CYCLE, every))
+
+
+def test_initialisation_is_not_optimised_and_draws_the_same(monkeypatch):
+    """It runs once, and optimising its random draws was most of the wait; values to rounding."""
+    kept, real = {}, jax.jit
+
+    def jit(f, **options):
+        kept[getattr(f, "func", f).__name__] = options.get("compiler_options")
+        return real(f, **options)
+
+    monkeypatch.setattr(program_module.jax, "jit", jit)
+    method, adam = METHODS["gan"], optimizer("adam", 1e-3)
+    optimizers, batch = dict.fromkeys(("generator", "discriminator"), adam), {"x": IMAGES}
+    program = build_program(method, optimizers, {}, make_mesh(), batch, seed=3)
+    assert kept["init_state"] == {"xla_backend_optimization_level": 0} and not kept["run"]
+    init = functools.partial(init_state, method=method, optimizers=optimizers, emas={})
+    chex.assert_trees_all_close(program.init(batch), real(init)(program.rng, batch), rtol=1e-5)
 
 
 def test_the_listener_hears_a_compilation():
