@@ -282,10 +282,10 @@ def measure(name, arguments):
         row["torch_compile_s"] = time.perf_counter() - start
         runs["compiled"] = compiled.run
         left = budget - (time.perf_counter() - began)
-        row |= summary(alternate(runs, steps, max(0.8 * left, 0), least=2))
+        row |= summary(alternate(runs, steps, max(0.6 * left, 0), least=2))
     except Exception as error:  # what works depends on versions and compilers
         row["compiled"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-    write(arguments.out, row)
+    write(arguments.out, row | {"whole": True})
 
 
 def patches(data, shape):
@@ -354,7 +354,7 @@ def train(arguments):
     seconds = time.perf_counter() - start
     curve.append({"seconds": seconds, "step": steps, "test_bpd": held_out()})
     row |= {"steps": steps, "images_per_second": steps * batch / seconds, "curve": curve}
-    write(arguments.out, row)
+    write(arguments.out, row | {"whole": True})
 
 
 def run(arguments):
