@@ -12,7 +12,7 @@ Expected of points: the entropy of the data, printed before training and kept in
 `test/nll` falls below it by the noise of 10,000 test points at most. Published of images: 3.38
 bits/dim on CIFAR-10 (paper, table 3); the paper flips its training images, which this recipe does
 not. Our own measurements are in README.md and docs/results.md. Any table of numbers trains as
-points do: --config.data.name=FILE.npz.
+points do: --config.data.name=FILE.csv, with --config.data.context=A,B given A and B (docs/data.md).
 
 There is no average of the parameters of the images' flow: the running moments of the batch
 normalisation in its conditioners belong to the parameters of the moment.

@@ -107,9 +107,14 @@ class DataSpec:
         for name in ("units", "context_units"):
             if found.get(name) is not None:
                 shift, scale = (tuple(map(float, found[name][k])) for k in ("shift", "scale"))
-                if len(shift) != len(scale) or not all(0 < s < math.inf for s in scale):
-                    raise ValueError(f"{name}: expected as many shifts as scales above zero")
+                wide = found["shape"][-1] if name == "units" else len(found.get("context", ()))
+                fits = len(shift) == len(scale) == wide and all(map(math.isfinite, shift))
+                if not fits or not all(0 < s < math.inf for s in scale):
+                    raise ValueError(f"{name}: expected {wide} shifts and scales above zero")
                 found[name] = Units(shift, scale)
+        if (ends := found.get("range")) is not None:
+            if len(ends) != 2 or not 0 < ends[1] - ends[0] < math.inf:
+                raise ValueError(f"range: expected a lower and a higher end, got {ends}")
         return cls(**found)
 
     @property

@@ -174,8 +174,11 @@ def test_units_survive_the_manifest():
     old = {"name": "d", "shape": [8, 8, 1], "levels": 17, "num_classes": 10, "entropy": None}
     assert DataSpec.from_json(old) == DataSpec("d", (8, 8, 1), 17, 10)
     assert DataSpec("d", (8, 8, 1), 17, 10).as_json() == old
-    with pytest.raises(ValueError, match="scales above zero"):
-        DataSpec.from_json(old | {"units": {"shift": [0.0], "scale": [0.0]}})
+    for units in ({"shift": [0.0], "scale": [0.0]}, {"shift": [0.0], "scale": []}):
+        with pytest.raises(ValueError, match="expected 1 shifts and scales above zero"):
+            DataSpec.from_json(old | {"units": units})
+    with pytest.raises(ValueError, match="range: expected a lower and a higher end"):
+        DataSpec.from_json(old | {"range": [1.0, 1.0]})
 
 
 def test_a_run_keeps_its_units_and_rows_from_before_theirs(tmp_path):
