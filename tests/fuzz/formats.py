@@ -34,8 +34,10 @@ def _named(module, name):
         raise AssertionError
 
     function.__module__, function.__qualname__ = module, name
-    sys.modules.setdefault(module.partition(".")[0], types.ModuleType(module.partition(".")[0]))
-    sys.modules.setdefault(module, types.ModuleType(module))
+    for path in (module.partition(".")[0], module):
+        if not getattr(sys.modules.get(path), "fake", False):
+            sys.modules[path] = types.ModuleType(path)
+            sys.modules[path].fake = True
     setattr(sys.modules[module], name, function)
     return function
 
