@@ -25,7 +25,7 @@ def explicit(flags: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = dict(flags)
     if given["process_id"] is None and (text := os.environ.get("JAXGEN_PROCESS_ID")):
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit()):
             raise ConfigError(f"JAXGEN_PROCESS_ID={text!r}, expected a number")
         given["process_id"] = int(text)
     missing = [f"--{k}" for k, v in given.items() if v is None]

@@ -130,7 +130,8 @@ def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         raise ConfigError(f"{path} is a run: --workdir is for images of another tool")
     if is_run:
         request = dataclasses.replace(request, **places(arguments))
-        out = measure_run(load_run(arguments), request, _say)
+        run = load_run(arguments, arguments.batch or 0, drawn=False)
+        out = measure_run(run, request, _say)
     elif missing:
         raise ConfigError(
             f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"

@@ -122,6 +122,15 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "expected a name that ends in .png" in capsys.readouterr().err
 
 
+def test_command_on_a_run_without_parameters(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
+    monkeypatch.setattr(FakeRun, "method", object())
+    monkeypatch.setattr(cli, "load_run", lambda arguments: FakeRun(tmp_path))
+    with pytest.raises(SystemExit):
+        cli.main(["calibrate", "run"])
+    assert "run infers no parameters, so it has no posteriors to test" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_command_on_a_run(starter, tmp_path, data_root, monkeypatch, capsys):
     job = starter.run("--config=configs/npe.py:two_moons,tiny", f"--workdir={tmp_path / 'run'}")

@@ -12,6 +12,7 @@ from command import ROOT
 
 from jaxgen import boundary, cli
 from jaxgen.config import ConfigError
+from jaxgen.processes import explicit
 from jaxgen.tools.outputs import Output, spelt
 from jaxgen.tools.parser import parse
 from jaxgen.tools.ranges import Real, Whole
@@ -164,6 +165,13 @@ def test_version_and_help(module):
         command = [sys.executable, "-m", f"jaxgen.{module}", flag]
         job = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert job.returncode == 0 and text in job.stdout and not job.stderr
+
+
+@pytest.mark.parametrize("text", ["²", "-1", "one"])
+def test_process_id_of_the_environment(monkeypatch, text):
+    monkeypatch.setenv("JAXGEN_PROCESS_ID", text)
+    with pytest.raises(ConfigError, match="JAXGEN_PROCESS_ID=.*, expected a number"):
+        explicit({"coordinator_address": "a:1", "num_processes": 2, "process_id": None})
 
 
 def ended(error, capsys):
