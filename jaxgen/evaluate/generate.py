@@ -24,7 +24,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
 from jaxgen.evaluate.context import check_context
-from jaxgen.evaluate.knobs import check_knobs, check_seed
+from jaxgen.evaluate.knobs import check_knobs, check_label, check_seed
 from jaxgen.files import replacing
 from jaxgen.rundir import write_json
 from jaxgen.train import sharding
@@ -65,6 +65,8 @@ class Sampler:
     def __post_init__(self) -> None:
         """Checks the knobs."""
         check_knobs(self.method, self.knobs)
+        if self.knobs.get("label") is not None:
+            check_label(self.knobs["label"], self.batch, self.spec.num_classes)
         check_seed(self.seed, "--seed")
         if self.batch < 1:
             raise ConfigError(f"--batch={self.batch}, expected 1 or more")

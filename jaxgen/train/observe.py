@@ -15,6 +15,7 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import contexts, eval_batches, evenly
 from jaxgen.evaluate.context import check_context
+from jaxgen.evaluate.knobs import check_knobs, check_label
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
@@ -23,7 +24,7 @@ from jaxgen.train.log import MetricLog
 from jaxgen.train.memory import check_batches, check_examples
 from jaxgen.train.pictures import picture, plane, save_png
 from jaxgen.train.program import whole_params
-from jaxgen.types import Method, State
+from jaxgen.types import DataSpec, Method, State
 
 GRID = 200  # points along each axis of a density plot
 SAMPLE_SEED = 20_140_610  # of the latents of the grids: the same at every step and in every run
@@ -93,6 +94,7 @@ class Observer:
         shown = f"config.evaluate.batch_size={batch_size}"
         check_batches(dataset.spec, batch_size, shown, "take fewer at a time")
         check_examples(dataset.spec, num_samples, True, "config.evaluate.num_samples")
+        _check_knobs(method, dataset.spec, num_samples, sample or {})
         self.every_steps, self.sample_every_steps = every_steps, sample_every_steps
         self.metrics_every_steps = metrics_every_steps if metrics else 0
         self.intervals = (every_steps, sample_every_steps, self.metrics_every_steps)
@@ -259,3 +261,12 @@ class Observer:
         log_density = np.asarray(self._log_prob(state, grid)) + self._dataset.spec.log_volume
         density = np.exp(log_density).reshape(GRID, GRID)
         return density, tuple(float(v) for side in sides for v in (side[0], side[-1]))
+
+
+def _check_knobs(method: Method, spec: DataSpec, num: int, knobs: Mapping[str, Any]) -> None:
+    try:
+        check_knobs(method, knobs)
+        if knobs.get("label") is not None:
+            check_label(knobs["label"], num, spec.num_classes)
+    except ConfigError as error:
+        raise ConfigError(f"config.evaluate.sample: {error}") from None

@@ -126,5 +126,8 @@ def test_mistakes():
         a_sampler(knobs={"scal": 1})
     with pytest.raises(ConfigError, match="--batch=0, expected 1 or more"):
         Sampler(Noise(), mesh_of(1), SPEC, batch=0)
+    for label in (3, -1, "cat", [0, 1]):
+        with pytest.raises(ConfigError, match="label=.*: expected classes 0 to 2|: 2 of them"):
+            a_sampler(knobs={"label": label})
     with pytest.raises(ConfigError, match="scale='warm': "):
         images(Drawn(a_sampler(knobs={"scale": "warm"}), a_state(), 4))

@@ -125,6 +125,8 @@ def test_evaluations_compile_once(digits, compiled):
         ({"importance_samples": 2.5}, "importance_samples=2.5: "),
         ({"max_exampel": 8}, "did you mean 'max_examples'"),
         ({"method": None}, "method is the run's own"),
+        ({"sample": {"temp": 1}}, "config.evaluate.sample: no such knob 'temp'"),
+        ({"sample": {"temperature": -1.0}}, "config.evaluate.sample: temperature=-1.0: expected"),
     ):
         with pytest.raises(ConfigError, match=message):
             digits.evaluate(**wrong)
