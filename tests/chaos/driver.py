@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -129,7 +130,7 @@ class Chaos:
         for row in lines(self.workdir):
             if row not in self._written and row.get("step", 0) <= self._steps:
                 self._written.append(row)
-        self._set_aside += job.out.count("set aside as")
+        self._set_aside += len(re.findall("^checkpoint of step .*set aside as", job.out, re.M))
         if "Traceback" in job.err:
             self.faults.append(f"a traceback: {job.err.strip().splitlines()[-1]}")
 
