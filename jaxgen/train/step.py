@@ -257,7 +257,7 @@ def _health(loss: Array, grads: PyTree, moved: PyTree) -> Array:
     """The code of the first tensor that is not finite, in the order of `watched`.
 
     A tensor is finite if its sums are: they cost a fifth of looking at every element on CPU. Those
-    of all tensors are looked at together: some code for each took a sixth of a step's compilation.
+    of all tensors are looked at together: code for each took a tenth of a step's compilation.
     """
     leaves = [jnp.atleast_1d(x).astype(jnp.float32) for x in jax.tree.leaves((loss, grads, moved))]
     sums = [channel_sum(x) if x.ndim > 1 else x for x in leaves]
