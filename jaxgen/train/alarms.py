@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 RUNAWAY = 1e4  # times the first value, or times 1 where that is smaller
+ENORMOUS = 1e15  # whatever it was: squares of it are near the end of float32
 WATCHED = ("loss", "grad_norm")
 
 
@@ -40,7 +41,7 @@ class Alarms:
             if name.rpartition("/")[2] not in WATCHED or not math.isfinite(value):
                 continue
             first = self._first.setdefault(name, abs(value))
-            if abs(value) > RUNAWAY * max(first, 1.0):
+            if abs(value) > min(RUNAWAY * max(first, 1.0), ENORMOUS):
                 found[name] = (
                     f"{name} is {value:.3g}, and was {first:.3g}: training diverges; lower the "
                     "learning rate, or clip the gradient (config.optim.*.clip_norm)"

@@ -31,6 +31,11 @@ def test_what_only_changes_is_not(values):
     assert told([{"model/loss": value} for value in values]) == []
 
 
+def test_what_is_enormous_from_the_start_is_said():
+    (said,) = told([{"discriminator/loss": 2.5e23}])
+    assert said.startswith("step 1: warning: discriminator/loss is 2.5e+23, and was 2.5e+23")
+
+
 def test_other_metrics_and_what_is_not_finite_are_not():
     """The latter ends the run."""
     assert told([{"model/bpd": 1.0, "model/loss": 1.0}, {"model/bpd": 1e9}]) == []
