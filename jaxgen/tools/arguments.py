@@ -52,8 +52,8 @@ def own_options(arguments: argparse.Namespace) -> list[str]:
     return [name for name in vars(arguments) if name not in ("command", "takes_knobs", "run")]
 
 
-def check_class(run: Any, label: int | None) -> None:
-    """Refuses a class that a run cannot be asked for.
+def check_class(run: Any, label: int | list[int] | None) -> None:
+    """Refuses a class, or one of several, that a run cannot be asked for.
 
     Raises:
         ConfigError: for a run that is not conditional, or a class that there is not.
@@ -63,7 +63,7 @@ def check_class(run: Any, label: int | None) -> None:
         return
     if not getattr(run.method, "conditional", False):
         raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
-    if not 0 <= label < known:
+    if not all(0 <= k < known for k in ([label] if isinstance(label, int) else label)):
         raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
 
 

@@ -123,8 +123,9 @@ def _knobs(words: Sequence[str], verb: Parser) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{name}={text}, expected a finite number")
         if name in LABEL:
+            several = isinstance(value, list | tuple)  # one each
             try:
-                value = CLASS(text)
+                value = [CLASS(str(v)) for v in value] if several else CLASS(text)
             except argparse.ArgumentTypeError as error:
                 raise ConfigError(f"--{name}{error}") from None
             name = LABEL[1]

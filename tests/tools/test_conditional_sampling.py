@@ -57,7 +57,7 @@ def test_samples_of_a_class(jaxgen_command, run, tmp_path):
     np.testing.assert_array_equal(found["[3,7,3]"][::2], found["3"][::2])
     np.testing.assert_array_equal(found["[3,7,3]"][1], found["7"][1])
     err = jaxgen_command("sample", workdir, "--num=3", "--class=10", code=2).err
-    assert "label=10: expected classes 0 to 9" in err
+    assert "--class=10, expected 0 to 9, the classes of the data" in err
     if truncation is None:
         err = jaxgen_command("sample", workdir, "--num=3", "--truncation=0.5", code=2).err
         assert "truncation: the prior is uniform" in err
