@@ -98,6 +98,19 @@ def test_a_lost_process_ends_the_other(pair, tmp_path, victim, signum):
 
 
 @pytest.mark.slow
+def test_a_second_job_is_refused_whole(pair, tmp_path):
+    """The first process holds the run directory for all, and the others are told."""
+    jobs = pair(*ENDLESS, f"--workdir={tmp_path}")[:]
+    jobs[0].until(has_row(tmp_path, 2))
+    first, second = pair(*ENDLESS, f"--workdir={tmp_path}")[2:]
+    assert f"{tmp_path} is in use by process {jobs[0].pid} on " in first.wait(2, limit=BOUND).error
+    assert "process 0 was refused the run directory" in second.wait(2, limit=BOUND).error
+    jobs[1].kill(signal.SIGTERM)
+    for job in jobs:
+        job.wait(143, limit=BOUND)
+
+
+@pytest.mark.slow
 def test_sigterm_to_one_saves_and_stops_both(pair, tmp_path):
     jobs = pair(*ENDLESS, "--config.train.steps_per_dispatch=3", f"--workdir={tmp_path}")
     jobs[0].until(has_row(tmp_path, 15))
