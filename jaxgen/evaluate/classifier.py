@@ -125,7 +125,8 @@ def trained(
     target = data_root(data_dir) / "classifiers" / f"{plain}{spec.shape[0]}-{key}"
     fill = functools.partial(_fill, dataset, say)
     for attempt in range(2):
-        prepare_once(target, fill)
+        for note in prepare_once(target, fill):
+            say(note)
         path = target / "weights.npz"
         try:
             params, about = _read(path)
@@ -133,7 +134,7 @@ def trained(
         except ConfigError as error:
             if attempt:
                 raise
-            aside = free_name(target.with_name(f"damaged-{target.name}"))
+            aside = free_name(target.with_name(f"{target.name}.damaged"))
             say(f"{error}; set aside as {aside}, and trained anew")
             target.rename(aside)
     least = THRESHOLDS.get(spec.name, 0.0) if not dataset.binarized else 0.0

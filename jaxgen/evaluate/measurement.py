@@ -110,10 +110,10 @@ def load(folder: pathlib.Path) -> dict[str, Any]:
         ConfigError: for a file that holds something else.
     """
     path = folder / FILE
-    found = read_json(path)
-    if not isinstance(found, dict) or not {"source", "measurements"} <= found.keys():
-        raise ConfigError(f"{path} is no file of measurements: delete it to measure anew")
-    return found
+    try:
+        return read_json(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; move it away to measure anew") from None
 
 
 def _plain(value: Any) -> Any:

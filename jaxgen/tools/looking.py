@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
 
     study = commands.add_parser("study", help="games of two numbers: who converges, and how")
     study.set_defaults(command=_study)
-    study.add_argument("name", choices=("dirac", "bilinear"), help="dirac or bilinear")
+    study.add_argument("study", choices=("dirac", "bilinear"), help="dirac or bilinear")
     study.add_argument("--out", type=PNG, help=".png of the trajectories; default: NAME.png")
 
 
@@ -283,7 +283,7 @@ def _classes(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 def _study(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.studies import report
 
-    print(report(arguments.name, arguments.out or PNG(f"{arguments.name}.png")))
+    print(report(arguments.study, arguments.out or PNG(f"{arguments.study}.png")))
 
 
 def _mix(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -34,6 +34,11 @@ class Parser(argparse.ArgumentParser):
         see = "" if "expected" in message else f" (see {self.prog} --help)"
         raise ConfigError(message + see)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = action.option_strings[0] if action.option_strings else action.dest
+            raise ConfigError(unknown(name, shown(str(value)), action.choices))
+
     @property
     def options(self) -> dict[str, argparse.Action]:
         """`--name` -> what takes it."""

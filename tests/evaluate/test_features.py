@@ -86,10 +86,10 @@ def test_the_file_is_used_again_and_trained_anew_when_damaged(
         spoil()
         found = classifier.trained(scans, str(tmp_path), said.append)
         assert found.sha256 == digits_classifier.sha256 and found.accuracy >= 0.97
-        assert f"{copy} is damaged (" in said[0] and "trained anew" in said[0]
+        assert any(str(copy.parent) in line and "damaged" in line for line in said)
         assert len(said) == 3
         said.clear()
-    assert len(list(copy.parents[1].glob("damaged-*"))) == 2  # nothing is removed
+    assert len(list(copy.parents[1].glob("*.damaged*"))) == 2  # nothing is removed
     monkeypatch.setattr(classifier, "load_npz", refuse)
     with pytest.raises(PermissionError):  # what cannot be read is not damaged
         classifier.trained(scans, str(tmp_path), said.append)

@@ -53,6 +53,7 @@ def test_what_is_not_finite_is_said(tmp_path):
 
 
 def test_a_foreign_file_is_refused(tmp_path):
-    (tmp_path / "measurements.json").write_text("[]")
-    with pytest.raises(ConfigError, match="is no file of measurements: delete it"):
-        load(tmp_path)
+    for text in ("[]", '{"source": {}}'):
+        (tmp_path / "measurements.json").write_text(text)
+        with pytest.raises(ConfigError, match="is damaged: .*; move it away to measure anew"):
+            load(tmp_path)
