@@ -272,6 +272,7 @@ def test_full_disk(starter, whole, tmp_path):
     assert job.summary == whole.summary
 
 
+@pytest.mark.slow
 def test_restart(starter, whole, tmp_path):
     """Damaged checkpoints are not gone over; all of them are in a folder afterwards."""
     workdir = tmp_path / "run"

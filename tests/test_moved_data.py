@@ -36,6 +36,7 @@ def test_paths_are_stored_absolute(trained):
     )
 
 
+@pytest.mark.slow
 def test_a_moved_folder_is_evaluated_and_resumed(trained, starter, jaxgen_command, tmp_path):
     home, _ = trained
     shutil.copytree(home, tmp_path / "copy")

@@ -128,6 +128,7 @@ def test_on_another_number_of_devices(starter, whole, tmp_path, devices):
         assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
 
 
+@pytest.mark.slow
 def test_many_steps_in_a_dispatch(starter, tmp_path):
     changes = ("--config.train.steps_per_dispatch=4", "--config.train.steps=37")
     rare = "--config.train.log_every_steps=7"  # other dispatches than with a row for each step

@@ -38,6 +38,7 @@ def test_killed_in_a_checkpoint_an_evaluation_and_after_a_row(starter, whole, tm
     assert not chaos.compare(whole)
 
 
+@pytest.mark.slow
 def test_noise_statistics_and_bits_drawn_anew_go_on_where_they_were(starter, tmp_path, data_root):
     chaos = driver.Chaos(starter, tmp_path, VAE, 20, random.Random(1), data_root)
     whole = chaos.whole()

@@ -120,7 +120,10 @@ MISTAKES = {
     "no run": (("sample",), "the following arguments are required: run (see jaxgen sample --help)"),
     "no value": (("sample", "x", "--num"), "--num: expected one argument"),
     "too many": (("sweep", "x", "y"), "unexpected argument 'y'"),
-    "choice": (("interpolate", "x", "--path=curly"), "--path: invalid choice: 'curly'"),
+    "choice": (
+        ("interpolate", "x", "--path=curly"),
+        "unknown --path 'curly' (known: linear, spherical)",
+    ),
     "knob": (("sample", "x", "--temperature=nan"), "--temperature=nan, expected a finite number"),
     "huge knob": (("sample", "x", "--temperature=1e999"), "expected a finite number"),
     "no knob": (("sample", "x", "y"), "expected --NAME=VALUE, got 'y'"),

@@ -182,7 +182,7 @@ def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
         in jaxgen_command("walk", run, "--out=w.png", code=2).err
     )
     assert (
-        "invalid choice: 'cubic'" in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
+        "unknown --path 'cubic'" in jaxgen_command("interpolate", run, "--path=cubic", code=2).err
     )
     for verb in ("sweep", "interpolate", "walk"):
         err = jaxgen_command(verb, run, "--class=3", code=2).err
