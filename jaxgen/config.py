@@ -267,11 +267,15 @@ def check_sections(config: Mapping[str, Any]) -> None:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`; empty sections vanish."""
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`, tuples as the lists of JSON; empty sections vanish."""
     out: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             out |= flatten(value, f"{prefix}{key}.")
         else:
-            out[prefix + key] = list(value) if isinstance(value, tuple) else value
+            out[prefix + key] = _listed(value)
     return out
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,9 +2,11 @@
 
 import json
 import pathlib
+import runpy
 import shutil
 
 import pytest
+from command import ROOT
 
 from jaxgen.claim import claim, lost, owned, set_aside
 from jaxgen.config import ConfigError
@@ -50,6 +52,15 @@ def refused(run, config=CONFIG):
         claim(run.path, config)
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
     return str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "configs").glob("*.py")))
+def test_every_config_is_that_of_its_own_run(run, name):
+    module = runpy.run_path(str(ROOT / "configs" / name))
+    for preset in module["PRESETS"]:
+        config = module["get_config"](preset).to_dict()
+        run.config.write_text(json.dumps(config))
+        claim(run.path, config)
 
 
 def test_a_field_that_did_not_exist_takes_its_value_of_now_and_is_named(run):
