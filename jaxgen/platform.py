@@ -18,6 +18,9 @@ from typing import Any
 # a flag aborts the process: only the versions named here were tried. See docs/performance.md.
 FUSION_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 FUSION_VALUE = "-individual_convolution,-reduce"
+# One kernel, and not four, for the parameter, the two moments and the average that a step moves.
+OUTPUT_FLAG = "--xla_backend_extra_options"
+OUTPUT_VALUE = "xla_cpu_use_multi_output_fusion"
 TRIED = ("0.10.2", "0.12.0.1")
 
 
@@ -70,9 +73,11 @@ def set_defaults() -> None:
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_home() / "jaxgen" / "xla"))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if metadata.version("jaxlib") in TRIED and FUSION_FLAG not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {FUSION_FLAG}={FUSION_VALUE}".strip()
+    if metadata.version("jaxlib") in TRIED:
+        flags = os.environ.get("XLA_FLAGS", "")
+        ours = {FUSION_FLAG: FUSION_VALUE, OUTPUT_FLAG: OUTPUT_VALUE}
+        added = [f"{flag}={value}" for flag, value in ours.items() if flag not in flags]
+        os.environ["XLA_FLAGS"] = " ".join([flags, *added]).strip()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     from absl import logging as absl_logging
 

@@ -132,12 +132,12 @@ def short(value: float, places: int = 3) -> str:
 class Compiling:
     """Says that something compiles, and how long it took: a silent minute looks dead."""
 
-    def __init__(self, what: str, quiet: bool = False):
-        """Args: what compiles; whether to say nothing."""
-        self._what, self._quiet = what, quiet
+    def __init__(self, what: str, quiet: bool = False, since: float | None = None):
+        """Args: what compiles; whether to say nothing; when it began, if before."""
+        self._what, self._quiet, self._since = what, quiet, since
 
     def __enter__(self) -> None:
-        self._start, self._status = time.monotonic(), None
+        self._start, self._status = self._since or time.monotonic(), None
         if self._quiet:
             return
         if sys.stderr.isatty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -114,12 +115,15 @@ def train(parts: Parts) -> tuple[State, dict[str, Any]]:
         NonFinite: when a tensor is not finite and no rollback is left.
         CheckpointError: when a checkpoint could not be written.
     """
-    state, position = start(parts)
-    if parts.main and position.step < parts.options.steps:
-        parts.run.set_summary_aside()
-    parts.stop.check(position.step)
-    with Compiling("the train step", quiet=not parts.main):
-        step = parts.program.compile()
+    # beside the initialisation: half of a compilation keeps one core busy only
+    with ThreadPoolExecutor(1, "compile") as pool:
+        began, compiled = time.monotonic(), pool.submit(parts.program.compile)
+        state, position = start(parts)
+        if parts.main and position.step < parts.options.steps:
+            parts.run.set_summary_aside()
+        parts.stop.check(position.step)
+        with Compiling("the train step", quiet=not parts.main, since=began):
+            step = compiled.result()
     parts.stop.check(position.step)
     while True:
         log = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -180,11 +181,16 @@ def build_program(
 
 
 def _once(mesh: Mesh) -> dict[str, Any] | None:
-    """XLA's options for what runs once: on CPU, where random draws are much code, as it comes.
+    """XLA's options for what runs once: on CPU the compiler that is quickest done.
 
     Values move by their rounding at most.
     """
-    return {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
+    if mesh.devices.flat[0].platform != "cpu":
+        return None
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    if metadata.version("jaxlib").startswith("0.10."):  # later ones have no other emitters
+        options["xla_cpu_use_fusion_emitters"] = False
+    return options
 
 
 def _check_division(examples: int, method: Method, mesh: Mesh, accum: int) -> None:
