@@ -74,16 +74,19 @@ def set_defaults() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_home() / "jaxgen" / "xla"))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if metadata.version("jaxlib") in TRIED:
-        flags = os.environ.get("XLA_FLAGS", "")
-        ours = {FUSION_FLAG: FUSION_VALUE, OUTPUT_FLAG: OUTPUT_VALUE}
-        added = [f"{flag}={value}" for flag, value in ours.items() if flag not in flags]
-        os.environ["XLA_FLAGS"] = " ".join([flags, *added]).strip()
+        os.environ["XLA_FLAGS"] = with_ours(os.environ.get("XLA_FLAGS", ""))
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.FATAL)
     if not os.environ.get("JAXGEN_DEBUG"):
         _quiet_threads()
+
+
+def with_ours(flags: str) -> str:
+    """XLA's flags with those of ours that are not among them."""
+    ours = {FUSION_FLAG: FUSION_VALUE, OUTPUT_FLAG: OUTPUT_VALUE}
+    return " ".join([flags, *(f"{k}={v}" for k, v in ours.items() if k not in flags)]).strip()
 
 
 def _quiet_threads() -> None:
