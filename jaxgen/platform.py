@@ -18,7 +18,7 @@ from typing import Any
 # a flag aborts the process: only the versions named here were tried. See docs/performance.md.
 FUSION_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 FUSION_VALUE = "-individual_convolution,-reduce"
-# One kernel, and not four, for the parameter, the two moments and the average that a step moves.
+# Fewer kernels for the parameter, the moments and the average that a step moves: less to compile.
 OUTPUT_FLAG = "--xla_backend_extra_options"
 OUTPUT_VALUE = "xla_cpu_use_multi_output_fusion"
 TRIED = ("0.10.2", "0.12.0.1")
