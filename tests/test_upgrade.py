@@ -7,15 +7,21 @@ import json
 import pathlib
 import shutil
 
+import divisions
 import numpy as np
 import pytest
 from command import rows
 
 import jaxgen
+from jaxgen.data import DataError
+from jaxgen.data.dataset import differences
+from jaxgen.data.named import load_as
+from jaxgen.types import DataSpec
 
 LANDED = pathlib.Path(__file__).parent / "fixtures/landed"
 CONFIG = "--config=configs/nice.py:digits,tiny"
 SUMMARY = json.loads((LANDED / "finished/summary.json").read_text())
+DIVISIONS = json.loads((LANDED.parent / "divisions.json").read_text())  # written by it, too
 METRICS = [key for key in SUMMARY if key.endswith("/bpd")]
 
 
@@ -73,3 +79,21 @@ def test_without_its_files_nothing_is_guessed(starter, landed, name):
     flags = (CONFIG, "--config.optim.model.learning_rate=1.0", f"--workdir={workdir}")
     error = starter.run(*(flags if name == "config.json" else flags[::2]), code=2).error
     assert name in error and "--restart" in error
+
+
+@pytest.mark.parametrize("name", divisions.LAYOUTS)
+def test_data_that_it_divided_by_other_rules_are_found(tmp_path, name):
+    known, place = DIVISIONS[name], str(divisions.write(name, tmp_path))
+    fingerprint, classes = known["fingerprint"], known["num_classes"]
+    shape = tuple(fingerprint["shape"])
+    spec = DataSpec(name, shape, fingerprint["levels"], num_classes=classes).as_json()
+    data = load_as({"fingerprint": fingerprint, "spec": spec})(place)
+    assert data.fingerprint() == fingerprint and data.spec.num_classes == classes
+    assert "by the rules of version 0.1" in data.report()
+    try:  # without the run nothing says that its rules are wanted
+        assert differences(fingerprint, jaxgen.data.load(place).fingerprint())
+    except DataError:
+        pass
+    fingerprint["splits"]["train"]["sha256"] = "other"
+    with pytest.raises(DataError):
+        load_as({"fingerprint": fingerprint, "spec": spec})(place)

@@ -55,7 +55,12 @@ class MappedSplit(Split):
 
 
 def load(
-    path: pathlib.Path, choice: points.Choice, test_fraction: float, seed: int, in_memory_mb: float
+    path: pathlib.Path,
+    choice: points.Choice,
+    test_fraction: float,
+    seed: int,
+    in_memory_mb: float,
+    earlier: bool = False,
 ) -> Dataset:
     """The data set in one file.
 
@@ -65,6 +70,7 @@ def load(
     is not there. Without one, a seeded draw of `test_fraction` of the examples is held out. bool,
     uint8 and uint16 are grey levels, floats are continuous. Rows [N, D] of floats are a table,
     whose `context` [N, C] a .npz may hold. A .npy file above `in_memory_mb` is mapped, not read.
+    The `earlier` rules are those of version 0.1, which knew train and test in fewer spellings.
 
     Raises:
         DataError: on contents that are ambiguous or cannot be used.
@@ -76,7 +82,7 @@ def load(
         parts = {"": Part(load_npy(path, mapped=large))}
     else:
         with open_npz(path) as archive:
-            parts, notes = _pick(path, archive)
+            parts, notes = (_pick_earlier if earlier else _pick)(path, archive)
     for split, part in parts.items():
         where = f"{path}{split and ', '}{split}"
         if part.x.ndim == 1 and part.x.dtype.kind == "f":
@@ -150,6 +156,30 @@ def _pick(path: pathlib.Path, archive) -> tuple[dict[str, Part], list[str]]:
     notes += [f"not used: {_described(archive, key)}" for key in keys if key in spare][:20]
     parts = {k: Part(**{a: archive[n] for a, n in names.items()}) for k, names in used.items()}
     return (parts if "test" in parts else {"": parts["train"]}), notes
+
+
+def _pick_earlier(path: pathlib.Path, archive: Any) -> tuple[dict[str, Part], list[str]]:
+    """As `_pick`, by the rules of version 0.1."""
+    notes = ["divided by the rules of version 0.1, as the run was"]
+    for x_key in ("x", "images", "image"):
+        if x_key in archive.files:
+            forms = {"": "{}"}
+        else:
+            spelt = [(k, form) for k in ("train", "test") for form in (f"{{}}_{k}", f"{k}_{{}}")]
+            forms = {k: form for k, form in spelt if form.format(x_key) in archive.files}
+        if "test" in forms and "train" not in forms:
+            break
+        if forms:
+            names = {
+                k: {"x": f.format(x_key), "label": f.format(_LABEL[x_key])}
+                for k, f in forms.items()
+            }
+            parts = {
+                k: Part(**{a: archive[n] for a, n in of.items() if n in archive.files})
+                for k, of in names.items()
+            }
+            return (parts if "test" in parts else {"": next(iter(parts.values()))}), notes
+    raise DataError(f"no train split in {path} by the rules of version 0.1")
 
 
 def _described(archive: Any, key: str) -> str:

@@ -82,6 +82,7 @@ def load(
     test_fraction: float,
     seed: int,
     in_memory_mb: float,
+    earlier: bool = False,
 ) -> Dataset:
     """Scans the headers of every image under `root`; decodes them all if they fit in memory.
 
@@ -95,12 +96,13 @@ def load(
         test_fraction: see there.
         seed: see there.
         in_memory_mb: see there.
+        earlier: see there.
 
     Raises:
         DataError: on a folder without images, a bad file, or files that do not go together.
     """
     tree: Tree = FolderTree(root) if root.is_dir() else ZipTree(root)
-    layout = laid_out(tree, test_fraction, seed)
+    layout = laid_out(tree, test_fraction, seed, earlier)
     files = sorted(file for part in layout.files.values() for file in part)
 
     def kind_of(file: str) -> images.Kind:

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -51,18 +51,21 @@ class Layout:
     held_out: bool
 
 
-def laid_out(tree: Tree, test_fraction: float, seed: int) -> Layout:
+def laid_out(tree: Tree, test_fraction: float, seed: int, earlier: bool = False) -> Layout:
     """Divides the files of a tree.
 
     With a train folder, the splits are it and the test folder; without that the validation folder
     stands in; without either, or without a train folder, a file is in the test split when the
     hash of `seed` and its path says so, whatever other files there are. Below that, sub-folders
-    are classes, if there are two or more, unless `dataset.json` has the labels.
+    are classes, if there are two or more, unless `dataset.json` has the labels. The `earlier`
+    rules, of version 0.1, knew `train/` and `test/` in small letters and no `dataset.json`.
 
     Raises:
         DataError: on a tree without images, or files that do not go together.
     """
     pictures = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
+    if earlier:
+        return _laid_out_earlier(tree, pictures, test_fraction, seed)
     tables = [file for file in tree.files if file.split("/")[-1] == LABELS]
     listed, notes = _listed(tree, tables, set(pictures))
     other = [file for file in tree.files if file not in set(pictures) and file not in listed.read]
@@ -86,6 +89,19 @@ def laid_out(tree: Tree, test_fraction: float, seed: int) -> Layout:
             more.append(f"one sub-folder only ({printable(name)}): taken as unlabelled")
     drawn = {_split_of(files["train"][0]), _split_of(files["test"][0])} <= {None, "train"}
     return Layout(files, labels, classes, (*notes, *more), drawn)
+
+
+def _laid_out_earlier(tree: Tree, pictures: list[str], test_fraction: float, seed: int) -> Layout:
+    trains = [file for file in pictures if file.startswith("train/")]
+    tests = [file for file in pictures if file.startswith("test/")]
+    files = {"train": trains or pictures, "test": tests}
+    if not tests:
+        files = _held_out(tree, files["train"], test_fraction, seed, at_most=1)
+    elif not trains:
+        raise DataError(f"{tree.root} has images in test/ but none in train/: add train/")
+    classes, labels = _by_folder(tree, files, lambda file: _first_below(file, ("train", "test")))
+    notes = ("divided by the rules of version 0.1, as the run was",)
+    return Layout(files, labels, classes, notes, held_out=not tests)
 
 
 def _nothing(tree: Tree, other: Sequence[str]) -> str:
@@ -155,16 +171,19 @@ def _divided(
 
 
 def _held_out(
-    tree: Tree, files: list[str], test_fraction: float, seed: int
+    tree: Tree, files: list[str], test_fraction: float, seed: int, at_most: float = 0.5
 ) -> dict[str, list[str]]:
-    """A share of the files for the test, at least one on either side and most for training."""
+    """A share of the files for the test, at least one on either side.
+
+    Of very few files the hash may pick most, hence `at_most` of them, unless more are asked for.
+    """
     if len(files) < 2:
         raise DataError(f"expected at least 2 images in {tree.root}, got {len(files)}")
     share = {file: _hash01(f"{seed}:", file) for file in files}
     ranked = sorted(share.values())
     limit = min(max(test_fraction, ranked[0]), ranked[-2])
-    if test_fraction <= 0.5:  # of very few files the hash may pick most
-        limit = min(limit, ranked[len(files) // 2 - 1])
+    if test_fraction <= at_most < 1:
+        limit = min(limit, ranked[int(len(files) * at_most) - 1])
     return {
         "train": [file for file in files if share[file] > limit],
         "test": [file for file in files if share[file] <= limit],
@@ -179,20 +198,28 @@ def _hash01(before: str, file: str) -> float:
 
 def _class(file: str) -> str | None:
     """The first folder below that of the split."""
-    if _split_of(file) is not None:
-        file = file.partition("/")[2]
-    first, slash, _ = file.partition("/")
-    return first if slash else None
+    return _first_below(file, () if _split_of(file) is None else (file.partition("/")[0],))
+
+
+def _first_below(file: str, splits: Collection[str]) -> str | None:
+    """The first folder of a path, or the second where the first is one of `splits`."""
+    folders = file.split("/")[:-1]
+    if folders and folders[0] in splits:
+        folders = folders[1:]
+    return folders[0] if folders else None
 
 
 def _by_folder(
-    tree: Tree, files: Mapping[str, Sequence[str]]
+    tree: Tree,
+    files: Mapping[str, Sequence[str]],
+    class_of: Callable[[str], str | None] | None = None,
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray | None]]:
     """Names of the classes, sorted, and labels by split; () and None where there are none."""
-    names = {split: [_class(file) for file in part] for split, part in files.items()}
+    class_of = class_of or _class
+    names = {split: [class_of(file) for file in part] for split, part in files.items()}
     every = set(names["train"]) | set(names["test"])
     if None in every and len(every) > 1:
-        loose = next(f for part in files.values() for f in part if _class(f) is None)
+        loose = next(f for part in files.values() for f in part if class_of(f) is None)
         raise DataError(
             f"{tree.root} has images both in sub-folders "
             f"({', '.join(map(printable, sorted(every - {None})[:3]))}) and beside them "

@@ -64,6 +64,7 @@ def load(
     seed: int = 0,
     in_memory_mb: float = 512,
     download: bool = False,
+    earlier: bool = False,
 ) -> Dataset:
     """Loads a data set with a train and a test split.
 
@@ -95,6 +96,8 @@ def load(
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
         download: lets tfds fetch and prepare what is not on disk; needs `jaxgen[tf]`.
+        earlier: divide a folder or array into train and test by the rules of version 0.1; a run
+            of that version finds by itself that it needs them.
 
     Returns:
         The data set; print its `report()`.
@@ -119,9 +122,9 @@ def load(
     elif is_table and _suffix(path) in TABLES:
         dataset = tables.load(path, chosen, test_fraction, seed)
     elif is_table:
-        dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb)
+        dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb, earlier)
     elif path is not None:
-        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb)
+        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
     else:
         dataset = _tfds(
             name.removeprefix("tfds:"),
@@ -171,15 +174,30 @@ def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
             options["standardize"] = False  # tables were not, before there was a choice
         try:
             dataset = load(name, **options)
+            if found := differences(known, dataset.fingerprint()):
+                raise DataError(f"the data are not those of the run: {'; '.join(found)}")
         except DataError as error:
-            if _is_there(name):
+            if not _is_there(name):
+                raise DataError(f"{error}; if the data were moved, add {MOVED}") from error
+            if (before := _divided_earlier(name, known, options)) is None:
                 raise
-            raise DataError(f"{error}; if the data were moved, add {MOVED}") from error
-        if found := differences(known, dataset.fingerprint()):
-            raise DataError(f"the data are not those of the run: {'; '.join(found)}")
+            dataset = before
         return dataset.stated_in(spec)
 
     return load_again
+
+
+def _divided_earlier(
+    name: str, known: Mapping[str, Any], options: Mapping[str, Any]
+) -> Dataset | None:
+    """The data by the rules of version 0.1, if those of the run are found so."""
+    if name in EMBEDDED or _path(name) is None:
+        return None
+    try:
+        dataset = load(name, **{**options, "earlier": True})
+    except DataError:
+        return None
+    return None if differences(known, dataset.fingerprint()) else dataset
 
 
 def _is_there(name: str) -> bool:
