@@ -26,9 +26,11 @@ except Stopped as stopped:
 """
 
 
+# a suite that was started in the background ignores SIGINT, and so would what it starts
 COMMAND = """
-import hashlib, sys
+import hashlib, signal, sys
 from jaxgen.signals import interruptible
+signal.signal(signal.SIGINT, signal.default_int_handler)
 interruptible()
 print("busy", flush=True)
 hashlib.pbkdf2_hmac("sha256", b"", b"", 10 ** int(sys.argv[1]))
