@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     if argv[:1] == ["train"]:
         from jaxgen.main import cli
 
-        sys.argv = ["jaxgen.main", *argv[1:]]
+        named = len(argv) > 1 and not argv[1].startswith("-")
+        sys.argv = ["jaxgen.main", *([f"--config={argv[1]}"] if named else []), *argv[1 + named :]]
         cli()
         return
     guarded(lambda: _run(argv), unopened=2)
@@ -51,7 +52,7 @@ def parser() -> Parser:
     top = Parser(prog="jaxgen", description=__doc__)
     top.add_argument("--version", action="version", version=f"jaxgen {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("train", help="the same as python -m jaxgen.main (see its --help)")
+    commands.add_parser("train", help="jaxgen train NAME[:PRESET]: see jaxgen train --help")
     drawing.add(commands)
     evaluating.add(commands)
     looking.add(commands)
@@ -81,6 +82,7 @@ def parser() -> Parser:
     doctor.set_defaults(command=_doctor)
     models = commands.add_parser("models", help="what a config can name, and the configs' presets")
     models.set_defaults(command=_models)
+    models.add_argument("config", nargs="?", help="describe this one and its presets")
     return top
 
 
@@ -121,9 +123,9 @@ def _doctor(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
 
 def _models(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
-    from jaxgen.tools.models import report
+    from jaxgen.tools.models import describe, report
 
-    print(report())
+    print(describe(arguments.config) if arguments.config else report())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 r"""Trains a model: `python -m jaxgen.main --config=configs/glow.py`.
 
-    --config=configs/glow.py:cifar10       a preset of the config
+    --config=configs/glow.py:cifar10       a preset of the config; glow:cifar10 in any folder
     --config.train.steps=1000              any of its fields
     --workdir=DIR                          default runs/<config>-<data>; the same command resumes
     --restart                              starts anew there; what is there is moved aside
@@ -25,7 +25,7 @@ from ml_collections import config_flags
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
-    "config", None, "The config, as configs/NAME.py or configs/NAME.py:PRESET.", lock_config=True
+    "config", None, "The config, as NAME, configs/NAME.py or either:PRESET.", lock_config=True
 )
 flags.DEFINE_string(
     "workdir", None, "The run directory; the same one resumes. Default: runs/<config>-<data>."
@@ -198,8 +198,16 @@ def parse_flags(argv: list[str]) -> list[str]:
         ConfigError: explaining what was typed.
     """
     from jaxgen.config import ConfigError
+    from jaxgen.shipped import located
 
     argv = ["--dry_run=summary" if word.lstrip("-") == "dry_run" else word for word in argv]
+    for i, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag.lstrip("-") == "config" and flag != "config":
+            if equals:
+                argv[i] = f"{flag}={located(value)}"
+            elif i + 1 < len(argv):
+                argv[i + 1] = located(argv[i + 1])
     try:
         rest = FLAGS(argv)
         if FLAGS.config is not None:

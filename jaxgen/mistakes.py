@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from jaxgen import shipped
 from jaxgen.config import ConfigError, unknown
 
 EXAMPLE = "configs/glow.py"
@@ -71,7 +72,7 @@ def load(path: str, arg: str) -> Any:
             raise ConfigError(_of_run(file))
         raise ConfigError(f"{path} is a folder: name a file in it, as --config={EXAMPLE}")
     if not file.is_file():
-        known = [str(p) for p in sorted(pathlib.Path("configs").rglob("*.py"))]
+        known = [f"{shipped.FOLDER}/{name}.py" for name in shipped.configs()]
         raise ConfigError(unknown("config file", path, known))
     if file.suffix != ".py":
         if file.name == "config.json" and (file.parent / "manifest.json").is_file():

@@ -22,6 +22,7 @@ LAYERS = {
     "rows": 0,
     "claim": 0,
     "names": 0,
+    "shipped": 0,
     "stored": 0,
     "rundir": 0,
     "platform": 0,

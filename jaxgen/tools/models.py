@@ -7,9 +7,11 @@ import importlib.util
 import pathlib
 import textwrap
 
+from jaxgen import shipped
+from jaxgen.config import ConfigError, unknown
 from jaxgen.names import modules
 
-INDENT = {"subsequent_indent": " " * 27}
+INDENT = " " * 27
 
 
 def report() -> str:
@@ -18,30 +20,36 @@ def report() -> str:
     for title, package in (("models", "jaxgen.models"), ("methods", "jaxgen.methods")):
         lines.append(f"{title}:")
         for name in modules(package):
-            lines.append(f"  {name:<24} {_headline(_source(f'{package}.{name}'))}")
-    configs = sorted(pathlib.Path("configs").rglob("*.py"))
-    if configs:
-        lines.append("configs, and their presets, as --config=configs/glow.py:cifar10:")
-    for path in configs:
-        lines.append(f"  {str(path):<24} {_headline(path)}")
-        if presets := _presets(path):
-            lines.append(textwrap.fill(" ".join(presets), 96, initial_indent=" " * 27, **INDENT))
+            lines.append(f"  {name:<24} {shipped.headline(_source(f'{package}.{name}'))}")
+    lines.append(
+        "configs, and their presets, as jaxgen train glow:cifar10 or --config=glow:cifar10:"
+    )
+    for name, path in shipped.configs().items():
+        lines.append(f"  {name:<24} {shipped.headline(path)}")
+        if presets := shipped.presets(path):
+            lines.append(
+                textwrap.fill(
+                    " ".join(presets), 96, initial_indent=INDENT, subsequent_indent=INDENT
+                )
+            )
     return "\n".join(lines)
 
 
-def _presets(path: pathlib.Path) -> list[str]:
-    """Names of the presets of a config: keys of its table PRESETS, which is not run."""
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if "PRESETS" in names:
-                return [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
-    return []
+def describe(name: str) -> str:
+    """What a config says of itself and of its presets, and where it is.
+
+    Raises:
+        ConfigError: for a name that none has.
+    """
+    known = shipped.configs()
+    if name not in known:
+        raise ConfigError(unknown("config", name, known))
+    path = known[name]
+    lines = [ast.get_docstring(ast.parse(path.read_text())) or "", "", "presets:"]
+    for preset, said in shipped.presets(path).items():
+        lines.append(f"  {name + ':' + preset:<30} {said.partition(chr(10))[0]}".rstrip())
+    return "\n".join([*lines, "", f"file: {path}"])
 
 
 def _source(module: str) -> pathlib.Path:
     return pathlib.Path(importlib.util.find_spec(module).origin)
-
-
-def _headline(path: pathlib.Path) -> str:
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
