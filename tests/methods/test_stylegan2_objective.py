@@ -23,7 +23,7 @@ BATCH = {"x": jnp.asarray(RANDOM.randint(0, 256, (4, 8, 8, 1)), jnp.uint8)}
 
 
 def floats(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return RANDOM.randn(*shape).astype(np.float32)
 
 
 def one_by_one(x, kernel, style, demodulate, up):
@@ -41,12 +41,16 @@ def one_by_one(x, kernel, style, demodulate, up):
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("demodulate", [False, True])
 def test_modulated_convolution(demodulate, up):
-    x, kernel, style = floats(3, 4, 4, 5), floats(3, 3, 5, 6), floats(3, 5)
-    got = modulated_conv(x, kernel, style, demodulate, up)
-    assert got.shape == (3, 8, 8, 6) if up else (3, 4, 4, 6)
-    np.testing.assert_allclose(got, one_by_one(x, kernel, style, demodulate, up), atol=2e-5)
-    if demodulate:
+    @jax.jit
+    def found(x, kernel, style):
+        got = modulated_conv(x, kernel, style, demodulate, up)
         scaled = modulated_conv(x, kernel, 7.0 * style, demodulate, up)
+        return got, one_by_one(x, kernel, style, demodulate, up), scaled
+
+    got, expected, scaled = found(floats(3, 4, 4, 5), floats(3, 3, 5, 6), floats(3, 5))
+    assert got.shape == ((3, 8, 8, 6) if up else (3, 4, 4, 6))
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+    if demodulate:
         np.testing.assert_allclose(got, scaled, atol=2e-5)
 
 
@@ -54,7 +58,7 @@ def test_plain_modulated_convolution_is_grouped():
     """Against XLA's convolution with a group for each example."""
     x, kernel, style = floats(3, 6, 6, 4), floats(3, 3, 4, 5), floats(3, 4)
     own = kernel[None] * style.reshape(3, 1, 1, 4, 1)
-    own = own / jnp.sqrt(jnp.sum(own**2, axis=(1, 2, 3), keepdims=True) + 1e-8)
+    own = own / np.sqrt(np.sum(own**2, axis=(1, 2, 3), keepdims=True) + 1e-8)
     side_by_side = x.transpose(1, 2, 0, 3).reshape(1, 6, 6, 12)
     kernels = own.transpose(1, 2, 3, 0, 4).reshape(3, 3, 4, 15)
     y = jax.lax.conv_general_dilated(
@@ -65,16 +69,17 @@ def test_plain_modulated_convolution_is_grouped():
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=3,
     )
-    expected = y.reshape(6, 6, 3, 5).transpose(2, 0, 1, 3)
-    np.testing.assert_allclose(modulated_conv(x, kernel, style), expected, atol=2e-5)
+    expected = np.asarray(y).reshape(6, 6, 3, 5).transpose(2, 0, 1, 3)
+    got = jax.jit(modulated_conv)(x, kernel, style)
+    np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
 def test_deviation_of_groups():
     """Strided groups, in loops; the same on eight devices."""
     x = floats(16, 3, 2, 5)
-    got = with_deviation(x, 4)
+    got = np.asarray(jax.jit(with_deviation)(x))
     for i in range(16):
-        group = np.asarray(x)[i % 4 :: 4]
+        group = x[i % 4 :: 4]
         deviation = np.sqrt(group.var(0) + 1e-8).mean()
         np.testing.assert_allclose(got[i, ..., 5], deviation, rtol=1e-5)
     np.testing.assert_array_equal(got[..., :5], x)
@@ -82,20 +87,23 @@ def test_deviation_of_groups():
     np.testing.assert_allclose(split, got, atol=1e-6)
     with pytest.raises(ValueError, match="groups of 4 do not divide the batch of 6"):
         with_deviation(x[:6])
-    whole = np.sqrt(np.asarray(x[:6]).var(0) + 1e-8).mean()
-    np.testing.assert_allclose(with_deviation(x[:6], None)[..., 5], whole, rtol=1e-6)
+    whole = np.sqrt(x[:6].var(0) + 1e-8).mean()
+    got = jax.jit(lambda x: with_deviation(x, None)[..., 5])(x[:6])
+    np.testing.assert_allclose(got, whole, rtol=1e-6)
 
 
 def test_equalised_rate():
     """Unit variance at first; the stored kernel moves by the rate, the used one by its share."""
     layer, x = EqualDense(400, rate=0.01), floats(50, 300)
-    variables = layer.init(KEY, x)
-    np.testing.assert_allclose(jnp.std(variables["params"]["kernel"]), 100, rtol=0.02)
-    np.testing.assert_allclose(jnp.std(layer.apply(variables, x)), 1, rtol=0.05)
-    moved = jax.tree.map(lambda p: p + 1.0, variables)
-    expected = jnp.sum(x, 1, keepdims=True) * 0.01 / np.sqrt(300) + 0.01
-    change = layer.apply(moved, x) - layer.apply(variables, x)
-    np.testing.assert_allclose(change, jnp.broadcast_to(expected, change.shape), atol=1e-5)
+    variables = jax.tree.map(np.asarray, jax.jit(layer.init)(KEY, x))
+    apply = jax.jit(layer.apply)
+    y = np.asarray(apply(variables, x))
+    np.testing.assert_allclose(np.std(variables["params"]["kernel"]), 100, rtol=0.02)
+    np.testing.assert_allclose(np.std(y), 1, rtol=0.05)
+    moved = jax.tree.map(lambda p: p + 1, variables)
+    expected = np.sum(x, 1, keepdims=True) * 0.01 / np.sqrt(300) + 0.01
+    change = np.asarray(apply(moved, x)) - y
+    np.testing.assert_allclose(change, np.broadcast_to(expected, change.shape), atol=1e-5)
 
 
 def count(tree):
@@ -141,11 +149,17 @@ def method(**options):
 def game():
     """A method, and a state whose noise has a strength."""
     m = method()
-    params, variables = jax.jit(m.init)(KEY, BATCH)
+    params, variables = jax.tree.map(np.asarray, jax.jit(m.init)(KEY, BATCH))
     params = jax.tree_util.tree_map_with_path(
         lambda path, p: p + 0.3 if path[-1].key == "strength" else p, params
     )
     return m, State(jnp.int32(0), params, variables, {}, {})
+
+
+@pytest.fixture(scope="module")
+def draw(game):
+    """draw(state, variables, styles, key, noise) as of `_synthesized`."""
+    return jax.jit(game[0]._synthesized, static_argnums=4)
 
 
 def test_order_of_turns():
@@ -159,89 +173,101 @@ def test_path_length_is_that_of_the_jacobian(game):
     """||J^T y|| with the whole Jacobian, one w for all layers or one for each."""
     m, state = game
     styles = floats(2, 4, 6)
-    got = m.path_lengths(state, state.vars, styles, KEY, jax.random.key(7))
-    y = jax.random.normal(jax.random.key(7), (2, 8, 8, 1)) / 8
 
     def image(styles):
         return m._synthesized(state, state.vars, styles, KEY)
 
-    jacobian = jax.jacfwd(image)(styles)  # [2, 8, 8, 1, 2, 4, 6]
+    @jax.jit
+    def found(styles):
+        key = jax.random.key(7)
+        got = m.path_lengths(state, state.vars, styles, KEY, key)
+        return got, jax.random.normal(key, (2, 8, 8, 1)) / 8, jax.jacfwd(image)(styles)
+
+    got, y, jacobian = map(np.asarray, found(styles))
     for i in range(2):
-        slope = jnp.einsum("hwc,hwcld->ld", y[i], jacobian[i, ..., i, :, :])
-        expected = jnp.sqrt(jnp.mean(jnp.sum(slope**2, axis=1)))
+        slope = np.einsum("hwc,hwcld->ld", y[i], jacobian[i, ..., i, :, :])
+        expected = np.sqrt(np.mean(np.sum(slope**2, axis=1)))
         np.testing.assert_allclose(got[i], expected, rtol=2e-4)
 
 
 def test_mean_path_length_moves_before_the_penalty(game):
     m, state = game
-    loss, (variables, metrics) = jax.jit(m.path_loss)(state, BATCH, KEY)
+
+    @jax.jit
+    def found(state):
+        keys = jax.random.split(KEY, 3)
+        styles, _ = m.styles(state, state.vars, keys[0], 2, None)
+        lengths = m.path_lengths(state, state.vars, styles, keys[1], keys[2])
+        return m.path_loss(state, BATCH, KEY), lengths
+
+    (loss, (variables, metrics)), lengths = jax.tree.map(np.asarray, found(state))
     mean = variables["game"]["path_mean"]
     np.testing.assert_allclose(mean, 0.01 * metrics["length"], rtol=1e-5)
     np.testing.assert_allclose(loss, 4 * 2.0 * metrics["penalty"], rtol=1e-5)
-    keys = jax.random.split(KEY, 3)
-    styles, _ = m.styles(state, state.vars, keys[0], 2, None)
-    lengths = m.path_lengths(state, state.vars, styles, keys[1], keys[2])
-    np.testing.assert_allclose(metrics["penalty"], jnp.mean((lengths - mean) ** 2), rtol=1e-3)
+    np.testing.assert_allclose(metrics["penalty"], np.mean((lengths - mean) ** 2), rtol=1e-3)
 
 
-def test_styles_of_two_latents():
+def test_styles_of_two_latents(game):
     """Layers from the cut on are of the other; where both are equal nothing changes."""
-    m = method(mixing=1.0)
-    params, variables = m.init(KEY, BATCH)
-    state = State(jnp.int32(0), params, variables, {}, {})
+    state = game[1]
+    mixed = jax.jit(lambda k: method(mixing=1.0).styles(state, state.vars, k, 3, None))
     cuts = set()
     for seed in range(12):
-        styles, moved = m.styles(state, state.vars, jax.random.key(seed), 3, None)
-        same = np.array([jnp.allclose(styles[:, 0], styles[:, i]) for i in range(4)])
+        styles, moved = jax.tree.map(np.asarray, mixed(jax.random.key(seed)))
+        same = np.array([np.allclose(styles[:, 0], styles[:, i]) for i in range(4)])
         cut = int(same.sum())
         assert same[:cut].all()
         cuts.add(cut)
     assert cuts == {1, 2, 3}
     mean = moved["generator"]["moments"]["mapping"]["mean"]
-    expected = 0.005 * jnp.mean(styles[:, 0], axis=0)  # of the first latents alone
+    expected = 0.005 * np.mean(styles[:, 0], axis=0)  # of the first latents alone
     np.testing.assert_allclose(mean, expected, rtol=1e-5)
-    plain = method(mixing=0.0)
-    styles, _ = plain.styles(state, state.vars, KEY, 3, None)
-    assert jnp.ptp(styles, axis=1).max() == 0
+    styles, _ = jax.jit(lambda k: method(mixing=0.0).styles(state, state.vars, k, 3, None))(KEY)
+    assert np.ptp(styles, axis=1).max() == 0
 
 
 def test_truncation(game):
     m, state = game
     gen = state.vars["generator"]
-    moments = {"mapping": {"mean": jnp.arange(6.0)}}
+    values = np.arange(6, dtype=np.float32)
+    moments = {"mapping": {"mean": values}}
     state = state.replace(vars=state.vars | {"generator": {**gen, "moments": moments}})
-    still = m.sample(state, KEY, 3, truncation=0.0)
+    mean, styles = np.broadcast_to(values.reshape(1, 1, 6), (1, 4, 6)), floats(2, 4, 6)
+
+    @jax.jit
+    def found(state):
+        of_mean = m._unscaled(m._synthesized(state, state.vars, mean, KEY, "const"))
+        still = m.sample(state, KEY, 3, truncation=0.0)
+        return still, of_mean, m.truncated(state, styles, 0.5, 2)
+
+    still, of_mean, near = map(np.asarray, found(state))
     assert (still == still[:1]).all()
-    mean = jnp.broadcast_to(jnp.arange(6.0).reshape(1, 1, 6), (1, 4, 6))
-    of_mean = m._unscaled(m._synthesized(state, state.vars, mean, KEY, "const"))
     np.testing.assert_array_equal(still[:1], of_mean)
-    styles = floats(2, 4, 6)
-    near = m.truncated(state, styles, 0.5, 2)
     np.testing.assert_allclose(near[:, :2], (styles + mean)[:, :2] / 2, rtol=1e-6)
     np.testing.assert_array_equal(near[:, 2:], styles[:, 2:])
 
 
-def test_every_style_is_used(game):
+def test_every_style_is_used(game, draw):
     """No layer reads past the end or shares another's w."""
     m, state = game
     styles = floats(1, 4, 6)
-    before = m._synthesized(state, state.vars, styles, KEY, "none")
+    before = draw(state, state.vars, styles, KEY, "none")
     for layer in range(4):
-        broken = styles.at[:, layer].set(jnp.nan)
-        assert jnp.isnan(m._synthesized(state, state.vars, broken, KEY, "none")).any()
-    assert jnp.isfinite(before).all()
+        broken = styles.copy()
+        broken[:, layer] = np.nan
+        assert np.isnan(draw(state, state.vars, broken, KEY, "none")).any()
+    assert np.isfinite(before).all()
     with pytest.raises(ValueError, match="3 styles, expected 4"):
         m._synthesized(state, state.vars, styles[:, :3], KEY, "none")
 
 
-def test_noise(game):
-    m, state = game
-    styles = floats(1, 4, 6)
-    draw = functools.partial(m._synthesized, state, state.vars, styles)
+def test_noise(game, draw):
+    _, state = game
+    draw = functools.partial(draw, state, state.vars, floats(1, 4, 6))
     a, b = draw(jax.random.key(1), "const"), draw(jax.random.key(2), "const")
     np.testing.assert_array_equal(a, b)
     a, b = draw(jax.random.key(1), "random"), draw(jax.random.key(2), "random")
-    assert jnp.abs(a - b).max() > 1e-4
+    assert np.abs(np.asarray(a) - b).max() > 1e-4
     with pytest.raises(ValueError, match="noise='loud', expected"):
         draw(KEY, "loud")
 
@@ -282,10 +308,11 @@ def test_projection_finds_its_own_image(game):
 
 def test_a_grid_of_mixed_styles(game):
     m, state = game
-    grid = m.mix(state, KEY, 2, 3, coarse=4)  # all layers of the row
+    mix = jax.jit(lambda state, coarse: m.mix(state, KEY, 2, 3, coarse))
+    grid = np.asarray(mix(state, 4))  # all layers of the row
     assert grid.shape == (6, 8, 8, 1)
     np.testing.assert_array_equal(grid[0], grid[2])
-    grid = m.mix(state, KEY, 2, 3, coarse=0)
+    grid = np.asarray(mix(state, 0))
     np.testing.assert_array_equal(grid[0], grid[3])
 
 
