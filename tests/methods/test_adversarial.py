@@ -1,6 +1,7 @@
 """The adversarial method: who sees what, what a move counts, and what is remembered."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -172,19 +173,21 @@ def test_images_keep_their_units(conditional):
         Generator(3, (4,)), Discriminator((4,)), DIGITS, conditional=conditional, prior="uniform"
     )
     state, _ = start(method, IMAGES)
-    x = jnp.arange(17, dtype=jnp.uint8)
-    np.testing.assert_allclose(method._scaled(x), np.linspace(-1, 1, 17), atol=1e-6)
-    np.testing.assert_array_equal(method._unscaled(method._scaled(x)), x)
-    samples = method.sample(state, KEY, 5)
-    assert samples.dtype == jnp.uint8 and samples.shape == (5, 8, 8, 1) and samples.max() <= 16
-    z = method.latents(KEY, 1000)
-    assert z.min() >= -1 and z.max() <= 1 and abs(float(jnp.std(z)) - 3**-0.5) < 0.02
+    x = np.arange(17, dtype=np.uint8)
+    scaled = jax.jit(method._scaled)(x)
+    np.testing.assert_allclose(scaled, np.linspace(-1, 1, 17), atol=1e-6)
+    np.testing.assert_array_equal(jax.jit(method._unscaled)(scaled), x)
+    sample = jax.jit(lambda label: method.sample(state, KEY, 5, label=label))
+    samples = np.asarray(sample(None))
+    assert samples.dtype == np.uint8 and samples.shape == (5, 8, 8, 1) and samples.max() <= 16
+    z = np.asarray(jax.jit(method.latents, static_argnums=1)(KEY, 1000))
+    assert z.min() >= -1 and z.max() <= 1 and abs(np.std(z) - 3**-0.5) < 0.02
     with pytest.raises(ConfigError, match="truncation: the prior is uniform"):
         method.sample(state, KEY, 5, truncation=0.5)
     if conditional:
-        one, other = (method.sample(state, KEY, 5, label=k) for k in (1, 2))
+        one, other = (np.asarray(sample(k)) for k in (1, 2))
         assert (one != other).any()
-        decoded = method.decode(state, z[:4], label=jnp.array([1, 1, 2, 2]))
+        decoded = jax.jit(method.decode)(state, z[:4], label=np.array([1, 1, 2, 2]))
         assert decoded.shape == (4, 8, 8, 1)
     else:
         with pytest.raises(ConfigError, match="conditional=False: expected no label"):
@@ -248,7 +251,8 @@ def test_evaluation_knows_a_collapse():
     for scale in (1.0, 0.01, 3.0):
         method = Adversarial(Scaled(scale), Line(), POINTS)
         state, _ = start(method, data)
-        found[scale] = {k: float(jnp.mean(v)) for k, v in method.evaluate(state, data, KEY).items()}
+        values = jax.jit(method.evaluate)(state, data, KEY)
+        found[scale] = {k: float(np.mean(v)) for k, v in values.items()}
     right, collapsed, wide = (found[s] for s in (1.0, 0.01, 3.0))
     assert right["energy_score"] < min(collapsed["energy_score"], wide["energy_score"]) - 0.05
     assert collapsed["precision"] > 0.95 and collapsed["recall"] < 0.05
@@ -292,9 +296,11 @@ def test_standing_statistics():
     """The mean of the moments of the batches, at that truncation; the state stays as it is."""
     method = Adversarial(Normed(), Line(), POINTS)
     state, _ = start(method)
-    plain = method.sample(state, KEY, 500)
-    assert jnp.abs(jnp.mean(plain)) > 4  # of moments that nothing has moved
-    samples = method.sample(state, KEY, 500, truncation=0.5, standing=8)
-    np.testing.assert_allclose(jnp.mean(samples, axis=0), 0, atol=0.1)
-    np.testing.assert_allclose(jnp.std(samples, axis=0), 1, atol=0.05)
-    np.testing.assert_array_equal(method.sample(state, KEY, 500), plain)
+    sample = jax.jit(functools.partial(method.sample, num=500))
+    plain = np.asarray(sample(state, KEY))
+    assert np.abs(np.mean(plain)) > 4  # of moments that nothing has moved
+    standing = functools.partial(method.sample, num=500, truncation=0.5, standing=8)
+    samples = np.asarray(jax.jit(standing)(state, KEY))
+    np.testing.assert_allclose(np.mean(samples, axis=0), 0, atol=0.1)
+    np.testing.assert_allclose(np.std(samples, axis=0), 1, atol=0.05)
+    np.testing.assert_array_equal(sample(state, KEY), plain)

@@ -73,8 +73,8 @@ def x64():
 
 def method_and_state(cls=ELBO, full=False, count=1, **options):
     method = cls(LinearGaussian(full), SPEC, observation="gaussian", **options)
-    batch = {"x": jnp.tile(jnp.asarray(X / STD)[None], (count, 1))}
-    params, variables = method.init(KEY, batch)
+    batch = {"x": jnp.asarray(np.tile(X / STD, (count, 1)))}
+    params, variables = jax.jit(method.init)(KEY, batch)
     return method, State(jnp.int32(0), params, variables, {}, {}), batch
 
 
@@ -82,29 +82,31 @@ def cubature(state):
     """Four draws of the mean-field posterior whose average is exact for quadratic functions."""
     mean, log_std = state.params["model"]["mean"], state.params["model"]["log_std"]
     steps = np.sqrt(2) * np.concatenate([np.eye(2), -np.eye(2)])
-    return steps, [mean + jnp.exp(log_std) * s for s in steps]
+    return steps, [mean + np.exp(log_std) * s for s in steps]
 
 
 def test_weights_of_the_true_posterior_are_the_marginal_likelihood(x64):
     method, state, batch = method_and_state(full=True, count=5, importance_samples=3)
-    log_p = method.log_prob(state, batch["x"], KEY)
+    log_p = np.asarray(jax.jit(method.log_prob)(state, batch["x"], KEY))
     np.testing.assert_allclose(log_p - SCALE, EXACT, atol=1e-10)
 
 
 def test_bound_of_the_mean_field_posterior(x64):
     method, state, batch = method_and_state()
-    h = method._apply(state, batch["x"], method="bottom_up")
-    bounds = []
-    for z in cubature(state)[1]:
+
+    @jax.jit
+    def bound(z):
+        h = method._apply(state, batch["x"], method="bottom_up")
         draw = method._top_down(state, h, 1, None, KEY, given=(z[None],))
-        nats = method.decoder.log_prob(batch["x"], draw.theta) - draw.kl[0].sum()
-        bounds.append(float(nats[0]))
+        return (method.decoder.log_prob(batch["x"], draw.theta) - draw.kl[0].sum())[0]
+
+    bounds = [bound(z) for z in cubature(state)[1]]
     np.testing.assert_allclose(np.mean(bounds) - SCALE, MEAN_FIELD, atol=1e-10)
 
 
 def test_evaluate_averages_to_the_bound():
     method, state, batch = method_and_state(count=20_000)
-    values = method.evaluate(state, batch, KEY)
+    values = jax.tree.map(np.asarray, jax.jit(method.evaluate)(state, batch, KEY))
     error = np.std(values["nelbo"]) / np.sqrt(20_000)
     np.testing.assert_allclose(-np.mean(values["nelbo"]) - SCALE, MEAN_FIELD, atol=4 * error)
     np.testing.assert_allclose(values["nelbo"], values["reconstruction"] + values["kl"], rtol=1e-6)
@@ -128,13 +130,16 @@ def test_importance_weighted_bound_rises_to_the_marginal_likelihood():
 def test_bound_in_chunks_is_that_of_all_its_draws_at_once(x64):
     """The same draws, summed in one piece by hand."""
     method, state, batch = method_and_state(count=2, importance_samples=12, chunk=4)
-    h = method._apply(state, batch["x"], method="bottom_up")
-    keys = [jax.random.fold_in(KEY, k) for k in range(3)]
-    weights = [method._log_weights(state, batch["x"], h, None, k, 4) for k in keys]
-    every = np.concatenate(weights)
+
+    @jax.jit
+    def weights(k):
+        h = method._apply(state, batch["x"], method="bottom_up")
+        return method._log_weights(state, batch["x"], h, None, jax.random.fold_in(KEY, k), 4)
+
+    every = np.concatenate([weights(k) for k in range(3)])
     assert every.shape == (12, 2)
     direct = np.log(np.mean(np.exp(every), axis=0))
-    got = method.importance_bound(state, batch["x"], None, KEY, 12)
+    got = jax.jit(lambda state: method.importance_bound(state, batch["x"], None, KEY, 12))(state)
     np.testing.assert_allclose(got, direct, atol=1e-10)
 
 
@@ -155,17 +160,19 @@ def test_gradient_of_one_importance_sample_is_that_of_the_bound(x64, monkeypatch
         moved = {"mean": 0.1, "log_std": -0.2, "weights": 0.05}
         model = {k: v + moved[k] for k, v in state.params["model"].items()}
         state = state.replace(params={"model": model})
-        total = None
-        for noise in cubature(state)[0]:
 
-            def draw(self, rng, temperature=1.0, noise=noise):
+        @jax.jit
+        @jax.grad
+        def slope(params, noise, method=method, state=state, batch=batch):
+            def draw(self, rng, temperature=1.0):
                 return self.mean + temperature * jnp.exp(self.log_std) * noise[None]
 
-            monkeypatch.setattr(Normal, "sample", draw)
-            loss = lambda p: method.loss(state.replace(params=p), batch, KEY)[0]  # noqa: E731,B023
-            grads = jax.grad(loss)(state.params)
-            total = grads if total is None else jax.tree.map(jnp.add, total, grads)
-        totals[cls] = total
+            with monkeypatch.context() as patch:
+                patch.setattr(Normal, "sample", draw)
+                return method.loss(state.replace(params=params), batch, KEY)[0]
+
+        grads = [slope(state.params, noise) for noise in cubature(state)[0]]
+        totals[cls] = jax.tree.map(lambda *g: np.sum(g, axis=0), *grads)
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, atol=1e-9), totals[ELBO], totals[IWAE]
     )
@@ -174,23 +181,28 @@ def test_gradient_of_one_importance_sample_is_that_of_the_bound(x64, monkeypatch
 def test_samples_have_the_covariance_of_the_model():
     method, state, _ = method_and_state()
     count = 40_000
-    x = STD * np.asarray(method.sample(state, KEY, count))
+    x = STD * np.asarray(jax.jit(method.sample, static_argnums=2)(state, KEY, count))
     np.testing.assert_allclose(x.mean(0), B, atol=4 * np.sqrt(x.var(0).max() / count))
     expected = W @ W.T + VARIANCE * np.eye(6)
     error = np.linalg.norm(np.cov(x.T) - expected) / np.linalg.norm(expected)
     assert error < 3 / np.sqrt(count) * 2
-    cold = method.sample(state, KEY, 3, temperature=0.0, mean=True)
+    cold = jax.jit(lambda s: method.sample(s, KEY, 3, temperature=0.0, mean=True))(state)
     np.testing.assert_allclose(cold, np.tile(B / STD, (3, 1)), rtol=1e-6)
 
 
 def test_divergence_of_normals_is_its_monte_carlo_mean():
-    q = Normal(jnp.asarray([[0.3, -1.0]]), jnp.asarray([[-0.5, 0.4]]))
-    p = Normal(jnp.asarray([[-0.2, 0.5]]), jnp.asarray([[0.1, -0.3]]))
-    tiled = Normal(jnp.tile(q.mean, (100_000, 1)), jnp.tile(q.log_std, (100_000, 1)))
-    z = tiled.sample(KEY)
-    differences = np.asarray(q.log_prob(z) - p.log_prob(z), np.float64)
-    error = differences.std(0) / np.sqrt(len(z))
-    assert np.all(np.abs(differences.mean(0) - q.kl(p)[0]) < 4 * error)
+    count = 100_000
+
+    @jax.jit
+    def found():
+        q = Normal(jnp.asarray([[0.3, -1.0]]), jnp.asarray([[-0.5, 0.4]]))
+        p = Normal(jnp.asarray([[-0.2, 0.5]]), jnp.asarray([[0.1, -0.3]]))
+        z = Normal(*(jnp.tile(v, (count, 1)) for v in (q.mean, q.log_std))).sample(KEY)
+        return q.log_prob(z) - p.log_prob(z), q.kl(p)[0]
+
+    differences, kl = (np.asarray(v, np.float64) for v in found())
+    error = differences.std(0) / np.sqrt(count)
+    assert np.all(np.abs(differences.mean(0) - kl) < 4 * error)
 
 
 @functools.cache
@@ -198,45 +210,66 @@ def pixels():
     """Data, and the ELBO of a small VAE of binary images with its gradient."""
     spec = DataSpec("bits", (4, 4, 1), 2, num_classes=3)
     batch = {
-        "x": jax.random.bernoulli(KEY, 0.4, (16, 4, 4, 1)).astype(jnp.uint8),
-        "label": jnp.arange(16, dtype=jnp.int32) % 3,
+        "x": jnp.asarray(np.random.RandomState(0).rand(16, 4, 4, 1) < 0.4, jnp.uint8),
+        "label": jnp.asarray(np.arange(16) % 3, jnp.int32),
     }
     return spec, batch
 
 
-def loss_of(step=0, cls=ELBO, **options):
+def losses_of(cases):
+    """(loss, metrics) of every (step, options), of the same parameters, in one program."""
     spec, batch = pixels()
-    method = cls(VAE(3, (8,)), spec, **options)
-    params, variables = method.init(KEY, batch)
-    state = State(jnp.int32(step), params, variables, {}, {})
-    loss, (_, metrics) = method.loss(state, batch, KEY)
-    return float(loss), {k: float(v) for k, v in metrics.items()}
+
+    @jax.jit
+    def found():
+        params, variables = ELBO(VAE(3, (8,)), spec).init(KEY, batch)
+        out = []
+        for step, options in cases:
+            state = State(jnp.int32(step), params, variables, {}, {})
+            loss, (_, metrics) = ELBO(VAE(3, (8,)), spec, **options).loss(state, batch, KEY)
+            out.append((loss, metrics))
+        return out
+
+    return jax.tree.map(float, found())
 
 
 def test_options_of_the_divergence():
-    plain, metrics = loss_of()
+    cases = [
+        (0, {}),
+        (0, {"beta": 1.0}),
+        (0, {"beta": 4.0}),
+        (0, {"beta": 0.0}),
+        (25, {"warmup_steps": 100}),
+        (500, {"warmup_steps": 100}),
+        (0, {"free_nats": 100.0}),
+        (0, {"free_nats": 1e-9}),
+        (50, {"beta": 10.0, "capacity": 20.0, "capacity_steps": 100}),
+        (0, {"per_dim": True}),
+    ]
+    (plain, metrics), *others = losses_of(cases)
     nll, kl = metrics["reconstruction"], metrics["kl"]
+    one, four, zero, quarter, whole, free, least, bounded, per_dim = (loss for loss, _ in others)
     np.testing.assert_allclose(plain, nll + kl, rtol=1e-6)
     np.testing.assert_allclose(metrics["bpd"], plain / (16 * np.log(2)), rtol=1e-6)
-    assert loss_of(beta=1.0)[0] == plain
-    np.testing.assert_allclose(loss_of(beta=4.0)[0], nll + 4 * kl, rtol=1e-6)
-    np.testing.assert_allclose(loss_of(beta=0.0)[0], nll, rtol=1e-6)
-    np.testing.assert_allclose(loss_of(25, warmup_steps=100)[0], nll + 0.25 * kl, rtol=1e-6)
-    np.testing.assert_allclose(loss_of(500, warmup_steps=100)[0], plain, rtol=1e-6)
-    np.testing.assert_allclose(loss_of(free_nats=100.0)[0], nll + 300, rtol=1e-6)
-    np.testing.assert_allclose(loss_of(free_nats=1e-9)[0], plain, rtol=1e-6)
-    bounded = loss_of(50, beta=10.0, capacity=20.0, capacity_steps=100)[0]
+    assert one == plain
+    np.testing.assert_allclose(four, nll + 4 * kl, rtol=1e-6)
+    np.testing.assert_allclose(zero, nll, rtol=1e-6)
+    np.testing.assert_allclose(quarter, nll + 0.25 * kl, rtol=1e-6)
+    np.testing.assert_allclose(whole, plain, rtol=1e-6)
+    np.testing.assert_allclose(free, nll + 300, rtol=1e-6)
+    np.testing.assert_allclose(least, plain, rtol=1e-6)
     np.testing.assert_allclose(bounded, nll + 10 * abs(kl - 10), rtol=1e-5)
-    np.testing.assert_allclose(loss_of(per_dim=True)[0], plain / 16, rtol=1e-6)
+    np.testing.assert_allclose(per_dim, plain / 16, rtol=1e-6)
 
 
 def test_free_nats_count_the_average_over_the_batch():
     """A channel below the least has no gradient, one above it has the whole."""
     spec, batch = pixels()
     method = ELBO(VAE(2, (8,)), spec, free_nats=0.5)
-    kl = jnp.asarray([[0.0, 4.0], [0.6, 0.0]])
+    kl = np.asarray([[0.0, 4.0], [0.6, 0.0]], np.float32)
     draw = Draw(None, (), (kl,), None, None)
-    grad = jax.grad(lambda kl: method.divergence(draw._replace(kl=(kl,)), jnp.int32(0))[0])(kl)
+    total = lambda kl: method.divergence(draw._replace(kl=(kl,)), jnp.int32(0))[0]  # noqa: E731
+    grad = jax.jit(jax.grad(total))(kl)
     np.testing.assert_allclose(grad, [[0.0, 0.5], [0.0, 0.5]])
 
 
