@@ -103,7 +103,9 @@ class DataSpec:
             TypeError: for a field that there is not, or one that is missing.
             ValueError: for values that cannot be.
         """
-        found = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        found: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         for name in ("units", "context_units"):
             if found.get(name) is not None:
                 shift, scale = (tuple(map(float, found[name][k])) for k in ("shift", "scale"))
@@ -137,8 +139,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-@flax.struct.dataclass
-class State:
+class State(flax.struct.PyTreeNode):
     """All that a checkpoint holds, as one pytree. No random key is in it: keys derive from step.
 
     Attributes:
@@ -201,12 +202,16 @@ class Method(Protocol):
     @property
     def turns(self) -> Sequence[Turn]:
         """The moves of one train step, in order."""
+        ...
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Params and vars. Sees the first global batch, for data-dependent initialisation."""
+        ...
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per-example values, [B] each."""
+        ...
 
     def sample(self, state: State, rng: Array, num: int, **knobs: Any) -> Array:
         """`num` samples in the units of the data: [num, H, W, C] or [num, D]."""
+        ...

@@ -29,7 +29,7 @@ NAMES = {
     "transforms": "CircularSpline RationalQuadraticSpline Scale Shift",
 }
 WHERE = {name: module for module, names in NAMES.items() for name in names.split()}
-__all__ = list(WHERE)
+__all__ = list(WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -156,7 +156,8 @@ class ConditionalAffine(Bijector):
 
     def _params(self, x: X, cond: Any) -> tuple[X, X]:
         out = self.net(x, cond, 2 * x.shape[-1]).astype(x.dtype)
-        return tuple(jnp.split(out, 2, axis=-1))
+        shift, scale = jnp.split(out, 2, axis=-1)
+        return shift, scale
 
     def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
         """Sample to noise."""

@@ -196,7 +196,7 @@ class Repeat(Bijector):
             body,
             variable_axes=dict.fromkeys((*COLLECTIONS, "health"), 0),
             split_rngs={"params": True, "dropout": True},
-            in_axes=nn.broadcast,
+            in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
             length=self.times,
             reverse=reverse,
             unroll=self.unroll,

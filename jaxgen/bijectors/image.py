@@ -156,7 +156,7 @@ class Multiscale(Bijector):
     def inverse(self, y: tuple[Image, ...], cond: Any = None) -> tuple[Image, LogDet]:
         """Latents, finest level first, to the image."""
         logdet, last = zero_logdet(y), len(self.levels) - 1
-        x = None
+        x: Any = None
         for i in reversed(range(len(self.levels))):
             leaving, ld = self.priors[i].inverse(y[i], cond if i == last else x)
             logdet += ld

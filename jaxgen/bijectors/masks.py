@@ -22,6 +22,7 @@ class Mask(Protocol):
 
     def kept(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
         """Of an event of this shape: True where an element is kept."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

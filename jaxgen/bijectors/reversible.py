@@ -110,7 +110,8 @@ def _rngs(key: Any) -> dict[str, Any]:
 def _forward(
     one: Any, unroll: int, stacked: Any, keys: Any, x: Any, logdet: Any, cond: Any
 ) -> tuple[tuple[Any, Any], Any]:
-    y, logdet = scan(one, unroll, stacked, keys, x, logdet, cond)
+    out: Any = scan(one, unroll, stacked, keys, x, logdet, cond)
+    y, logdet = out
     return (y, logdet), (stacked, keys, y, cond)
 
 

@@ -30,12 +30,15 @@ class Transform(Protocol):
     @property
     def features(self) -> int:
         """Number of parameters per element."""
+        ...
 
     def forward(self, x: X, theta: Theta) -> tuple[X, X]:
         """Data to latent, and the logarithm of the slope."""
+        ...
 
     def inverse(self, y: X, theta: Theta) -> tuple[X, X]:
         """Latent to data, and the logarithm of that slope."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

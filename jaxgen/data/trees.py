@@ -16,13 +16,12 @@ from jaxgen.data.limits import allowance
 
 
 class Tree(Protocol):
-    """Files by their relative paths.
+    """Files by their relative paths."""
 
-    Attributes:
-        root: of the folder, or the .zip.
-    """
-
-    root: pathlib.Path
+    @property
+    def root(self) -> pathlib.Path:
+        """The folder, or the .zip."""
+        ...
 
     @property
     def files(self) -> list[str]:
@@ -31,19 +30,24 @@ class Tree(Protocol):
         Raises:
             DataError: for what may not be listed.
         """
+        ...
 
     @property
     def empty(self) -> list[str]:
         """Relative paths of folders that hold nothing, sorted."""
+        ...
 
     def open(self, file: str) -> Any:
         """What Pillow opens: a path, or a binary file."""
+        ...
 
     def size(self, file: str) -> int:
         """Bytes of the file, not compressed."""
+        ...
 
     def where(self, file: str) -> str:
         """Its full name, for messages."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +124,12 @@ class ZipTree:
         tops = {name.partition("/")[0] if "/" in name else "" for name in found}
         if len(tops) == 1 and "" not in tops:
             found = {name.partition("/")[2]: entry for name, entry in found.items()}
-        return found
+        return dict(sorted(found.items()))
 
-    @functools.cached_property
+    @property
     def files(self) -> list[str]:
         """See `Tree.files`."""
-        return sorted(self._entries)
+        return list(self._entries)
 
     @property
     def empty(self) -> list[str]:

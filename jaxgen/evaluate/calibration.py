@@ -74,7 +74,7 @@ class Calibration:
         }
 
 
-def counted(method: Method, state: State, rng: Array, x: Array, draws: int) -> tuple[Array, Array]:
+def counted(method: Any, state: State, rng: Array, x: Array, draws: int) -> tuple[Array, Array]:
     """Of each row's draws from the posterior, how many are below the row's own parameters.
 
     Args:

@@ -185,7 +185,7 @@ def _fill(dataset: Dataset, say: Callable[[str], None], work: pathlib.Path) -> p
     say(f"classifier of {spec.name}: {about['accuracy']:.2%} of {len(test):,} test images right")
     made = work / "classifier"
     made.mkdir()
-    arrays = flax.traverse_util.flatten_dict(params, sep="/")
+    arrays: Any = flax.traverse_util.flatten_dict(params, sep="/")
     np.savez(made / "weights.npz", about=json.dumps(about), **arrays)
     return made
 
@@ -208,7 +208,8 @@ def _train(spec: DataSpec, split: Split, steps: int) -> PyTree:
     params = jax.jit(_network(spec).init)(jax.random.key(SEED), blank)["params"]
 
     def loss(params: PyTree, x: Any, label: Any) -> Any:
-        _, logits = _network(spec).apply({"params": params}, symmetric(x, spec.levels))
+        found: Any = _network(spec).apply({"params": params}, symmetric(x, spec.levels))
+        _, logits = found
         return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
 
     def step(carry: Any, batch: Any) -> Any:

@@ -8,6 +8,7 @@ and generated features must come from one map.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -170,5 +171,6 @@ def _cells(
     from threadpoolctl import threadpool_limits  # scikit-learn's own dependency
 
     with threadpool_limits(1):
-        found = KMeans(cells, n_init=10, random_state=seed).fit(train)
+        starts: Any = 10  # its stubs know "auto" alone
+        found: Any = KMeans(cells, n_init=starts, random_state=seed).fit(train)
         return found.labels_, found.predict(test), found.predict(fake)

@@ -9,13 +9,17 @@ two choices of its authors, where Locatello et al. take boosted trees.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 BINS = 20  # of codes, for mutual information
 TRIALS = {"train": 1000, "test": 500}  # of the scores that fix a factor
 PAIRS = 64  # examples of a trial
 LEAST_VARIANCE = 0.01  # of an active unit
-FOREST = dict(n_estimators=30, min_samples_leaf=2, max_features=None)  # trees see all codes
+FOREST: dict[str, Any] = dict(
+    n_estimators=30, min_samples_leaf=2, max_features=None
+)  # trees see all codes
 
 
 def scores(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> dict[str, float]:
@@ -88,7 +92,7 @@ def dci_scores(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> dict[st
     train, test = _halves(len(codes), seed)
     importance, accuracy = [], []
     for factor in factors.T:
-        forest = RandomForestClassifier(random_state=seed, **FOREST)
+        forest: Any = RandomForestClassifier(random_state=seed, **FOREST)
         forest.fit(codes[train], factor[train])
         importance.append(forest.feature_importances_)
         accuracy.append(forest.score(codes[test], factor[test]))

@@ -48,7 +48,7 @@ def frechet_family(c: Comparison) -> list[Measurement]:
         expected_bias=expected_bias(real.covariance, len(c.real), c.subject.num),
         **_floor(c, real, trace),
     )
-    fields = dict(better="lower", fingerprint=print_of, context=context)
+    fields: dict[str, Any] = dict(better="lower", fingerprint=print_of, context=context)
     fields["notes"] = (*c.biased(), *notes)
     found = [
         c.measured(f"{name}-{c.label}", "fidelity", distance, **fields),
@@ -88,6 +88,7 @@ def score_family(c: Comparison) -> list[Measurement]:
 
     def scores(fake: Features) -> list[float]:
         splits = min(SCORE_SPLITS, len(fake))
+        assert fake.logits is not None
         return [classifier_score(fake.logits, splits, SUBSET_SEED).value]
 
     (score,), notes = c.over_sets(scores)
@@ -95,7 +96,7 @@ def score_family(c: Comparison) -> list[Measurement]:
     of_real = classifier_score(c.real.logits, min(SCORE_SPLITS, len(c.real)), SUBSET_SEED).value
     name = f"{c.prefix('score', 'inception_score', 'score')}-{c.label}"
     print_of = c.print_of_features(splits=splits, subset_seed=SUBSET_SEED)
-    fields = dict(better="higher", context=c.context(of_real=of_real))
+    fields: dict[str, Any] = dict(better="higher", context=c.context(of_real=of_real))
     notes = (*c.biased(per_feature=False), *notes)
     return [c.measured(name, "fidelity", score, fingerprint=print_of, notes=notes, **fields)]
 
@@ -205,7 +206,7 @@ def modes_family(c: Comparison) -> list[Measurement]:
         c.measured("mode_kl", "diversity", kl, better="lower", unit="nats", **fields),
     ]
     if found[0].high_quality is not None:
-        share = of_draws(f.high_quality for f in found)
+        share = of_draws(f.high_quality for f in found if f.high_quality is not None)
         out.append(c.measured("high_quality", "fidelity", share, better="higher", **fields))
     return out
 
@@ -216,10 +217,15 @@ def _gaussian(name: str, x: np.ndarray) -> Coverage:
 
 def _classes_covered(c: Comparison) -> list[Measurement]:
     classes = c.subject.spec.num_classes
-    real = np.bincount(c.real.logits.argmax(1), minlength=classes) / len(c.real)
+
+    def shares(of: Features) -> np.ndarray:
+        assert of.logits is not None
+        return np.bincount(of.logits.argmax(1), minlength=classes) / len(of)
+
+    real = shares(c.real)
 
     def both(fake: Features) -> list[float]:
-        share = np.bincount(fake.logits.argmax(1), minlength=classes) / len(fake)
+        share = shares(fake)
         kept = share > 0
         floor = np.maximum(real[kept], 0.5 / len(c.real))
         return [float(kept.sum()), float((share[kept] * np.log(share[kept] / floor)).sum())]

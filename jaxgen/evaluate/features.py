@@ -30,9 +30,12 @@ class Extractor(Protocol):
         fingerprint: flat, what must be equal for two numbers to be compared.
     """
 
-    name: str
-    label: str
-    fingerprint: Mapping[str, Any]
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Features of images, a function of each image alone.
@@ -46,6 +49,7 @@ class Extractor(Protocol):
         Raises:
             ConfigError: for images of another shape, or values that are no grey levels.
         """
+        ...
 
 
 def extractor(name: str, spec: DataSpec, **places: Any) -> Extractor:

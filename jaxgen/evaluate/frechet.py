@@ -159,7 +159,7 @@ def _sum(real: Moments, fake: Moments, roots: np.ndarray) -> float:
 def _triangle(x: np.ndarray, moments: Moments) -> np.ndarray:
     """[min(N, D), D] whose Gram matrix is the covariance: of few rows the centred rows."""
     rows = (np.asarray(x, np.float64) - moments.mean) / np.sqrt(len(x) - 1)
-    return rows if len(x) <= x.shape[1] else np.linalg.qr(rows, mode="r")
+    return rows if len(x) <= x.shape[1] else np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _check(real: Moments, fake: Moments) -> None:

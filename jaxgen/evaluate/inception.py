@@ -116,4 +116,5 @@ def params_of(arrays: Mapping[str, np.ndarray]) -> PyTree:
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(name: str, params: PyTree, x: Any) -> dict[str, Any]:
     x = RESIZES[name](x.astype(jnp.float32), (SIDE, SIDE))
-    return Inception().apply({"params": params}, (x - 128) / 128)
+    found: Any = Inception().apply({"params": params}, (x - 128) / 128)
+    return found

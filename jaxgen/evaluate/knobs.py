@@ -13,8 +13,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxgen.config import ConfigError
 
@@ -158,11 +158,12 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
     if kind == "float" or (kind == "NoneType" and isinstance(value, float)):
         return _number(name, value, parameter)
     if kind == "int":
-        lowest = LOWEST.get(name)
-        if not is_whole(value) or (lowest is not None and int(value) < lowest):
+        lowest, whole = LOWEST.get(name), is_whole(value)
+        found = int(value) if whole and value is not None else 0
+        if not whole or (lowest is not None and found < lowest):
             end = "" if lowest is None else f" of {lowest} or more"
             raise ConfigError(f"{name}={short(value)}: expected an integer{end}")
-        return int(value)
+        return found
     if kind in ("bool", "str"):
         if not isinstance(value, {"bool": bool, "str": str}[kind]):
             wanted = "True or False" if kind == "bool" else "a name"
@@ -175,7 +176,7 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
 
 
 def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise ConfigError(f"{name}: expected a number, not one that JAX traces: it is no argument")
     if getattr(value, "ndim", None) == 0:
         value = value.item()
@@ -183,7 +184,7 @@ def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
     lowest = LOWEST.get(name)
     # a default of None: the bound of the normal draws that are kept, which zero leaves none of
     above = 0 if name == "truncation" and parameter.default is None else None
-    fits = real and -LARGEST < value < LARGEST
+    fits = real and -LARGEST < float(value) < LARGEST
     if not fits or (lowest is not None and value < lowest) or (above is not None and value <= 0):
         end = "" if lowest is None else f" of {lowest} or more"
         raise ConfigError(f"{name}={short(value)}: expected a finite number{end or _above(above)}")

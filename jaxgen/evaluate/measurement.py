@@ -121,7 +121,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return list(value)
-    return value.item() if hasattr(value, "item") else value
+    item = getattr(value, "item", None)
+    return item() if item is not None else value
 
 
 def _key(measurement: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def gaussian_coverage(x: np.ndarray, means: np.ndarray, std: float) -> Coverage:
 
 def digit_coverage(x: np.ndarray) -> Coverage:
     """Of stacked digits [N, 8, 8, 3], 17 grey levels, as `digit_reader` reads them."""
-    reader, _ = digit_reader()
+    reader: Any = digit_reader()[0]
     pixels = np.asarray(x, np.float64).transpose(0, 3, 1, 2).reshape(-1, 64)
     spelt = reader.predict(pixels).reshape(-1, 3) @ np.array([100, 10, 1])
     counts = np.bincount(spelt, minlength=1000)
@@ -69,7 +70,8 @@ def digit_reader() -> tuple[object, float]:
 
     x, label = sklearn.datasets.load_digits(return_X_y=True)
     test = np.arange(len(x)) % 5 == 0
-    reader = sklearn.svm.SVC(gamma=0.001)
+    gamma: Any = 0.001  # its stubs know "scale" and "auto" alone
+    reader: Any = sklearn.svm.SVC(gamma=gamma)
     accuracy = reader.fit(x[~test], label[~test]).score(x[test], label[test])
     return reader.fit(x, label), float(accuracy)
 

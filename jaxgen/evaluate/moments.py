@@ -49,7 +49,7 @@ class Moments:
         weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
         parts = [_batch(x[i : i + ROWS], weight[i : i + ROWS]) for i in range(0, len(x), ROWS)]
         empty = cls(0.0, np.zeros(x.shape[1]), np.zeros((x.shape[1],) * 2))
-        return functools.reduce(cls.merge, parts, empty)
+        return functools.reduce(lambda a, b: a.merge(b), parts, empty)
 
     def merge(self, other: Moments) -> Moments:
         """Moments of both sets together."""

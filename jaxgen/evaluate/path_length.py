@@ -12,6 +12,7 @@ the same, and others are not asked for latents that their prior never draws.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -166,7 +167,7 @@ def _scaled(a: PyTree, t: Array) -> PyTree:
 def _inner(a: PyTree, b: PyTree) -> Array:
     """[B], over all leaves."""
     parts: Any = jax.tree.map(lambda x, y: jnp.sum(x * y, axis=tuple(range(1, x.ndim))), a, b)
-    return sum(jax.tree.leaves(parts))
+    return functools.reduce(jnp.add, jax.tree.leaves(parts))
 
 
 def _length(a: PyTree) -> Array:

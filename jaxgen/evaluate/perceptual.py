@@ -140,6 +140,6 @@ def _apply(params: PyTree, x: Any) -> dict[str, Any]:
 @jax.jit
 def _between(params: PyTree, both: Any) -> dict[str, Any]:
     """[B, 2, H, W, 3] to [B]."""
-    found = PerceptualVgg().apply({"params": params}, both.reshape(-1, *both.shape[2:]))
+    found: Any = PerceptualVgg().apply({"params": params}, both.reshape(-1, *both.shape[2:]))
     found = found.reshape(len(both), 2, -1)
     return {"distance": jnp.sum((found[:, 0] - found[:, 1]) ** 2, -1)}

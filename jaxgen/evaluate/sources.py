@@ -97,7 +97,7 @@ class FolderSet:
                 raise ConfigError(f"{where} has {kind.channels} channels, expected {wanted[2]}")
             mode, levels = images.MODES[wanted[2] - 1], 256
         x = images.decode(self.tree.open(name), where, mode=mode)
-        x = images.Geometry(*wanted[:2], self.fit, levels).apply(x)
+        x = images.Geometry(wanted[0], wanted[1], self.fit, levels).apply(x)
         if levels == self.spec.levels:
             return x
         if self.spec.range is not None:

@@ -30,9 +30,11 @@ class ImageSet(Protocol):
 
     def __len__(self) -> int:
         """Number of images."""
+        ...
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """[B, H, W, C] or [B, D], in order."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

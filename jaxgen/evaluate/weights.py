@@ -199,10 +199,11 @@ def content_sha256(found: Mapping[str, np.ndarray]) -> str:
 def _store(path: pathlib.Path, found: Mapping[str, np.ndarray], weights: Weights) -> None:
     """Keeps the arrays, where that is allowed."""
     about = json.dumps({"source": weights.sha256, "content": content_sha256(found)})
+    arrays: dict[str, Any] = {"about": np.asarray(about), **found}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, **{"about": np.asarray(about)}, **found)
+            np.savez(file, **arrays)
         os.replace(file.name, path)
     except OSError:
         return

@@ -53,6 +53,6 @@ class BatchNorm(nn.Module):
         if self.scaled:
             scale = self.param("scale", nn.initializers.ones, shape)
             bias = self.param("bias", nn.initializers.zeros, shape)
-            self.sow("intermediates", "scale", scale, lambda _, new: new, lambda: None)
+            self.sow("intermediates", "scale", scale, lambda _, new: new, lambda: scale)
             return (scale_channels(x, scale * factor) + spread(bias, x.shape)).astype(dtype)
         return scale_channels(x, factor).astype(dtype)

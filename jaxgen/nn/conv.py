@@ -22,7 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -58,8 +60,8 @@ def _lax_kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
 def _primitive(name: str, shape: Callable, on_cpu: Callable, elsewhere: Callable) -> Primitive:
     primitive = Primitive(name)
 
-    def abstract(a: Any, b: Any, *, geometry: Geometry) -> jax.core.ShapedArray:
-        return jax.core.ShapedArray(shape(a, b, geometry), a.dtype)
+    def abstract(a: Any, b: Any, *, geometry: Geometry) -> ShapedArray:
+        return ShapedArray(shape(a, b, geometry), a.dtype)
 
     @functools.partial(jax.jit, static_argnames="geometry")
     def run(a: Array, b: Array, *, geometry: Geometry) -> Array:
@@ -68,6 +70,7 @@ def _primitive(name: str, shape: Callable, on_cpu: Callable, elsewhere: Callable
     def batch(args: Sequence[Array], dims: Sequence[int | None], *, geometry: Geometry) -> Any:
         a, b = args
         if dims[1] is None and primitive is not kernel_gradient_p:
+            assert dims[0] is not None
             a = jnp.moveaxis(a, dims[0], 0)
             out = primitive.bind(a.reshape(-1, *a.shape[2:]), b, geometry=geometry)
             return out.reshape(*a.shape[:2], *out.shape[1:]), 0
@@ -119,13 +122,13 @@ ad.defbilinear(
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _precision(precision: Any) -> Any:
     """Settled when the call is traced: the lowering may run after a context has ended."""
     if precision is None:
-        return jax.config.jax_default_matmul_precision
+        return getattr(jax.config, "jax_default_matmul_precision")  # noqa: B009
     return tuple(precision) if isinstance(precision, list) else precision
 
 
@@ -200,10 +203,11 @@ def conv_general_dilated(
     groups, ci, co = feature_group_count, lhs.shape[3], rhs.shape[3]
     if rhs.shape[2] * groups != ci or co % groups:
         return general()
-    size, kernel, strides = lhs.shape[1:3], rhs.shape[:2], tuple(window_strides)
+    size, kernel, strides = _pair(lhs.shape[1:3]), _pair(rhs.shape[:2]), _pair(window_strides)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(size, kernel, strides, padding)
-    pads = tuple((int(low), int(high)) for low, high in padding)
+    (top, bottom), (left, right) = padding
+    pads = ((int(top), int(bottom)), (int(left), int(right)))
     geometry = Geometry(size, kernel, strides, pads, groups, _precision(precision))
     return conv_p.bind(lhs, rhs, geometry=geometry) if _fast(lhs, rhs, geometry) else general()
 
@@ -247,7 +251,10 @@ def conv_transpose(
         (n - 1) * s + 1 + sum(p) - k + 1 for n, p, (k, s) in zip(size, pads, sides, strict=True)
     )
     back = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(taps, pads, strict=True))
-    geometry = Geometry(out, taps, strides, back, precision=_precision(precision))
+    rows, columns = back
+    geometry = Geometry(
+        _pair(out), _pair(taps), strides, (rows, columns), precision=_precision(precision)
+    )
     if not _fast(x, kernel, geometry):
         return lax.conv_transpose(
             x, kernel, strides, pads, dimension_numbers=LAYOUT, precision=precision
@@ -297,6 +304,6 @@ class ConvTranspose(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = conv_transpose(x, kernel, self.strides, self.padding, self.precision)
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)

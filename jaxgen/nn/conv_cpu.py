@@ -8,6 +8,7 @@ where was measured, not derived: `benchmarks/convolutions.py`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -51,7 +52,8 @@ class Geometry:
     def out(self) -> tuple[int, int]:
         """Height and width of the output."""
         sides = zip(self.size, self.kernel, self.strides, self.padding, strict=True)
-        return tuple((n + sum(pad) - k) // s + 1 for n, k, s, pad in sides)
+        height, width = ((n + sum(pad) - k) // s + 1 for n, k, s, pad in sides)
+        return height, width
 
     @property
     def pointwise(self) -> bool:
@@ -132,7 +134,8 @@ def conv(x: Array, w: Array, geometry: Geometry) -> Array:
     if geometry.depthwise(ci, co):
         taps = w.reshape(kh * kw, 1, 1, 1, co).astype(_wide(x.dtype))
         shifted = zip(_shifts(x, geometry), taps, strict=True)
-        return sum(part.astype(tap.dtype) * tap for part, tap in shifted).astype(x.dtype)
+        parts = (part.astype(tap.dtype) * tap for part, tap in shifted)
+        return functools.reduce(jnp.add, parts).astype(x.dtype)
     if geometry.groups > 1:
         return _by_groups(conv, x, w, output_shape(x, w, geometry), geometry)
     if geometry.pointwise:
@@ -141,7 +144,8 @@ def conv(x: Array, w: Array, geometry: Geometry) -> Array:
         # One product to every tap's output, then those few channels are shifted and added.
         t = _dot(x, w.transpose(2, 0, 1, 3).reshape(ci, kh * kw * co), (3, 0), geometry)
         views = _shifts(t, geometry)
-        return sum(v[..., i * co : (i + 1) * co] for i, v in enumerate(views)).astype(x.dtype)
+        parts = (v[..., i * co : (i + 1) * co] for i, v in enumerate(views))
+        return functools.reduce(jnp.add, parts).astype(x.dtype)
     return _canonical(x, w, geometry.strides, geometry.padding, geometry)
 
 
@@ -332,7 +336,8 @@ def _whole_kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
     """The same in one piece: channels of x are the batch, images the channels, y the kernel."""
     sides = zip(geometry.size, geometry.kernel, geometry.strides, geometry.out, strict=True)
     high = tuple((o - 1) * s + k - n for n, k, s, o in sides)
-    padding = tuple((p[0], e - p[0]) for p, e in zip(geometry.padding, high, strict=True))
+    (top, _), (left, _) = geometry.padding
+    padding = ((top, high[0] - top), (left, high[1] - left))
     x, y = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
     return _canonical(x, y, (1, 1), padding, geometry, geometry.strides).transpose(1, 2, 0, 3)
 

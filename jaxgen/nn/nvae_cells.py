@@ -215,7 +215,8 @@ class DecoderCell(nn.Module):
     @nn.compact
     def __call__(self, x: Any) -> Any:
         """[B, H, W, C] -> [B, H, W, features]."""
-        hidden, plain = self.expand * x.shape[-1], {"bias": False, "normed": False}
+        hidden = self.expand * x.shape[-1]
+        plain: Any = {"bias": False, "normed": False}
         h = double_nearest(x) if self.up else x
         h = NormedConv(hidden, 1, **plain, name="widen")(BatchNorm(MOMENTUM, name="norm0")(h))
         h = nn.swish(BatchNorm(MOMENTUM, name="norm1")(h))

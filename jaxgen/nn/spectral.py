@@ -7,6 +7,7 @@ the matrix [kh * kw * ci, co], not as the convolution's operator.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -61,10 +62,10 @@ def power_iteration(
     # a loop: the compiler would take minutes over dozens of iterations of dozens of shapes
     sides = {name: (_unit(w[:, :, 0]), vectors[name]) for name, w in still.items()}
     sides = jax.lax.fori_loop(0, times, improve, sides)
-    total = sum(
+    norms = (
         jnp.einsum("nr,nrc,nc->", sides[name][0], w, sides[name][1]) for name, w in weights.items()
     )
-    return total, {name: right for name, (_, right) in sides.items()}
+    return functools.reduce(jnp.add, norms), {name: right for name, (_, right) in sides.items()}
 
 
 def _improved(w: Array, _: Array, right: Array) -> tuple[Array, Array]:

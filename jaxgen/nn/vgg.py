@@ -55,7 +55,8 @@ class PerceptualVgg(nn.Module):
         Returns:
             [B, D]; D grows with H W: 499,712 for 64x64.
         """
-        x = (x - np.float32(SHIFT)[None, None, None]) / np.float32(SCALE)[None, None, None]
+        shift, scale = (np.asarray(v, np.float32)[None, None, None] for v in (SHIFT, SCALE))
+        x = (x - shift) / scale
         parts = []
         for i, stage in enumerate(Vgg16(name="trunk")(x)):
             weight = self.param(f"weight_{i}", nn.initializers.ones, (stage.shape[-1],))

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
@@ -34,7 +35,7 @@ def _gate(t: Array, y: Array) -> Array:
 
 gate_p = Primitive("relu_gate")
 gate_p.def_impl(jax.jit(_gate))
-gate_p.def_abstract_eval(lambda t, y: jax.core.ShapedArray(t.shape, t.dtype))
+gate_p.def_abstract_eval(lambda t, y: ShapedArray(t.shape, t.dtype))
 mlir.register_lowering(gate_p, mlir.lower_fun(_gate, multiple_results=False))
 batching.primitive_batchers[gate_p] = lambda args, dims: (jax.vmap(_gate, dims)(*args), 0)
 ad.defjvp(gate_p, lambda tangent, t, y: gate_p.bind(tangent, y), None)

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
@@ -69,9 +70,7 @@ def _scale(x: Array, scale: Array) -> Array:
 def _primitive(name: str, shape: Callable, run: Callable) -> Primitive:
     primitive = Primitive(name)
     primitive.def_impl(lambda *args, **static: jax.jit(functools.partial(run, **static))(*args))
-    primitive.def_abstract_eval(
-        lambda a, *_, **static: jax.core.ShapedArray(shape(a, **static), a.dtype)
-    )
+    primitive.def_abstract_eval(lambda a, *_, **static: ShapedArray(shape(a, **static), a.dtype))
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
 
     def batch(args: Sequence[Array], dims: Sequence[int | None], **static: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 
@@ -24,7 +25,7 @@ def one_hot(label: Any, num: int, classes: int, rng: Any = None) -> Float[Array,
     """
     if label is None:
         label = 0 if rng is None else jax.random.randint(rng, (num,), 0, classes)
-    elif not isinstance(label, jax.core.Tracer):
+    elif not isinstance(label, Tracer):
         if np.min(label) < 0 or np.max(label) >= classes:
             raise ValueError(f"expected classes 0 to {classes - 1}")
     return jax.nn.one_hot(jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,)), classes)

@@ -6,6 +6,7 @@ thousands of dimensions does not survive a sum in bfloat16.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +55,7 @@ def tree_log_prob(base: str, z: Any) -> Float[Array, " b"]:
         z: a pytree of [B, ...].
     """
     log_prob, _ = BASES[base]
-    return sum(sum_event(log_prob(leaf)) for leaf in jax.tree.leaves(z))
+    return functools.reduce(jnp.add, (sum_event(log_prob(leaf)) for leaf in jax.tree.leaves(z)))
 
 
 def tree_sample(base: str, rng: Any, shapes: Any, temperature: Any = 1.0) -> Any:

@@ -104,7 +104,7 @@ def trajectory(field: Field, rule: Rule, start: Point, steps: int) -> Float[Arra
             return point
         return jnp.stack([point[0], jnp.clip(point[1], -rule.bound, rule.bound)])
 
-    def body(carry: tuple[Point, Point], _: None) -> tuple[tuple[Point, Point], Point]:
+    def body(carry: tuple[Point, Point], _: object) -> tuple[tuple[Point, Point], Point]:
         point, last = carry
         now = field(point)
         if rule.name == "simultaneous":

@@ -116,7 +116,8 @@ def coarse(x: Num[Array, "b h w c"], level: int, alpha: Any) -> Images:
         level: what they are brought to.
         alpha: of the level's own details; the rest is of the one below.
     """
-    size, top = x.shape[1:3], top_level(x.shape[1:3])
+    size = x.shape[1], x.shape[2]
+    top = top_level(size)
     inside = np.pad(
         np.ones(size, np.float32),
         [((2**top - n) // 2, 2**top - n - (2**top - n) // 2) for n in size],

@@ -32,15 +32,19 @@ class Observation(Protocol):
 
     def width(self, channels: int) -> int:
         """Parameters per position of an event with so many channels."""
+        ...
 
     def log_prob(self, x: X, theta: Theta) -> PerExample:
         """[B], in nats."""
+        ...
 
     def sample(self, rng: Any, theta: Theta, temperature: Any = 1.0) -> X:
         """A draw, in the units of the data."""
+        ...
 
     def mean(self, theta: Theta) -> Float[Array, "b *event c"]:
         """The expected example, in the units of the data, not rounded."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

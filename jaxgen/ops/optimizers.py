@@ -24,12 +24,13 @@ def adamax_adam(
     def init(params: optax.Params) -> Any:
         return jnp.zeros((), jnp.int32), *(optax.tree.zeros_like(params) for _ in range(2))
 
-    def update(grads: Any, state: Any, params: Any = None) -> Any:
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        grads = updates
         count, first, norm = state
         count = optax.safe_increment(count)
         first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, first, grads)
         norm = jax.tree.map(lambda n, g: jnp.maximum(b2 * n, jnp.abs(g)), norm, grads)
-        t = count.astype(jnp.float32)
+        t = jnp.asarray(count).astype(jnp.float32)
         rate = learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
         updates = jax.tree.map(lambda m, n: -rate * m / (n + eps), first, norm)
         return updates, (count, first, norm)

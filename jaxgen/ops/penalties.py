@@ -7,6 +7,7 @@ axes but the first. Two further ones, `lecam` and `history`, remember.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -153,7 +154,8 @@ def history(params: Any, kept: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
     still = jax.lax.stop_gradient(params)
     mean = jax.tree.map(lambda m, p: m + (p - m) / moves, kept["mean"], still)
     squares = jax.tree.map(lambda p, m: jnp.sum(jnp.square(p - m)), params, mean)
-    return sum(jax.tree.leaves(squares), jnp.float32(0)), {"mean": mean, "moves": moves}
+    total = functools.reduce(jnp.add, jax.tree.leaves(squares), jnp.float32(0))
+    return total, {"mean": mean, "moves": moves}
 
 
 PENALTIES = {

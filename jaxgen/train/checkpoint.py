@@ -70,7 +70,9 @@ class Checkpoints:
         self._size: int | None = None
         if keep_last < 1:
             raise ValueError(f"config.checkpoint.keep_last={keep_last}, expected 1 or more")
-        options = {} if read_only else {"preservation_policy": _Kept(self, keep_last, keep_best)}
+        options: dict[str, Any] = (
+            {} if read_only else {"preservation_policy": _Kept(self, keep_last, keep_best)}
+        )
         try:
             self._manager = _manager_class(ocp)(
                 directory,
@@ -96,11 +98,11 @@ class Checkpoints:
 
     def best_step(self) -> int | None:
         """The step with the lowest score, None without scores."""
-        steps = [s for s in self.steps() if self._scores.get(s) is not None]
-        if unknown := [s for s in steps if np.isnan(self._scores[s])]:
+        scores = {s: score for s in self.steps() if (score := self._scores.get(s)) is not None}
+        if unknown := [s for s in scores if np.isnan(scores[s])]:
             self._say(f"the scores of steps {unknown} cannot be read, and do not count")
-        known = [s for s in steps if s not in unknown]
-        return min(known, key=lambda s: self._scores[s], default=None)
+        known = [s for s in scores if s not in unknown]
+        return min(known, key=scores.__getitem__, default=None)
 
     def save(
         self, step: int, state: PyTree, progress: dict[str, Any], score: float | None = None
@@ -219,6 +221,7 @@ class Checkpoints:
             CheckpointError: when it cannot be read, or is of another model.
         """
         where = self._directory / str(step)
+        found, error, worst = None, None, DAMAGED
         for _ in range(2):
             found, error = None, None
             try:
@@ -228,7 +231,7 @@ class Checkpoints:
             except Exception as e:  # orbax raises all kinds, builtin Exception among them
                 error = _cause(e, where)
             worst = _worst(_outcome(error))
-            if worst == WHOLE:
+            if worst == WHOLE and found is not None:
                 return found
             if worst != DAMAGED:
                 break
@@ -307,12 +310,13 @@ class _Kept:
         self._checkpoints, self._last, self._best = checkpoints, last, best
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        steps, scores = [c.step for c in checkpoints], self._checkpoints._scores
-        known = [s for s in steps if scores.get(s) is not None and not np.isnan(scores[s])]
+        steps, all_scores = [c.step for c in checkpoints], self._checkpoints._scores
+        scores = {s: score for s in steps if (score := all_scores.get(s)) is not None}
+        known = [s for s in scores if not np.isnan(scores[s])]
         kept = set(sorted(steps)[-self._last :])
         if self._best:
             kept |= set(sorted(known, key=lambda s: (scores[s], s))[:1])
-            kept |= {s for s in steps if scores.get(s) is not None and np.isnan(scores[s])}
+            kept |= {s for s in scores if np.isnan(scores[s])}
         return [step in kept for step in steps]
 
 

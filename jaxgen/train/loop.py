@@ -165,7 +165,7 @@ class _Feed:
     """Batches from a position on; closes its threads."""
 
     def __init__(self, dataset: Dataset, examples: int, seed: int, position: Position):
-        self._batches = train_batches(
+        self._batches: Any = train_batches(
             dataset.splits["train"],
             examples,
             seed=seed,

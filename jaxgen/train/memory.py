@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxgen.errors import ConfigError
 from jaxgen.machine import MARGIN, available_bytes, check_memory, size
@@ -83,7 +84,7 @@ def state_bytes(shapes: PyTree, shardings: PyTree) -> int:
     """Of a state, on one device."""
 
     def of_leaf(shape: Any, sharding: Any) -> int:
-        if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.extended):
+        if jnp.issubdtype(shape.dtype, jax.dtypes.extended):
             return 0
         return math.prod(sharding.shard_shape(shape.shape)) * shape.dtype.itemsize
 

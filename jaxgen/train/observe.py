@@ -141,11 +141,13 @@ class Observer:
             return method.sample(state, rng, num_samples, **sample)
 
         def log_prob(state: State, x: Any) -> Any:
-            return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
+            assert density is not None
+            return density(whole_params(state.averaged(), mesh), x, jax.random.key(0))
 
+        density = getattr(method, "log_prob", None)
         self._log_prob = None
         spec = self._dataset.spec
-        if spec.shape == (2,) and not spec.context and getattr(method, "log_prob", None):
+        if spec.shape == (2,) and not spec.context and density:
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
@@ -253,6 +255,7 @@ class Observer:
 
     def _density(self, state: State) -> tuple[np.ndarray, tuple[float, ...]]:
         """The density on a grid over the evaluation data, and the grid's extent."""
+        assert self._log_prob is not None
         data = self._dataset.splits[self._splits[-1]]
         x = data.take(np.arange(min(len(data), 4096)))["x"]
         middle, half = (x.max(0) + x.min(0)) / 2, 0.55 * np.max(x.max(0) - x.min(0))

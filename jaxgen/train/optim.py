@@ -169,9 +169,9 @@ def _skip(transform: optax.GradientTransformation, most: float) -> optax.Gradien
     Source: Child 2021, Very Deep VAEs; openai/vdvae, `training_step`.
     """
 
-    def update(grads: Any, state: Any, params: Any = None) -> Any:
-        keep = optax.tree.norm(grads) < most  # False for a norm that is not a number
-        updates, moved = transform.update(grads, state, params)
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        keep = optax.tree.norm(updates) < most  # False for a norm that is not a number
+        updates, moved = transform.update(updates, state, params)
         updates = jax.tree.map(lambda u: jnp.where(keep, u, jnp.zeros_like(u)), updates)
         return updates, jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, state)
 

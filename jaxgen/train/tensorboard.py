@@ -32,16 +32,17 @@ class Events:
         self._directory, self._say, self._writer = directory, say, None
         try:
             from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto.event_pb2 import Event, SessionLog
+            from tensorboardX.proto import event_pb2
 
-            self._event = Event
+            events: Any = event_pb2
+            self._event = events.Event
             directory.mkdir(parents=True, exist_ok=True)
             # two writers of one second would share a file: the suffix tells them apart
             self._writer = EventsWriter(os.path.join(directory, "events"), f".{resumed_at:08}")
         except OSError as error:
             self._stop(error)
             return
-        self._write(resumed_at + 1, session_log=SessionLog(status=SessionLog.START))
+        self._write(resumed_at + 1, session_log=events.SessionLog(status=events.SessionLog.START))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point of each curve."""

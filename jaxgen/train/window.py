@@ -65,8 +65,9 @@ class Window:
             count = len(dispatch.batches)
             bad = np.asarray(dispatch.record.bad)[:count]
             for i in np.flatnonzero(bad.any(axis=1)):
-                turn, tensor = self._program.nonfinite(bad[i])
-                raise NonFinite(dispatch.first + int(i), dispatch.batches[i], turn, tensor)
+                found = self._program.nonfinite(bad[i])
+                assert found is not None
+                raise NonFinite(dispatch.first + int(i), dispatch.batches[i], *found)
             self._sums += np.asarray(dispatch.record.values, np.float64)[:count].sum(axis=0)
             if dispatch.closes:
                 yield dispatch.first + count, self._means()
