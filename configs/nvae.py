@@ -83,6 +83,7 @@ def mnist_grey(c: ConfigDict) -> None:
 
 def cifar10(c: ConfigDict) -> None:
     """400 epochs of 195 steps."""
+    c.data.flip = True
     c.model.update(channels=128, groups=(30,), flows=1)
     c.train.batch_size = 256
     schedule(c, 78_000, 975)
@@ -91,7 +92,7 @@ def cifar10(c: ConfigDict) -> None:
 
 def celeba64(c: ConfigDict) -> None:
     """90 epochs of 1271 steps."""
-    c.data.update(name="celeb_a", size=(64, 64), fit="crop")
+    c.data.update(name="celeb_a", size=(64, 64), fit="crop", flip=True)
     c.model.update(channels=64, groups=(5, 10, 20), flows=1)
     c.method.penalty_weight = 0.1
     c.train.batch_size = 128
@@ -101,7 +102,7 @@ def celeba64(c: ConfigDict) -> None:
 
 def imagenet32(c: ConfigDict) -> None:
     """45 epochs of 2224 steps."""
-    c.data.name = "downsampled_imagenet/32x32"
+    c.data.update(name="downsampled_imagenet/32x32", flip=True)
     c.model.update(channels=192, groups=(28,), flows=1)
     c.method.penalty_start = 1.0
     c.train.batch_size = 576
@@ -111,7 +112,7 @@ def imagenet32(c: ConfigDict) -> None:
 
 def celebahq256(c: ConfigDict) -> None:
     """300 epochs of 281 steps."""
-    c.data.name = "celeb_a_hq/256"
+    c.data.update(name="celeb_a_hq/256", flip=True)
     c.model.update(channels=30, groups=(4, 4, 4, 8, 16), flows=2, memory="remat")
     c.method.update(penalty_start=1.0, n_bits=5)
     c.train.batch_size = 96

@@ -14,7 +14,7 @@
 The official recipe for CelebA-HQ takes smaller batches at high resolutions (14 images at 256x256, 6
 at 512x512, 3 at 1024x1024); here a batch is of 16 throughout, and phases are of as many images as
 there. It takes two weeks on a V100 (official README). jaxgen has not been trained on it, has no
-mixed precision yet, mirrors no images and has no auxiliary classifier. Our own measurements are in
+mixed precision yet and no auxiliary classifier. Our own measurements are in
 docs/results.md.
 """
 
@@ -52,7 +52,7 @@ def cifar10(c: ConfigDict) -> None:
 
 def celebahq(c: ConfigDict) -> None:
     """19 million images, 800,000 a phase."""
-    c.data.update(name="celebahq", size=(1024, 1024), fit="crop")
+    c.data.update(name="celebahq", size=(1024, 1024), fit="crop", flip=True)
     recipe(c, phase=800_000, images=19_000_000, warm_up=40_000)
 
 

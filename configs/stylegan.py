@@ -14,7 +14,7 @@
 Published: FFHQ at 1024x1024, FID 4.4159, 25 million images in 6 days and 14 hours on 8 V100
 (official README). There batches are larger at low resolutions (256 images at 8x8, 128 at 16x16, 64
 at 32x32); here a batch is of 32 throughout, and phases are of as many images as there. jaxgen has
-not been trained on it, has no mixed precision yet and mirrors no images. Our own measurements are
+not been trained on it and has no mixed precision yet. Our own measurements are
 in docs/results.md.
 """
 
@@ -41,13 +41,13 @@ def mnist(c: ConfigDict) -> None:
 
 def ffhq256(c: ConfigDict) -> None:
     """25 million images."""
-    c.data.update(name="ffhq", size=(256, 256), fit="crop")
+    c.data.update(name="ffhq", size=(256, 256), fit="crop", flip=True)
     recipe(c)
 
 
 def ffhq1024(c: ConfigDict) -> None:
     """25 million images."""
-    c.data.update(name="ffhq", size=(1024, 1024), fit="crop")
+    c.data.update(name="ffhq", size=(1024, 1024), fit="crop", flip=True)
     recipe(c)
 
 

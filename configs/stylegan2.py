@@ -16,8 +16,8 @@
         seconds, for tests
 
 Published: FFHQ at 1024x1024, FID 2.84 (paper, table 1); 25 million images take 9 days and 18
-hours on 8 V100 (official README). jaxgen has not been trained on it, has no mixed precision yet
-and mirrors no images. Our own measurements are in docs/results.md.
+hours on 8 V100 (official README). jaxgen has not been trained on it and has no mixed precision
+yet. Our own measurements are in docs/results.md.
 """
 
 from ml_collections import ConfigDict
@@ -55,7 +55,7 @@ def cifar10(c: ConfigDict) -> None:
 
 def ffhq256(c: ConfigDict) -> None:
     """25 million images."""
-    c.data.update(name="ffhq", size=(256, 256), fit="crop")
+    c.data.update(name="ffhq", size=(256, 256), fit="crop", flip=True)
     for player in (c.model.generator, c.model.discriminator):
         player.base = 16_384
     c.model.discriminator.group = 8
@@ -64,7 +64,7 @@ def ffhq256(c: ConfigDict) -> None:
 
 def ffhq1024(c: ConfigDict) -> None:
     """25 million images."""
-    c.data.update(name="ffhq", size=(1024, 1024), fit="crop")
+    c.data.update(name="ffhq", size=(1024, 1024), fit="crop", flip=True)
     recipe(c, batch=32, rate=0.002, weight=10.0, images=25_000_000, half_life=10_000)
 
 

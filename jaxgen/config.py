@@ -87,6 +87,8 @@ def common(data: str) -> Any:
         label=config_dict.placeholder(str),
         standardize=config_dict.placeholder(bool),
         range=config_dict.placeholder(tuple),
+        flip=False,
+        shift=0,
     )
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)

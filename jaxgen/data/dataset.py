@@ -179,6 +179,8 @@ class Dataset:
         binarized: how grey levels became two, "" if they did not; see `binarize.binarized`.
         ranged: the range of images of floats and how it was found, "" of others.
         held_out: the test split was drawn here: the data came without one.
+        flip: training images are mirrored at random; see `augment.AugmentedSplit`.
+        shift: pixels by which they are moved at random.
     """
 
     spec: DataSpec
@@ -189,6 +191,23 @@ class Dataset:
     binarized: str = ""
     ranged: str = ""
     held_out: bool = False
+    flip: bool = False
+    shift: int = 0
+
+    def augmented(self, flip: bool, shift: int) -> Dataset:
+        """The data set whose training images are flipped, and shifted by up to `shift` pixels.
+
+        Raises:
+            DataError: on data that are no images, or a shift as long as their side.
+        """
+        if not flip and not shift:
+            return self
+        if len(self.spec.shape) != 3:
+            raise DataError(f"data.flip and data.shift are of images; {self.spec.name} has none")
+        side = min(self.spec.shape[:2])
+        if not 0 <= shift < side:
+            raise DataError(f"data.shift={shift}, expected 0 .. {side - 1} for images of this size")
+        return dataclasses.replace(self, flip=flip, shift=shift)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
@@ -238,6 +257,7 @@ class Dataset:
             *([f"  binarised: {self.binarized}"] if self.binarized else []),
             *self._range(),
             *([f"  range: {self.ranged}"] if self.ranged else []),
+            *self._augmentation(),
             *self.splits["train"].describe(spec),
             f"  classes: {self._classes()}",
             f"  source: {self.source}, {self.splits['train'].place}",
@@ -282,6 +302,11 @@ class Dataset:
         parts = [f"{a:.5g}..{b:.5g} mean {m:.4g}" for a, b, m in zip(low, high, mean, strict=True)]
         more = ", ..." if len(parts) > 4 else ""
         return [f"  values: {', '.join(parts[:4])}{more}"]
+
+    def _augmentation(self) -> list[str]:
+        said = ["mirrored at random"] * self.flip
+        said += [f"shifted by up to {self.shift} pixels"] * bool(self.shift)
+        return [f"  training images: {', '.join(said)}"] if said else []
 
     def _classes(self) -> str:
         if not self.spec.num_classes:

@@ -60,6 +60,8 @@ def load(
     label: str | None = None,
     standardize: bool | None = None,
     range: Any = None,
+    flip: bool = False,
+    shift: int = 0,
     test_fraction: float = 0.1,
     seed: int = 0,
     in_memory_mb: float = 512,
@@ -92,6 +94,8 @@ def load(
         standardize: bring every column of a table, and of an array [N, D], to mean zero and unit
             deviation; None does.
         range: (lowest, highest) value of images of floats, for pictures of them; None finds it.
+        flip: mirror training images at random, left to right; evaluation sees them as they are.
+        shift: move training images at random by up to that many pixels either way.
         test_fraction: held out for the test where there is no test split.
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
@@ -138,7 +142,7 @@ def load(
             in_memory_mb=in_memory_mb,
         )
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
-    return binarization.binarized(dataset, binarize, seed)
+    return binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
 
 
 def _checked(size: Any, fit: str, binarize: str, test_fraction: float) -> tuple[int, int] | None:

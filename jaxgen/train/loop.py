@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.data.augment import training
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import train_batches
 from jaxgen.rundir import RunDir
@@ -166,7 +167,7 @@ class _Feed:
 
     def __init__(self, dataset: Dataset, examples: int, seed: int, position: Position):
         self._batches: Any = train_batches(
-            dataset.splits["train"],
+            training(dataset),
             examples,
             seed=seed,
             start=position.batch,
