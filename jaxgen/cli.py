@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from jaxgen.boundary import guarded
-from jaxgen.config import ConfigError
+from jaxgen.config import ConfigError, unknown
 from jaxgen.signals import interruptible
 from jaxgen.tools import drawing, evaluating, looking
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
@@ -74,6 +74,10 @@ def parser() -> Parser:
     weights.add_argument("file", help="of NVlabs/stylegan2-ada-pytorch; its code is not run")
     weights.add_argument("--workdir", required=True, help="a new run directory")
 
+    data = commands.add_parser("data", help="fetch a data set: mnist, cifar10 and more")
+    data.set_defaults(command=_data)
+    data.add_argument("name", help="mnist, fashion_mnist, kmnist, cifar10")
+
     files = commands.add_parser("weights", help="fetch the published weights of an extractor")
     files.set_defaults(command=_weights)
     files.add_argument("name", help="inception; lpips_vgg, or its two: vgg16, lpips")
@@ -108,6 +112,14 @@ def _import(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.import_stylegan2 import import_pickle
 
     print(f"imported: {import_pickle(arguments.file, arguments.workdir, print).path}")
+
+
+def _data(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.data.published import NAMES, fetch
+
+    if arguments.name not in NAMES:
+        raise ConfigError(unknown("data set to fetch", arguments.name, NAMES))
+    print(f"{arguments.name}: {fetch(arguments.name, None, print)}")
 
 
 def _weights(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

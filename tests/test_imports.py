@@ -16,6 +16,7 @@ LAYERS = {
     "errors": 0,
     "values": 0,
     "machine": 0,
+    "fetch": 0,
     "files": 0,
     "lock": 0,
     "signals": 0,

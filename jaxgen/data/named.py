@@ -15,9 +15,9 @@ from jaxgen.data import (
     drawn,
     factors,
     folder,
-    idx,
     images,
     points,
+    published,
     ranges,
     stacked,
     tables,
@@ -73,12 +73,12 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
             a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
-            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, a tfds name ("cifar10",
-            "imagenet_resized/64x64", with or without "tfds:" in front), a folder of images
-            ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
+            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, a tfds name
+            ("cifar100", "imagenet_resized/64x64", with or without "tfds:" in front), a folder of
+            images ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet).
-        manual_dir: folder of files that were fetched by hand: the idx files of MNIST and its kin,
-            or with `download` what a tfds builder asks for.
+        manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
+            `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
             for embedded sets and ~/tensorflow_datasets for those of tfds.
         size: (height, width) to bring images to; also 64 and "64,64". None keeps their size.
@@ -99,7 +99,8 @@ def load(
         test_fraction: held out for the test where there is no test split.
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
-        download: lets tfds fetch and prepare what is not on disk; needs `jaxgen[tf]`.
+        download: fetches what is not on disk; tfds, for other names than those of `published`,
+            prepares it, which needs `jaxgen[tf]`.
         earlier: divide a folder or array into train and test by the rules of version 0.1; a run
             of that version finds by itself that it needs them.
 
@@ -121,8 +122,10 @@ def load(
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
     if name in OF_CODE:
         dataset = OF_CODE[name](name, data_dir)
-    elif name in idx.NAMES and manual_dir is not None and not download:
-        dataset = idx.load(name, manual_dir)
+    elif name in published.NAMES and (
+        found := published.load(name, manual_dir, data_dir, download)
+    ):
+        dataset = found
     elif is_table and _suffix(path) in TABLES:
         dataset = tables.load(path, chosen, test_fraction, seed)
     elif is_table:
@@ -239,7 +242,7 @@ def _path(name: str) -> pathlib.Path | None:
     path = pathlib.Path(plain).expanduser()
     is_file = _suffix(path) in FILES
     spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))
-    known = name in EMBEDDED or name in idx.NAMES or name.startswith("tfds:")
+    known = name in EMBEDDED or name in published.NAMES or name.startswith("tfds:")
     if not spelt_as_path and (known or not path.exists()):
         return None
     if path.is_dir() or is_file and path.is_file():
@@ -258,8 +261,8 @@ def _tfds(name: str, *, manual_dir: str | None, download: bool, **choices: Any) 
             raise DataError(_unknown(name, stock))
         if download:
             builder = tfds_source.download(name, choices["data_dir"], manual_dir)
-        elif name in idx.NAMES:
-            raise DataError(f"{name} is not on this machine: {idx.wanted(name)}")
+        elif name in published.NAMES:
+            raise DataError(f"{name} is not on this machine: {published.wanted(name)}")
         else:
             raise DataError(tfds_source.absent(name))
     return tfds_source.load(name, builder, **choices)
@@ -267,11 +270,11 @@ def _tfds(name: str, *, manual_dir: str | None, download: bool, **choices: Any) 
 
 def _unknown(name: str, stock: list[str]) -> str:
     """The message for a name that nothing has."""
-    every = {*EMBEDDED, *idx.NAMES, *stock}
+    every = {*EMBEDDED, *published.NAMES, *stock}
     near = difflib.get_close_matches(name, sorted(every), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return (
         f"unknown data set {name!r}: {hint}embedded sets are {', '.join(EMBEDDED)}; also "
-        f"{', '.join(idx.NAMES)}, any tfds name, a folder of images (folder:PATH), a "
+        f"{', '.join(published.NAMES)}, any tfds name, a folder of images (folder:PATH), a "
         f"{_SUFFIXES} file"
     )

@@ -11,8 +11,6 @@ import json
 import os
 import pathlib
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +20,7 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.data import torch_file
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root
+from jaxgen.fetch import Remote, fetched, sha256_of
 from jaxgen.stored import parse
 
 
@@ -126,28 +125,10 @@ def download(name: str, data_dir: str | None, say: Callable[[str], None]) -> pat
         raise ConfigError(unknown("weights", name, KNOWN))
     weights = KNOWN[name]
     target = folder(data_dir) / weights.file
-    if target.is_file():
-        _check(target, weights)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    say(f"{weights.file}, {weights.size / 1e6:.1f} MB ({weights.licence}), from {weights.url}")
-    handle, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(weights.url) as answer:
-            done = 0
-            while block := answer.read(1 << 20):
-                file.write(block)
-                tenth, done = 10 * done // weights.size, done + len(block)
-                if 10 * done // weights.size > tenth:
-                    say(f"{done / 1e6:.1f} MB")
-        _check(pathlib.Path(part), weights)
-        os.replace(part, target)
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise ConfigError(f"cannot fetch {weights.url} ({reason}); {_advice(name)}") from error
-    finally:
-        pathlib.Path(part).unlink(missing_ok=True)
-    return target
+    if not target.is_file():
+        say(f"{weights.file}, {weights.size / 1e6:.1f} MB ({weights.licence}), from {weights.url}")
+    remote = Remote(weights.url, weights.sha256, weights.size)
+    return fetched(remote, target, lambda path: _check(path, weights), say, _advice(name))
 
 
 def _advice(name: str, data_dir: str | None = None) -> str:
@@ -173,16 +154,9 @@ def _find(name: str, data_dir: str | None) -> pathlib.Path:
 
 
 def _check(path: pathlib.Path, weights: Weights) -> None:
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    if digest.hexdigest() != weights.sha256:
+    if (found := sha256_of(path)) != weights.sha256:
         raise ConfigError(
-            f"{path} is not {weights.file}: its sha256 is {digest.hexdigest()[:16]}..., expected "
+            f"{path} is not {weights.file}: its sha256 is {found[:16]}..., expected "
             f"{weights.sha256[:16]}...; its scores would compare with nobody's"
         )
 

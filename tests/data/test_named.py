@@ -1,6 +1,7 @@
 """From a name to a data set, and the refusals of names and options that do not work."""
 
 import socket
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def _no_network(monkeypatch, tmp_path):
         ("zzzzzz", "unknown data set 'zzzzzz': embedded sets are"),
         ("mnist", r"train-images-idx3-ubyte.gz, .* add --config.data.manual_dir=DIR"),
         ("kmnist", "kmnist is not on this machine"),
-        ("cifar10", r"cifar10 is not prepared .*jaxgen\[tf\].*tfds build cifar10 --file_format"),
+        ("cifar10", "cifar10 is not on this machine: type jaxgen data cifar10"),
+        ("cifar100", r"cifar100 is not prepared .*jaxgen\[tf\].*tfds build cifar100 --file_format"),
         ("imagenet_resized/64x64", "imagenet_resized/64x64 is not prepared on this machine"),
         ("./nowhere", "no such file or folder: .*nowhere"),
         ("folder:nowhere", "no such file or folder: .*nowhere"),
@@ -82,6 +84,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
     monkeypatch.setattr(named.drawn, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(named.images, "resized", lambda data, size, fit: data)
     monkeypatch.setattr(named.ranges, "ranged", lambda data, wanted: data)
+    monkeypatch.setattr(named.binarization, "binarized", lambda data, mode, seed: MagicMock())
     for name in named.EMBEDDED:
         named.load(name)
     assert asked == list(named.EMBEDDED)

@@ -146,7 +146,7 @@ def test_download_needs_tensorflow(tmp_path, monkeypatch):
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r'needs TensorFlow .*pip install "jaxgen\[tf\]"'):
-        jaxgen.data.load("cifar10", data_dir=str(tmp_path), download=True)
+        jaxgen.data.load("cifar100", data_dir=str(tmp_path), download=True)
 
 
 def test_download_prepares_array_record(tmp_path, monkeypatch):

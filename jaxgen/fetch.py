@@ -1,0 +1,95 @@
+"""Files of public releases: fetched when a user asks, and checked by their hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from jaxgen.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """A published file.
+
+    Attributes:
+        url: of its public release.
+        sha256: of its bytes.
+        size: bytes, about.
+    """
+
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.url.rpartition("/")[2]
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """Of a file's bytes.
+
+    Raises:
+        ConfigError: for one that cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def fetched(
+    remote: Remote,
+    target: pathlib.Path,
+    check: Callable[[pathlib.Path], None],
+    say: Callable[[str], None],
+    advice: str,
+) -> pathlib.Path:
+    """The file at `target`, where it is written whole or not at all.
+
+    Args:
+        remote: the file.
+        target: its place; a file that is there is checked and not fetched.
+        check: raises for a file with other bytes.
+        say: is told how far it is, tenth by tenth.
+        advice: what to do without a network.
+
+    Raises:
+        ConfigError: without a network or space on the disk.
+    """
+    if target.is_file():
+        check(target)
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+    except OSError as error:
+        raise ConfigError(f"cannot write in {target.parent}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(remote.url) as answer:
+            done = 0
+            while block := answer.read(1 << 20):
+                file.write(block)
+                tenth, done = 10 * done // remote.size, done + len(block)
+                if 10 * done // remote.size > tenth:
+                    say(f"{done / 1e6:.1f} MB")
+        check(pathlib.Path(part))
+        os.replace(part, target)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise ConfigError(f"cannot fetch {remote.url} ({reason}); {advice}") from error
+    finally:
+        pathlib.Path(part).unlink(missing_ok=True)
+    return target
