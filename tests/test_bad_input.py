@@ -10,7 +10,7 @@ import signal
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command import ROOT, TINY, has_row, rows, saved
+from command import GLOW, ROOT, TINY, has_row, rows, saved
 
 from jaxgen.data import load
 from jaxgen.data.loader import Order
@@ -92,7 +92,7 @@ OVERRIDES = {
 def test_override(starter, tmp_path, name):
     flag, message = OVERRIDES[name]
     workdir = tmp_path / "run"
-    assert message in starter.run(TINY, flag, f"--workdir={workdir}", code=2).error
+    assert message in starter.run(GLOW, flag, f"--workdir={workdir}", code=2).error
     assert not (workdir / "checkpoints").exists()
 
 
@@ -130,7 +130,7 @@ CODE = """
 import runpy
 
 def get_config(arg=""):
-    c = runpy.run_path({glow!r})["get_config"]("digits,tiny")
+    c = runpy.run_path({nice!r})["get_config"]("digits,tiny")
     with c.unlocked():
         {change}
     return c
@@ -143,7 +143,7 @@ def config(tmp_path):
 
     def write(change):
         path = tmp_path / "changed.py"
-        path.write_text(CODE.format(glow=str(ROOT / "configs/glow.py"), change=change))
+        path.write_text(CODE.format(nice=str(ROOT / "configs/nice.py"), change=change))
         return f"--config={path}"
 
     return write
@@ -152,7 +152,7 @@ def config(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("c.model.dpth = 2", "unknown option of config.model 'dpth': did you mean 'depth'?"),
+        ("c.model.widht = 2", "unknown option of config.model 'widht': did you mean 'width'?"),
         ("c.train.step = 2", "unknown option of config.train 'step': did you mean 'steps'?"),
         ("c.modle = {}", "unknown section 'modle': did you mean 'model'?"),
         ("del c.model.name", "config.model misses name"),
@@ -174,7 +174,7 @@ def test_batch_that_the_devices_do_not_divide(starter, tmp_path):
 
 
 def test_sides_that_the_levels_do_not_divide(starter, tmp_path):
-    job = starter.run(TINY, "--config.model.levels=4", f"--workdir={tmp_path}", code=2)
+    job = starter.run(GLOW, "--config.model.levels=4", f"--workdir={tmp_path}", code=2)
     assert job.error == (
         "flows.glow.Glow does not fit digits, images of 8x8x1: squeeze needs an even height and "
         "width, got 1x1: use fewer levels or images whose sides are divisible by 2**levels"
@@ -314,11 +314,11 @@ def test_run_directory_of_another_config(starter, whole):
         return [(p, p.stat().st_mtime_ns, p.stat().st_size) for p in found]
 
     before = files()
-    changes = ("--config.model.depth=3", "--config.seed=1")
+    changes = ("--config.model.hidden=3", "--config.seed=1")
     job = starter.run(*RUN, *changes, f"--workdir={whole.workdir}", code=2)
     assert job.err.splitlines() == [
         f"jaxgen: error: {whole.workdir} belongs to another config:",
-        "  model.depth: 2 in the run, 3 now",
+        "  model.hidden: 1 in the run, 3 now",
         "  seed: 0 in the run, 1 now",
         "give another --workdir, or the run's own config to resume it",
     ]
@@ -377,9 +377,10 @@ def test_one_bad_batch_is_left_out(starter, config, data_root, tmp_path):
     assert (progress["batch"], progress["skipped"]) == (21, [7])
 
     workdir = tmp_path / "stopped"
-    job = starter.start(*flags, f"--workdir={workdir}")
-    job.until(lambda: 10 in saved(workdir)).kill().wait(-9)
+    shutil.copytree(whole.workdir, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "20")
     resumed = starter.run(*flags, f"--workdir={workdir}")
+    assert "resumed at step 15 of 20" in resumed.out
     assert "without batches [7]" in resumed.out
     assert resumed.summary == whole.summary
     assert rows(workdir) == rows(whole.workdir)

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 import PIL.Image
 import pytest
-from command import ROOT, TINY, rows, saved
+from command import GLOW, ROOT, TINY, rows, saved
 
 import jaxgen
 from jaxgen.config import ConfigError, check_sections

@@ -11,7 +11,7 @@ from command import TINY, rows
 from damages import DAMAGES
 from moments import DENSE, Moment
 
-GLOW = (TINY, *DENSE, "--config.train.steps=24")
+NICE = (TINY, *DENSE, "--config.train.steps=24")
 VAE = (
     "--config=configs/vae.py:digits,tiny",
     *DENSE,
@@ -22,13 +22,13 @@ VAE = (
 
 @pytest.fixture(scope="module")
 def whole(starter, tmp_path_factory):
-    """Glow, disturbed by nothing."""
-    return starter.run(*GLOW, f"--workdir={tmp_path_factory.mktemp('chaos') / 'whole'}")
+    """NICE, disturbed by nothing."""
+    return starter.run(*NICE, f"--workdir={tmp_path_factory.mktemp('chaos') / 'whole'}")
 
 
 def test_killed_in_a_checkpoint_an_evaluation_and_after_a_row(starter, whole, tmp_path, data_root):
     """Between them a bit flips in the newest checkpoint, and a line of the metrics is torn."""
-    chaos = driver.Chaos(starter, tmp_path, GLOW, 24, random.Random(0), data_root)
+    chaos = driver.Chaos(starter, tmp_path, NICE, 24, random.Random(0), data_root)
     chaos.strike(2, Moment("checkpoint", 8, 0.0, "SIGKILL"), "torn")
     assert chaos.moments[0]["phase"] == "checkpoint", "the checkpoint was whole before the kill"
     chaos.strike(1, Moment("evaluation", 16, 0.0, "STOP"), "stale")
@@ -86,9 +86,9 @@ def test_the_comparison_sees_one_figure_one_row_and_one_pixel(whole, tmp_path):
 @pytest.mark.slow
 def test_a_resume_whose_arithmetic_differs_is_recognised(starter, whole, tmp_path, data_root):
     """On two devices sums are taken in another order: the last bits differ, and are seen."""
-    chaos = driver.Chaos(starter, tmp_path, GLOW, 24, random.Random(0), data_root)
+    chaos = driver.Chaos(starter, tmp_path, NICE, 24, random.Random(0), data_root)
     chaos.strike(0, Moment("row", 10, 0.0, "SIGTERM"), "")
-    starter.run(*GLOW, f"--workdir={chaos.workdir}", devices=2, limit=600)
+    starter.run(*NICE, f"--workdir={chaos.workdir}", devices=2, limit=600)
     found = chaos.compare(whole)
     assert any(text.startswith("summary: state_digest") for text in found)
 

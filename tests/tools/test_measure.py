@@ -33,7 +33,7 @@ def run(starter, tmp_path_factory):
     metrics, name, num = WATCHED
     watch = {"": metrics, "_extractor": name, "_num": num, "_every_steps": 10, "_budget": 1.0}
     flags = [f"--config.evaluate.metrics{key}={value}" for key, value in watch.items()]
-    return starter.run(TINY, *flags, f"--workdir={tmp_path_factory.mktemp('run') / 'glow'}")
+    return starter.run(TINY, *flags, f"--workdir={tmp_path_factory.mktemp('run') / 'nice'}")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_every_family_that_there_is(all_metrics):
     ):
         assert np.isfinite(found[name]["value"]), name
     assert set(out["not_available"]) == {"score", "modes", "classes"}
-    assert found["parameters"]["value"] == 3024
+    assert found["parameters"]["value"] == 2208
     for name, row in found.items():
         assert row["group"] in ("fidelity", "diversity", "likelihood", "copying", "cost"), name
         if name.partition("-")[0] in ("precision", "recall", "coverage"):
@@ -73,7 +73,7 @@ def test_every_family_that_there_is(all_metrics):
         assert all(isinstance(v, str | int | float | None) for v in row["fingerprint"].values())
     saved = json.loads((loaded.directory.path / "evaluation/measurements.json").read_text())
     assert saved["measurements"] == out["measurements"]
-    assert saved["source"]["model"] == "flows.glow.Glow"
+    assert saved["source"]["model"] == "flows.nice.NICE"
     assert (saved["source"]["family"], saved["source"]["kind"]) == ("flows", "run")
 
 
