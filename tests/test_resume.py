@@ -15,13 +15,13 @@ from command import LIMIT, TINY, has_row, rows, saved
 
 import jaxgen
 
-STEPS = 40
+STEPS = 28
 RUN = (
     TINY,
     f"--config.train.steps={STEPS}",
     "--config.train.log_every_steps=1",
     "--config.train.save_every_steps=4",
-    "--config.evaluate.every_steps=15",
+    "--config.evaluate.every_steps=12",
 )
 
 
@@ -104,7 +104,7 @@ def stopped_at(job):
 
 def test_signals(starter, whole, tmp_path):
     arguments = [*RUN, f"--workdir={tmp_path}"]
-    for name, code, moment in (("SIGTERM", 143, 10), ("SIGINT", 130, 20)):
+    for name, code, moment in (("SIGTERM", 143, 6), ("SIGINT", 130, 16)):
         job = starter.start(*arguments).until(has_row(tmp_path, moment))
         job.kill(signal.Signals[name]).wait(code)
         step, arguments = stopped_at(job)

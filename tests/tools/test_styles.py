@@ -21,12 +21,3 @@ def test_pictures(jaxgen_command, run, tmp_path):
     with PIL.Image.open(projection) as image:
         assert image.size[1] > 2 + 34 * 2
     jaxgen_command("sample", run.workdir, "--num=2", "--truncation=0.5", "--cutoff=1")
-
-
-def test_a_run_without_styles(jaxgen_command, starter, tmp_path):
-    job = starter.run("--config=configs/gan.py:r1,tiny", f"--workdir={tmp_path / 'run'}")
-    for verb in ("mix", "project"):
-        err = jaxgen_command(verb, job.workdir, code=2).err
-        assert "Adversarial has no styles" in err
-    err = jaxgen_command("mix", job.workdir, "--class=3", code=2).err
-    assert f"--class=3: {job.workdir} is not conditional: omit it" in err

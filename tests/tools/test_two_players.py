@@ -39,6 +39,11 @@ def test_pictures_of_drawn_latents(jaxgen_command, job, tmp_path):
         assert image.n_frames == 3
 
 
+def test_a_run_without_styles(jaxgen_command, job):
+    for verb in ("mix", "project"):
+        assert "Adversarial has no styles" in jaxgen_command(verb, job.workdir, code=2).err
+
+
 def test_evolution_has_a_frame_for_each_grid(jaxgen_command, job, tmp_path):
     jaxgen_command("evolve", job.workdir, f"--out={tmp_path / 'e.gif'}")
     grids = sorted((job.workdir / "samples").glob("step_*.png"))
@@ -52,7 +57,8 @@ def test_truncated_samples_and_evaluation(jaxgen_command, job, tmp_path):
     out = tmp_path / "x.npz"
     jaxgen_command("sample", job.workdir, "--num=3", "--truncation=0.5", f"--out={out}")
     assert np.load(out)["x"].shape == (3, 8, 8, 1)
-    err = jaxgen_command("sample", job.workdir, "--class=3", code=2).err
-    assert "--class=3" in err and "is not conditional: omit it" in err
+    for verb in ("sample", "mix"):
+        err = jaxgen_command(verb, job.workdir, "--class=3", code=2).err
+        assert f"--class=3: {job.workdir} is not conditional: omit it" in err
     found = json.loads(jaxgen_command("eval", job.workdir, "--max_examples=64").out)
     assert found["test/energy_score"]["mean"] == pytest.approx(job.summary["test/energy_score"])
