@@ -276,7 +276,12 @@ def test_doctor(jaxgen_command):
 
 def test_models(jaxgen_command):
     out = jaxgen_command("models").out
-    for text in ("flows.glow", "likelihood", "configs/glow.py", "  digits mnist cifar10 cifar10_"):
+    for text in (
+        "flows.glow",
+        "likelihood",
+        "--config=glow:cifar10",
+        "  digits mnist cifar10 cifar10_",
+    ):
         assert text in out
 
 
