@@ -33,22 +33,24 @@ class OfCond(nn.Module):
 
 def scramble(variables, scale=0.03):
     """Every parameter away from its initialisation, where a zero would hide a mistake."""
-    leaves, tree = jax.tree.flatten(variables["params"])
-    noise = [
-        jax.random.normal(jax.random.fold_in(KEY, i), p.shape, p.dtype)
-        for i, p in enumerate(leaves)
-    ]
-    return {
-        **variables,
-        "params": tree.unflatten([p + scale * n for p, n in zip(leaves, noise, strict=True)]),
-    }
+    random = np.random.RandomState(0)
+    params = jax.tree.map(
+        lambda p: p + jnp.asarray(scale * random.randn(*p.shape), p.dtype), variables["params"]
+    )
+    return {**variables, "params": params}
+
+
+def inputs(case, batch):
+    """x uniform in (0.05, 0.95), and cond."""
+    _, shape, cond_shape = case
+    random = np.random.RandomState(0)
+    x = jnp.asarray(random.uniform(0.05, 0.95, (batch, *shape)))
+    return x, None if cond_shape is None else jnp.asarray(random.randn(batch, *cond_shape))
 
 
 def build(case, batch=3, scale=0.03):
     """(bijector, scrambled variables, x, cond) with x uniform in (0.05, 0.95)."""
-    bijector, shape, cond_shape = case
-    x = jax.random.uniform(KEY, (batch, *shape)) * 0.9 + 0.05
-    cond = None if cond_shape is None else jax.random.normal(KEY, (batch, *cond_shape))
+    bijector, (x, cond) = case[0], inputs(case, batch)
     variables = jax.jit(bijector.init)(KEY, x, cond)
     return bijector, scramble({"params": {}, **variables}, scale), x, cond
 
@@ -64,9 +66,7 @@ def flat(tree):
 
 def _run(case, batch, jacobian):
     """Initialises, scrambles, and goes forward and back, in one compiled program."""
-    bijector, shape, cond_shape = case
-    x = jax.random.uniform(KEY, (batch, *shape)) * 0.9 + 0.05
-    cond = None if cond_shape is None else jax.random.normal(KEY, (batch, *cond_shape))
+    bijector, (x, cond) = case[0], inputs(case, batch)
 
     def one(variables, x, cond):
         return flat(bijector.apply(variables, x[None], None if cond is None else cond[None])[0])
