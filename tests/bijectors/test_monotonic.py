@@ -35,7 +35,7 @@ def test_monotone_and_the_slope_is_that_of_the_map():
     """The rise over each step of a fine grid is the trapezium of exp(log_slope)."""
     with jax.enable_x64(True):
         network = NETWORK.copy(nodes=1000)
-        variables, x, theta = made(n=2001, network=network)
+        variables, x, theta = made(0.2, n=2001, network=network)
         y, log_slope = run(
             variables, "forward", x, jnp.broadcast_to(theta[0], theta.shape), network
         )
