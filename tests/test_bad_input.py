@@ -78,8 +78,8 @@ OVERRIDES = {
         "unknown data set 'digitz': did you mean digits",
     ),
     "absent data set": (
-        "--config.data.name=cifar10",
-        "the tfds data set cifar10 is not prepared on this machine",
+        "--config.data.name=cifar100",
+        "the tfds data set cifar100 is not prepared on this machine",
     ),
     "absent folder": (
         "--config.data.name=folder:no/such/photos",

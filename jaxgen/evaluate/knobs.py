@@ -180,11 +180,11 @@ def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:
         raise ConfigError(f"{name}: expected a number, not one that JAX traces: it is no argument")
     if getattr(value, "ndim", None) == 0:
         value = value.item()
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    real = issubclass(type(value), numbers.Real) and not isinstance(value, bool)
     lowest = LOWEST.get(name)
     # a default of None: the bound of the normal draws that are kept, which zero leaves none of
     above = 0 if name == "truncation" and parameter.default is None else None
-    fits = real and -LARGEST < float(value) < LARGEST
+    fits = real and -LARGEST < value < LARGEST  # 10**400 has no float
     if not fits or (lowest is not None and value < lowest) or (above is not None and value <= 0):
         end = "" if lowest is None else f" of {lowest} or more"
         raise ConfigError(f"{name}={short(value)}: expected a finite number{end or _above(above)}")

@@ -7,7 +7,7 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
-from jaxgen.data import DataError, tfds_source
+from jaxgen.data import DataError, published, tfds_source
 
 LANDED = pathlib.Path(__file__).parents[1] / "fixtures" / "landed" / "finished"
 
@@ -35,10 +35,18 @@ def test_nothing_is_prepared_where_a_config_says_so(run, tmp_path, capsys):
     assert not list(tmp_path.iterdir()) and not capsys.readouterr().err
 
 
-def test_nothing_is_downloaded(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tfds:cifar100", "cifar100 is not prepared on this machine"),
+        ("cifar10", "cifar10 is not on this machine"),
+    ],
+)
+def test_nothing_is_downloaded(run, monkeypatch, name, message):
     monkeypatch.setattr(tfds_source, "download", lambda *_: pytest.fail("downloads"))
-    run.config["data"] |= {"name": "tfds:cifar10", "download": True}
-    with pytest.raises(ConfigError, match="cifar10 is not prepared on this machine"):
+    monkeypatch.setattr(published, "fetch", lambda *_: pytest.fail("downloads"))
+    run.config["data"] |= {"name": name, "download": True}
+    with pytest.raises(ConfigError, match=message):
         run.dataset()
 
 
