@@ -5,6 +5,8 @@ import pathlib
 from importlib import metadata
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# the threads of OpenBLAS wait busily: two workers on two cores took six times the processor time
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
