@@ -5,7 +5,8 @@ import pathlib
 from importlib import metadata
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# the threads of OpenBLAS wait busily: two workers on two cores took six times the processor time
+# The threads of OpenBLAS wait busily: two workers on two cores took six times the processor time.
+# Plugins of pytest have imported NumPy by now, so that it is told below; SciPy and jobs read this.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
@@ -22,9 +23,11 @@ import jaxtyping  # noqa: E402
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
+import threadpoolctl  # noqa: E402
 from absl import flags, logging  # noqa: E402
 from command import ROOT, Starter  # noqa: E402
 
+threadpoolctl.threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), "blas")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jaxtyping.install_import_hook(["jaxgen.ops", "jaxgen.bijectors"], "beartype.beartype")
