@@ -18,9 +18,6 @@ from typing import Any
 # a flag aborts the process: only the versions named here were tried. See docs/performance.md.
 FUSION_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 FUSION_VALUE = "-individual_convolution,-reduce"
-# Fewer kernels for the parameter, the moments and the average that a step moves: less to compile.
-OUTPUT_FLAG = "--xla_backend_extra_options"
-OUTPUT_VALUE = "xla_cpu_use_multi_output_fusion"
 TRIED = ("0.10.2", "0.12.0.1")
 
 
@@ -85,7 +82,7 @@ def set_defaults() -> None:
 
 def with_ours(flags: str) -> str:
     """XLA's flags with those of ours that are not among them."""
-    ours = {FUSION_FLAG: FUSION_VALUE, OUTPUT_FLAG: OUTPUT_VALUE}
+    ours = {FUSION_FLAG: FUSION_VALUE}
     return " ".join([flags, *(f"{k}={v}" for k, v in ours.items() if k not in flags)]).strip()
 
 

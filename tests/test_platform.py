@@ -58,9 +58,7 @@ def test_a_home_that_is_none(homeless, monkeypatch, tmp_path):
     assert platform.cache_home() == tmp_path / "caches"
 
 
-OURS = (
-    f"{platform.FUSION_FLAG}={platform.FUSION_VALUE} {platform.OUTPUT_FLAG}={platform.OUTPUT_VALUE}"
-)
+OURS = f"{platform.FUSION_FLAG}={platform.FUSION_VALUE}"
 
 
 def test_our_flags_are_added_once():
@@ -68,6 +66,6 @@ def test_our_flags_are_added_once():
 
 
 def test_flags_that_the_user_set_win():
-    user = f"--xla_backend_optimization_level=0 {platform.OUTPUT_FLAG}=other"
-    fusion = f"{platform.FUSION_FLAG}={platform.FUSION_VALUE}"
-    assert platform.with_ours(user) == f"{user} {fusion}"
+    user = f"--xla_backend_optimization_level=0 {platform.FUSION_FLAG}=other"
+    assert platform.with_ours(user) == user
+    assert platform.with_ours("--other=1") == f"--other=1 {OURS}"
