@@ -59,7 +59,7 @@ def trained(preset: str, timeout: float) -> str:
 
 
 def main() -> int:
-    """Returns 1 if one differs from `--against`."""
+    """Returns 1 if one failed, or differs from `--against`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--out", required=True, help="JSON, preset -> digest; kept ones are not run"
@@ -76,19 +76,12 @@ def main() -> int:
         if preset not in found and (not only or preset.partition(":")[0] in only):
             found[preset] = trained(preset, asked.timeout)
             out.write_text(json.dumps(found, indent=1))
-            same = (
-                ""
-                if preset not in before
-                else "  same"
-                if before[preset] == found[preset]
-                else "  DIFFERS"
-            )
-            print(f"{preset:<40} {found[preset][:16]}{same}", flush=True)
-    differs = [p for p in found if p in before and before[p] != found[p]]
-    print(
-        f"{len(found)} presets, {len(found.keys() & before.keys())} compared, {len(differs)} differ"
-    )
-    return 1 if differs else 0
+            print(f"{preset:<40} {found[preset][:16]}", flush=True)
+    failed = sorted(p for p in found if found[p].startswith("failed"))
+    known = found.keys() & before.keys() - set(failed)
+    differs = sorted(p for p in known if before[p] != found[p])
+    print(f"{len(found)} presets, {len(known)} compared; differ: {differs}; failed: {failed}")
+    return 1 if differs or failed else 0
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# Compiling is most of what these tests do: without LLVM's optimisation and, in jaxlib 0.10 alone,
-# with the emitters of old it takes a third of the time. XLA_FLAGS= tests what users run.
+# Compiling is most of what these tests do: it takes less without LLVM's optimisation and, in
+# jaxlib 0.10 alone, with the emitters of old. XLA_FLAGS= tests what users run.
 FLAGS = "--xla_backend_optimization_level=0"
 if metadata.version("jaxlib").startswith("0.10."):
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
