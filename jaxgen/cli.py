@@ -91,11 +91,12 @@ def parser() -> Parser:
 
 
 def _calibrate(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    from jaxgen.abilities import Infers
     from jaxgen.evaluate.calibration import calibration_picture
     from jaxgen.train.pictures import save_png
 
     run = load_run(arguments)
-    if not hasattr(run.method, "posterior"):
+    if not isinstance(run.method, Infers):
         raise ConfigError(
             f"{arguments.run} infers no parameters, so it has no posteriors to test: calibrate is "
             "of runs of configs/npe.py; use jaxgen eval"

@@ -12,6 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # jaxgen.NAME or jaxgen/NAME/ -> its layer; a module imports from its own layer and those below
 LAYERS = {
     "types": 0,
+    "abilities": 0,
     "config": 0,
     "errors": 0,
     "values": 0,

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.abilities import Infers
 from jaxgen.config import ConfigError
 from jaxgen.types import Array, Method, State
 
@@ -74,11 +75,11 @@ class Calibration:
         }
 
 
-def counted(method: Any, state: State, rng: Array, x: Array, draws: int) -> tuple[Array, Array]:
+def counted(method: Infers, state: State, rng: Array, x: Array, draws: int) -> tuple[Array, Array]:
     """Of each row's draws from the posterior, how many are below the row's own parameters.
 
     Args:
-        method: with the ability `posterior(state, rng, x, num)`.
+        method: that infers.
         state: of averaged params.
         rng: a key.
         x: rows [B, D + E].
@@ -98,7 +99,7 @@ def calibrate(
     """Ranks every row's parameters among draws from the posterior of its observation.
 
     Args:
-        method: with the ability `posterior(state, rng, x, num)`.
+        method: that infers.
         state: of averaged params.
         x: rows that the method was not trained on.
         rng: a key.
@@ -108,7 +109,7 @@ def calibrate(
     Raises:
         ConfigError: for a method that has no posterior, or too few rows to test.
     """
-    if not hasattr(method, "posterior"):
+    if not isinstance(method, Infers):
         raise ConfigError(f"{type(method).__name__} infers no parameters: nothing to calibrate")
     if draws < 1 or len(x) < 5 * BINS:
         raise ConfigError(f"expected at least {5 * BINS} data sets and 1 draw, got {len(x)}")

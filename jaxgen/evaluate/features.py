@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,10 +19,7 @@ TILE = 256  # images of one call of a network: one compiled program for any numb
 
 
 class Extractor(Protocol):
-    """From images to features.
-
-    One with a distance of its own has `distance_of_levels(x, y)`: of pairs of images [B, H, W, C]
-    in the units of the data, which need not be whole grey levels, to [B].
+    """From images to features; those of one kind are `Distances` or `Accurate`, too.
 
     Attributes:
         name: what a user types: "classifier:digits", "pixels", "inception".
@@ -50,6 +47,30 @@ class Extractor(Protocol):
             ConfigError: for images of another shape, or values that are no grey levels.
         """
         ...
+
+
+@runtime_checkable
+class Distances(Protocol):
+    """With a distance of its own."""
+
+    def distance_of_levels(self, x: Any, y: Any) -> Any:
+        """Of pairs [B, H, W, C] in the units of the data, whole grey levels or not, to [B]."""
+        ...
+
+
+@runtime_checkable
+class Accurate(Protocol):
+    """A classifier that was tested."""
+
+    @property
+    def accuracy(self) -> float:
+        """On real test images, a share."""
+        ...
+
+
+def accuracy_of(extractor: Extractor) -> float | None:
+    """Of an extractor on real test images, None where it classifies nothing that is known."""
+    return extractor.accuracy if isinstance(extractor, Accurate) else None
 
 
 def extractor(name: str, spec: DataSpec, **places: Any) -> Extractor:

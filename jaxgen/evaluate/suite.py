@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jaxgen.config import ConfigError, unknown
-from jaxgen.evaluate.abilities import FAMILIES
 from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
 from jaxgen.evaluate.measurement import Measurement, NotAvailable
+from jaxgen.evaluate.model_families import FAMILIES
 from jaxgen.evaluate.subject import Comparison
 
 ALL = "all"

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen.abilities import levels_of
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
 from jaxgen.data.loader import contexts
@@ -89,7 +90,7 @@ class Watch:
         start = time.monotonic()
         subject = Subject(
             self._dataset.spec,
-            getattr(self._method, "levels", self._dataset.spec.levels),
+            levels_of(self._method, self._dataset.spec),
             [Drawn(self._sampler, state, self._num)],
         )
         comparison = Comparison(subject, self._dataset, self.extractor, max_examples=MOST)

@@ -109,6 +109,11 @@ class Adversarial:
         return GAMES[self.game]
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """Fields of a batch that both players are given."""
+        return ("label",) * self.conditional
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """The discriminator, its lazy penalties, the generator."""
         lazy = [
@@ -162,8 +167,7 @@ class Adversarial:
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the discriminator pays, with the penalties of every step."""
         keys = jax.random.split(rng, 6)
-        cond = self._cond(batch)
-        real = self._real(batch)
+        cond, real = self._cond(batch), self._real(batch)
         fake, variables = self.generate(state, state.vars, keys[0], len(real), cond)
         fake = jax.lax.stop_gradient(fake)
         critic = self._critic(state, cond, keys[1])
@@ -190,8 +194,7 @@ class Adversarial:
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """A lazy penalty, times the steps that it stands for."""
         keys = jax.random.split(rng, 3)
-        cond, options = self._cond(batch), self.penalties[name]
-        real = self._real(batch)
+        cond, real, options = self._cond(batch), self._real(batch), self.penalties[name]
         fake, _ = self.generate(state, state.vars, keys[0], len(real), cond)
         critic = self._critic(state, cond, keys[1])
         value = self._penalty(name, critic, state.vars, real, jax.lax.stop_gradient(fake), keys[2])

@@ -42,7 +42,7 @@ class Reconstruction(ELBO):
         if self.corruption == "salt_and_pepper" and self.spec.levels is None:
             raise ValueError("corruption='salt_and_pepper': continuous data have no largest value")
 
-    log_prob = None
+    log_prob = None  # the ability `Density` is taken away
 
     def corrupt(self, x: Array, rng: Array) -> Array:
         """x with noise or with elements replaced, in the units of the data."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxgen.config import ConfigError, unknown
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.ops.domains import DOMAINS
+from jaxgen.ops.ranges import real_levels
 from jaxgen.ops.scores import sample_scores
 from jaxgen.types import Array, Batch, Metrics, State
 
@@ -83,10 +84,14 @@ class Coupled(Adversarial):
             return pairs
         return jnp.split(pairs, 2, axis=2)[domain == "second"]
 
-    def decode(self, state: State, z: Any) -> Array:
-        """Latents [B, latent] to pairs side by side, [B, H, 2 W, C], in the units of the data."""
+    def decode(self, state: State, z: Any, rounded: bool = True) -> Array:
+        """Latents [B, latent] to pairs side by side, [B, H, 2 W, C], in the units of the data.
+
+        Grey levels are real unless `rounded`.
+        """
         first, second = jnp.split(self._image(state, jax.random.key(0), z, None), 2, axis=-1)
-        return self._unscaled(jnp.concatenate([first, second], axis=2))
+        pair = jnp.concatenate([first, second], axis=2)
+        return self._unscaled(pair) if rounded else real_levels(pair, self.spec.levels)
 
     def _real(self, batch: Batch) -> Array:
         """Two domains side by side in channels, [B / 2, H, W, 2 C], which are no pairs."""

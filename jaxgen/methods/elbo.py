@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
 from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Observation, observation
+from jaxgen.ops.ranges import nearest_levels
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
 SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their extremes are shown
@@ -73,6 +75,42 @@ class ELBO:
     def turns(self) -> Sequence[Turn]:
         """One: the model moves up its own bound."""
         return (Turn("model", self.loss),)
+
+    @property
+    def levels(self) -> int | None:
+        """Grey levels that are modelled; None for continuous data."""
+        return self.spec.levels
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Fields of a batch that the model is given."""
+        return ("label",) * self.conditional
+
+    @property
+    def density(self) -> DensityOf:
+        """The bound of `importance_samples` draws."""
+        return self._bound(self.importance_samples)
+
+    @property
+    def likelihoods(self) -> Mapping[str, DensityOf]:
+        """Of the columns of `evaluate`."""
+        one, several = self._bound(1), self.density
+        columns = {"bpd": one, "iw_bpd": several, "nelbo": one, "iw_nll": several}
+        if self.importance_samples == 1:
+            columns = {"bpd": one, "nelbo": one}
+        return {k: of for k, of in columns.items() if self.decoder.is_mass or k[-3:] != "bpd"}
+
+    def _bound(self, draws: int) -> DensityOf:
+        """A Gaussian is a density of what it is given: grey levels brought to [0, 1]."""
+        mass, levels = self.decoder.is_mass, self.levels
+        return DensityOf(
+            "elbo" if draws == 1 else f"iwae-{draws}",
+            "mass" if mass else "density",
+            self.spec.dims,
+            given=self.given,
+            levels=levels,
+            per="" if mass else "unit of x" if levels is None else f"{levels - 1} levels",
+        )
 
     @property
     def decoder(self) -> Observation:
@@ -201,13 +239,21 @@ class ELBO:
             return (h.mean,)
         return self._top_down(state, h, len(x), cond, rng).z
 
-    def decode(self, state: State, z: Any, label: Any = None) -> Array:
-        """Latents, one entry a group, to the expected data, in their units."""
+    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
+        """Latents, one entry a group, to the expected data, in their units.
+
+        Args:
+            state: of the model.
+            z: latents.
+            label: class of each, of a conditional model.
+            rounded: to the nearest grey levels, between which the expected data are.
+        """
         num = len(jax.tree.leaves(z)[0])
         draw = self._top_down(
             state, None, num, self._given(label), jax.random.key(0), given=tuple(z)
         )
-        return self.decoder.mean(draw.theta)
+        mean = self.decoder.mean(draw.theta)
+        return nearest_levels(mean, self.spec.levels) if rounded else mean
 
     def reconstruct(
         self, state: State, x: Array, rng: Array, label: Any = None, groups: int | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.affine import Affine
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
@@ -65,7 +66,6 @@ class Likelihood:
     health: bool = False
     dequantizer: Bijector | None = None
     importance_samples: int = 1
-    takes_context = True
 
     def __post_init__(self) -> None:
         """Checks the options against each other and against the data."""
@@ -102,6 +102,32 @@ class Likelihood:
     def levels(self) -> int | None:
         """Grey levels that are modelled; None for continuous data."""
         return 2**self.n_bits if self.n_bits else self.spec.levels
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Fields of a batch that the model is given."""
+        return ("label",) * self.conditional + ("context",) * bool(self.spec.context)
+
+    @property
+    def density(self) -> DensityOf:
+        """Of continuous data the density is exact; of integers the noise makes it a bound."""
+        if self.levels is None:
+            about = DensityOf("exact", "density", self.spec.dims, per="unit of x")
+        else:
+            noise = "udq" if self.dequantizer is None else "vdq"
+            about = DensityOf(noise, "mass", self.spec.dims, levels=self.levels)
+        columns = tuple(f"context.{name}" for name in self.spec.context)
+        return dataclasses.replace(about, given=("label",) * self.conditional + columns)
+
+    @property
+    def likelihoods(self) -> Mapping[str, DensityOf]:
+        """Of the columns of `evaluate`."""
+        one, draws = self.density, self.importance_samples
+        if self.levels is None:
+            return {"nll": one}
+        if draws == 1:
+            return {"bpd": one}
+        return {"bpd": one, "iw_bpd": dataclasses.replace(one, kind=f"{one.kind}-iw-{draws}")}
 
     @property
     def pre(self) -> Bijector:

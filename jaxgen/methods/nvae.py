@@ -12,6 +12,7 @@ from jaxgen.methods.elbo import ELBO
 from jaxgen.nn import spectral
 from jaxgen.nn.latents import Draw
 from jaxgen.ops.observations import Observation, observation
+from jaxgen.ops.ranges import nearest_levels
 from jaxgen.types import Array, Batch, Metrics, Params, State, Vars
 
 LEAST_BETA = 1e-4  # of the warm-up
@@ -114,11 +115,16 @@ class NVAE(ELBO):
             raise ValueError(f"n_bits={self.n_bits}, expected 1 to 8")
 
     @property
+    def levels(self) -> int | None:
+        """Grey levels that are modelled; None for continuous data."""
+        return 2**self.n_bits if self.n_bits else self.spec.levels
+
+    @property
     def decoder(self) -> Observation:
         """What the decoder says about the data, or about their leading bits."""
         if self.n_bits is None:
             return super().decoder
-        inner = observation(self.observation, 2**self.n_bits, self.mixtures)
+        inner = observation(self.observation, self.levels, self.mixtures)
         return Coarse(inner, 256 >> self.n_bits)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
@@ -212,6 +218,13 @@ class NVAE(ELBO):
         after, _ = jax.lax.scan(body, before, jnp.arange(passes))
         model = {**state.vars["model"], "batch_stats": after}
         return state.replace(vars={**state.vars, "model": model})
+
+    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
+        """As of every model; `rounded` to the levels that are modelled."""
+        if not rounded or self.n_bits is None:
+            return super().decode(state, z, label, rounded)
+        step = 256 >> self.n_bits
+        return nearest_levels(super().decode(state, z, label) / step, self.levels) * step
 
     def sample(
         self,

@@ -8,12 +8,13 @@ al. 2019, "Automatic posterior transformation" (ICML), is about proposals that a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.box import Box
 from jaxgen.config import ConfigError
@@ -72,6 +73,17 @@ class Posterior:
     def turns(self) -> Sequence[Turn]:
         """One: the model moves down its own negative log-likelihood."""
         return (Turn("model", self.loss),)
+
+    @property
+    def density(self) -> DensityOf:
+        """Of a row's parameters given its observation, in their own units."""
+        about = DensityOf("exact", "density", self.parameters, "parameters", per="unit of x")
+        return dataclasses.replace(about, given=("observation",))
+
+    @property
+    def likelihoods(self) -> Mapping[str, DensityOf]:
+        """Of the column of `evaluate`."""
+        return {"nll": self.density}
 
     @property
     def support(self) -> Bijector:

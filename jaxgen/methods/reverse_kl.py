@@ -8,12 +8,13 @@ and Spheres" (ICML), section 4.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.base import Bijector
 from jaxgen.config import ConfigError
 from jaxgen.ops.densities import BASES, tree_log_prob, tree_sample
@@ -66,6 +67,17 @@ class ReverseKL:
         """One: the model moves down its own free energy."""
         return (Turn("model", self.loss),)
 
+    @property
+    def density(self) -> DensityOf:
+        """Of a point, in the units of its target's density."""
+        unit = "area of the sphere" if self.target.space == "sphere" else "unit of x"
+        return DensityOf("exact", "density", self.spec.dims, per=unit)
+
+    @property
+    def likelihoods(self) -> Mapping[str, DensityOf]:
+        """Of the column of `evaluate`."""
+        return {"nll": self.density}
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on standard normal noise: it may not look at the target."""
         noise, params = jax.random.split(rng)
@@ -112,8 +124,8 @@ class ReverseKL:
         """Points to latents."""
         return self._apply(state, x)[0]
 
-    def decode(self, state: State, z: Any) -> Array:
-        """Latents to points."""
+    def decode(self, state: State, z: Any, rounded: bool = False) -> Array:
+        """Latents to points, which have no grey levels: `rounded` or not, they are the same."""
         return self._apply(state, z, method="inverse")[0]
 
     def sample(self, state: State, rng: Array, num: int, temperature: float = 1.0) -> Array:

@@ -17,9 +17,15 @@ def to_levels(x: Float[Array, "*shape"], levels: int | None) -> Num[Array, "*sha
     """The nearest of the grey levels, as the data have them; what lies beyond is cut off."""
     if levels is None:
         return x
-    top = levels - 1
+    return nearest_levels((x + 1) * ((levels - 1) / 2), levels)
+
+
+def nearest_levels(x: Float[Array, "*shape"], levels: int | None) -> Num[Array, "*shape"]:
+    """Real grey levels to the nearest whole ones, as the data have them; continuous data as is."""
+    if levels is None:
+        return x
     dtype = jnp.uint8 if levels <= 256 else jnp.uint16
-    return jnp.round(jnp.clip((x + 1) * (top / 2), 0, top)).astype(dtype)
+    return jnp.round(jnp.clip(x, 0, levels - 1)).astype(dtype)
 
 
 def real_levels(x: Float[Array, "*shape"], levels: int | None) -> Float[Array, "*shape"]:

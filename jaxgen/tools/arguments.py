@@ -61,7 +61,7 @@ def check_class(run: Any, label: int | list[int] | None) -> None:
     known = run.spec.num_classes
     if label is None:
         return
-    if not getattr(run.method, "conditional", False):
+    if not _has_classes(run):
         raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
     if not all(0 <= k < known for k in ([label] if isinstance(label, int) else label)):
         raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
@@ -74,9 +74,15 @@ def chosen_class(arguments: argparse.Namespace, run: Any) -> int | None:
         ConfigError: as `check_class` does.
     """
     check_class(run, arguments.label)
-    if not getattr(run.method, "conditional", False):
+    if not _has_classes(run):
         return None
     return arguments.label or 0
+
+
+def _has_classes(run: Any) -> bool:
+    from jaxgen.abilities import given
+
+    return "label" in given(run.method)
 
 
 def shown_class(label: int | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,6 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.abilities import (
+    Conditional,
+    Decodes,
+    Density,
+    Encodes,
+    Infers,
+    Latents,
+    Restores,
+    given,
+)
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
@@ -21,6 +30,7 @@ from jaxgen.machine import check_memory
 from jaxgen.tools.inputs import check_data, check_latents, is_traced
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
+LEADING = {"decode": 2}  # parameters that are no options, of other calls 3
 FEW = 16  # examples, or less: evaluated in a smaller chunk, of its own compilation
 FEWER = "ask for fewer at a time"
 DRAWS = 50_000  # of posteriors, of a chunk of rows
@@ -106,6 +116,7 @@ class Calls:
         if ("ranks", draws) not in self._compiled:
 
             def ranked(state: State, rng: Array, number: Any, x: Array) -> PyTree:
+                assert isinstance(self._method, Infers)
                 return counted(self._method, state, chunk_key(rng, number), x, draws)
 
             self._compiled["ranks", draws] = jax.jit(ranked)
@@ -154,7 +165,6 @@ class Calls:
         key = (name, size if name == "sample" else None, *sorted(options.static.items()))
         if key not in self._compiled:
             function = functools.partial(self._function(name), **options.static)
-            keyed = "rng" in inspect.signature(function).parameters
 
             def call(
                 state: State, rng: Array, number: Any, data: Any, values: Any, rows: Any
@@ -162,16 +172,16 @@ class Calls:
                 rng = chunk_key(rng, number)
                 if name == "sample":
                     return function(state, rng, size, **values, **rows)
-                return function(state, data, *((rng,) if keyed else ()), **values, **rows)
+                key = () if name == "decode" else (rng,)
+                return function(state, data, *key, **values, **rows)
 
             self._compiled[key] = jax.jit(call)
         return self._compiled[key]
 
     def _options(self, name: str, given: Mapping[str, Any], num: int) -> Options:
         function = self._function(name)
-        names = list(inspect.signature(function).parameters)
-        skip = 3 if names[1:2] == ["rng"] or "rng" in names[2:3] else 2
-        if given.get("label") is not None and not getattr(self._method, "conditional", True):
+        conditional = isinstance(self._method, Conditional)
+        if given.get("label") is not None and conditional and "label" not in self._method.given:
             raise ConfigError(
                 f"label={short(given['label'])}: {self._path} is not conditional "
                 "(method.conditional=False: expected no label=): omit it"
@@ -183,7 +193,7 @@ class Calls:
                 f"{self._path} needs values of {', '.join(self._spec.context)}: add "
                 f"--context=1.5,2 or --context=FILE, in Python context="
             )
-        return options_of(function, skip, given, num, self._spec.num_classes)
+        return options_of(function, LEADING.get(name, 3), given, num, self._spec.num_classes)
 
     def _outward(self, x: Any) -> Any:
         """Data in their own units."""
@@ -191,31 +201,36 @@ class Calls:
         return units.outward(x) if units else x
 
     def _function(self, name: str) -> Callable[..., Any]:
-        if not self._has(name):
-            raise ConfigError(f"{type(self._method).__name__} has no {name}")
-        return getattr(self._method, name)
-
-    def _has(self, name: str) -> bool:
-        """None in a derived method takes an ability away."""
-        return callable(getattr(self._method, name, None))
+        method = self._method
+        if name == "sample":
+            return method.sample
+        if name == "encode" and isinstance(method, Encodes):
+            return method.encode
+        if name == "decode" and isinstance(method, Decodes):
+            return method.decode
+        if name == "log_prob" and isinstance(method, Density):
+            return method.log_prob
+        if name == "reconstruct" and isinstance(method, Restores):
+            return method.reconstruct
+        raise ConfigError(f"{type(method).__name__} has no {name}")
 
     def _latent_shapes(self, state: State) -> PyTree:
         """What `encode` gives, or the prior; None where the method has neither."""
-        if self._latents is None and self._has("encode"):
-            label = np.zeros(self._size, np.int32)
-            given = {"label": label} if getattr(self._method, "conditional", False) else {}
-            if self._spec.context:
-                given["context"] = np.zeros(len(self._spec.context))
+        method = self._method
+        if self._latents is None and isinstance(method, Encodes):
+            values = {"label": np.zeros(self._size, np.int32)}
+            values["context"] = np.zeros(len(self._spec.context))
+            fields = {name: values[name] for name in given(method)}
             levels = self._spec.levels
             dtype = jnp.float32 if levels is None else jnp.uint8 if levels <= 256 else jnp.uint16
             x = jax.ShapeDtypeStruct((self._size, *self._spec.shape), dtype)
-            options = self._options("encode", given, self._size)
+            options = self._options("encode", fields, self._size)
             call = self._call("encode", self._size, options)
             self._latents = jax.eval_shape(
                 call, state, self._key(0), np.uint32(0), x, options.values, options.rows
             )
-        elif self._latents is None and self._has("latents"):
-            self._latents = jax.eval_shape(lambda k: self._method.latents(k, 1), self._key(0))
+        elif self._latents is None and isinstance(method, Latents):
+            self._latents = jax.eval_shape(lambda k: method.latents(k, 1), self._key(0))
         return self._latents
 
     def _key(self, seed: int) -> Array:

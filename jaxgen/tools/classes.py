@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.abilities import given
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.classifier import accuracy, trained
 from jaxgen.tools.run import Run
@@ -26,7 +27,7 @@ def samples(run: Run, num: int, seed: int = 0, **knobs: Any) -> tuple[np.ndarray
         ConfigError: for a run without classes, or fewer samples than classes.
     """
     classes = run.spec.num_classes
-    if not getattr(run.method, "conditional", False):
+    if "label" not in given(run.method):
         raise ConfigError(
             f"{run.directory.path.name} is not conditional: it samples no class that one asks for; "
             "train with --config.method.conditional=True"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.abilities import Encodes, Latents, Restores, given
 from jaxgen.config import ConfigError
 from jaxgen.data.images import decode
 from jaxgen.data.loader import evenly
@@ -55,7 +56,7 @@ def reconstructions(
     _images(run)
     batch = own or _batch(run, num, **places)
     x, classes = batch["x"], _own_classes(run, batch)
-    if hasattr(run.method, "reconstruct"):
+    if isinstance(run.method, Restores):
         kept = {} if groups is None else {"groups": groups}
         back = run.reconstruct(x, seed, **classes, **kept)
     elif groups is None:
@@ -202,7 +203,7 @@ def _batch(run: Run, num: int, **places: Any) -> dict[str, np.ndarray]:
 
 
 def _own_classes(run: Run, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {"label": batch["label"]} if getattr(run.method, "conditional", False) else {}
+    return {"label": batch["label"]} if "label" in given(run.method) else {}
 
 
 def _decoder(run: Run, label: int | None) -> Callable[[Any], np.ndarray]:
@@ -221,7 +222,7 @@ def _codes(
     """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
     import jax
 
-    if not hasattr(run.method, "encode") and hasattr(run.method, "latents"):
+    if not isinstance(run.method, Encodes) and isinstance(run.method, Latents):
         if own:
             name = type(run.method).__name__
             raise ConfigError(f"{name} cannot encode pictures; of styles, see jaxgen project")

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgen.abilities import Weighted, given, levels_of
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
@@ -120,8 +121,8 @@ def measure_run(
     folder = run.directory.path / "evaluation"
     sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)
     if run.spec.context and "context" not in request.knobs:
-        given = contexts(dataset.splits[request.reference], num)
-        sampler = dataclasses.replace(sampler, context=given)
+        context = contexts(dataset.splits[request.reference], num)
+        sampler = dataclasses.replace(sampler, context=context)
     averaged = run.state.averaged()
     digest = state_digest({"params": averaged.params, "vars": averaged.vars})
     about = {"step": run.step, "state": digest}
@@ -131,10 +132,10 @@ def measure_run(
         return stored(drawn, run.state, num, folder / "generated", about, say)
 
     sets = [kept(number=i) for i in range(count)]
-    takes_classes = getattr(run.method, "conditional", False) and "label" not in request.knobs
+    takes_classes = "label" in given(run.method) and "label" not in request.knobs
     subject = Subject(
         spec=run.spec,
-        levels=_levels(run),
+        levels=levels_of(run.method, run.spec),
         sets=sets,
         settings=dict(request.knobs),
         context=_context(run, request),
@@ -146,7 +147,7 @@ def measure_run(
         labelled=kept(balanced=True) if takes_classes else None,
         costs=lambda: _costs(run, sampler),
     )
-    if request.importance_samples and hasattr(run.method, "importance_samples"):
+    if request.importance_samples and isinstance(run.method, Weighted):
         method = dataclasses.replace(run.method, importance_samples=request.importance_samples)
         subject = dataclasses.replace(subject, method=method)
     comparison = _comparison(subject, dataset, request)
@@ -239,12 +240,6 @@ def _count(dataset: Dataset, request: Request) -> int:
         splits = ", ".join(dataset.splits)
         raise ConfigError(f"--reference={request.reference}, expected one of {splits}, all")
     return len(dataset.splits[request.reference])
-
-
-def _levels(run: Run) -> int | None:
-    """Grey levels that the method models: fewer than those of the data with 5 bits."""
-    found = getattr(run.method, "levels", run.spec.levels)
-    return found if isinstance(found, int) else run.spec.levels
 
 
 def _few(images: Stored) -> np.ndarray:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from absl import logging
 
+from jaxgen.abilities import Infers, Weighted
 from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.evaluate.knobs import check_count, check_seed
 from jaxgen.names import checked
@@ -241,7 +242,7 @@ class Run:
         fields = {k: v for k, v in options.items() if k not in places}
         method, draws = self.method, fields.pop("importance_samples", None)
         if draws is not None:
-            if not hasattr(method, "importance_samples"):
+            if not isinstance(method, Weighted):
                 raise ConfigError(f"{type(method).__name__} has no importance-weighted estimate")
             draws = check_count(draws, "importance_samples")
             try:
@@ -272,7 +273,7 @@ class Run:
         """
         from jaxgen.evaluate.calibration import calibrate
 
-        if not hasattr(self.method, "posterior"):
+        if not isinstance(self.method, Infers):
             name = type(self.method).__name__
             raise ConfigError(f"{name} infers no parameters: nothing to calibrate")
         draws, rng = check_count(draws, "draws"), jax.random.key(check_seed(seed))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.abilities import Decodes, Density, Encodes, Latents, Restores, given
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.neighbours import nearest
@@ -67,13 +68,13 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
 def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
     """`interpolation.npz` and `reconstruction.npz`, as far as the method can."""
     method, split = run.method, dataset.splits["test"]
-    if len(run.spec.shape) != 3 or getattr(method, "conditional", False):
+    if len(run.spec.shape) != 3 or "label" in given(method):
         return
     x = split.take(evenly(len(split), max(2 * ROWS, PAIRS)))["x"]
-    if callable(getattr(method, "decode", None)):
+    if isinstance(method, Decodes):
         drawn = _interpolated(run, x[: 2 * ROWS])
         write(folder / "interpolation.npz", x=_unit(drawn, run.spec))
-    if callable(getattr(method, "reconstruct", None)):
+    if isinstance(method, Restores):
         pairs = x[:PAIRS]
         found = _unit(run.reconstruct(pairs), run.spec)
         write(folder / "reconstruction.npz", data=_unit(pairs, run.spec), reconstruction=found)
@@ -89,9 +90,10 @@ def _unit(x: np.ndarray, spec: DataSpec) -> np.ndarray:
 
 def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:
     """[ROWS, STEPS, ...] between codes of examples, or draws of the prior where there are none."""
-    if callable(getattr(run.method, "encode", None)):
+    if isinstance(run.method, Encodes):
         codes, path = run.encode(x), linear
     else:
+        assert isinstance(run.method, Latents)
         codes, path = run.method.latents(jax.random.key(0), len(x)), spherical
     first, second = (jax.tree.map(lambda z: z[0::2], codes), jax.tree.map(lambda z: z[1::2], codes))
     first, second = (jax.tree.map(lambda z: jnp.repeat(z, STEPS, 0), c) for c in (first, second))
@@ -103,7 +105,7 @@ def write_likelihoods(
     folder: pathlib.Path, run: Run, dataset: Dataset, places: Mapping[str, str]
 ) -> None:
     """`likelihood.npz`: of every test example, and of as many train examples."""
-    if not callable(getattr(run.method, "log_prob", None)):
+    if not isinstance(run.method, Density):
         return
     most = len(dataset.splits["test"])
     observer = run.observer(max_examples=most, splits=("train", "test"), **places)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxgen.abilities import Mixes, Projects
 from jaxgen.config import ConfigError
 from jaxgen.tools.latents import examples
 from jaxgen.tools.run import Run
@@ -29,7 +31,11 @@ def mixed(
     Raises:
         ConfigError: for a run without styles.
     """
-    x = _styled(run, "mix", rows=rows, columns=columns, coarse=coarse, label=label)(seed)
+    if not isinstance(run.method, Mixes):
+        raise _unstyled(run, "mix")
+    chosen = {} if label is None else {"label": label}
+    key = jax.random.key(seed)
+    x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
     return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.range), columns)
 
 
@@ -57,23 +63,17 @@ def projected(
     Raises:
         ConfigError: for a run without styles.
     """
+    if not isinstance(run.method, Projects):
+        raise _unstyled(run, "project")
     x = examples(run, num, **where) if own is None else own
-    _, distances, found = _styled(run, "project", steps=steps)(seed, x)
+    search = jax.jit(functools.partial(run.method.project, steps=steps))
+    _, distances, found = search(run.state.averaged(), x, jax.random.key(seed))
     pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.range) for v in (x, found)]
     picture = grid(np.concatenate(pairs), len(x))
     distances = np.asarray(distances)
     return stacked(picture, curve(distances, "step", "mean squared error")), float(distances[-1])
 
 
-def _styled(run: Run, name: str, **options: Any) -> Any:
-    """The method's ability, as a function of a seed and what follows the state and the key."""
-    import jax
-
-    ability = getattr(run.method, name, None)
-    if ability is None:
-        raise ConfigError(f"{type(run.method).__name__} has no styles: there is nothing to {name}")
-    state = run.state.averaged()
-    if name == "mix":
-        return lambda seed: ability(state, jax.random.key(seed), **options)
-    search = jax.jit(functools.partial(ability, **options))
-    return lambda seed, x: search(state, x, jax.random.key(seed))
+def _unstyled(run: Run, what: str) -> ConfigError:
+    name = type(run.method).__name__
+    return ConfigError(f"{name} has no styles: there is nothing to {what}")

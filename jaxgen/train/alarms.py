@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxgen import abilities
+
 RUNAWAY = 1e4  # times the first value, or times 1 where that is smaller
 ENORMOUS = 1e15  # whatever it was: squares of it are near the end of float32
 WATCHED = ("loss", "grad_norm")
@@ -15,8 +17,8 @@ class Alarms:
     """Says each alarm once, and again only after it has ceased."""
 
     def __init__(self, method: Any, say: Callable[[str], None]):
-        """Args: the method, with `alarms(values)` where it has any; where messages go."""
-        self._own = getattr(method, "alarms", lambda values: {})
+        """Args: the method, whose own alarms are asked where it has any; where messages go."""
+        self._method = method
         self._say = say
         self._first: dict[str, float] = {}
         self._on: set[str] = set()
@@ -28,7 +30,8 @@ class Alarms:
             step: of the row.
             values: `turn/name` -> mean over the log interval.
         """
-        found = self._own(values) | self._runaways(values)
+        own = self._method.alarms(values) if isinstance(self._method, abilities.Alarms) else {}
+        found = {**own, **self._runaways(values)}
         for name, text in found.items():
             if name not in self._on:
                 self._say(f"step {step}: warning: {text}")

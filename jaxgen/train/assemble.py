@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxgen.abilities import check, given
 from jaxgen.config import ConfigError
 from jaxgen.names import Allowed, build_method
 from jaxgen.train import sharding
@@ -29,10 +30,12 @@ def assemble(
         allow: modules whose classes the config may name, see `names.resolve`.
 
     Raises:
-        ConfigError: for a method that cannot use what the data give, or a config that is wrong.
+        ConfigError: for a method that cannot use what the data give, or whose abilities are not
+            as `abilities` has them, or a config that is wrong.
     """
     method = build_method(config, spec, allow)
-    if spec.context and not getattr(method, "takes_context", False):
+    check(method)
+    if spec.context and "context" not in given(method):
         raise ConfigError(
             f"{type(method).__name__} takes no context, and {spec.name} gives "
             f"{', '.join(spec.context)}: a flow does, as configs/spline.py and configs/maf.py"

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen.abilities import Density
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import contexts, eval_batches, evenly
@@ -141,13 +142,12 @@ class Observer:
             return method.sample(state, rng, num_samples, **sample)
 
         def log_prob(state: State, x: Any) -> Any:
-            assert density is not None
-            return density(whole_params(state.averaged(), mesh), x, jax.random.key(0))
+            assert isinstance(method, Density)
+            return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
 
-        density = getattr(method, "log_prob", None)
         self._log_prob = None
-        spec = self._dataset.spec
-        if spec.shape == (2,) and not spec.context and density:
+        plane = self._dataset.spec.shape == (2,)
+        if isinstance(method, Density) and plane and not method.density.given:
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxgen.abilities import Restarts
 from jaxgen.ops.channels import channel_sum
 from jaxgen.types import Array, Batch, Method, Metrics, PyTree, State, Turn
 
@@ -150,14 +151,13 @@ def many_steps(
 
 def _restarted(state: State, method: Method, optimizers: Optimizers) -> State:
     """With optimisers as at the start, where the method's `restarts` says so."""
-    restarts = getattr(method, "restarts", None)
-    if not restarts:
+    if not isinstance(method, Restarts):
         return state
 
     def anew() -> dict[str, PyTree]:
         return {k: o.transform.init(state.params[k]) for k, o in optimizers.items()}
 
-    opt = jax.lax.cond(restarts(state.step), anew, lambda: state.opt)
+    opt = jax.lax.cond(method.restarts(state.step), anew, lambda: state.opt)
     return state.replace(opt=opt)
 
 

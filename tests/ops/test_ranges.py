@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ops.ranges import real_levels, symmetric, to_levels
+from jaxgen.ops.ranges import nearest_levels, real_levels, symmetric, to_levels
 
 
 @pytest.mark.parametrize(("levels", "dtype"), [(2, "u1"), (17, "u1"), (256, "u1"), (65536, "u2")])
@@ -29,4 +29,5 @@ def test_real_levels_are_neither_rounded_nor_cut_off():
     real = real_levels(x, 17)
     np.testing.assert_allclose(real, (np.asarray(x) + 1) * 8, rtol=1e-6)
     np.testing.assert_array_equal(to_levels(x, 17), np.clip(np.rint(real), 0, 16))
-    assert real_levels(x, None) is x
+    np.testing.assert_array_equal(nearest_levels(real, 17), to_levels(x, 17))
+    assert real_levels(x, None) is x and nearest_levels(x, None) is x

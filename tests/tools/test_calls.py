@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.abilities import DensityOf, check
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key, chunk_size
 from jaxgen.evaluate.generate import Drawn, Sampler
@@ -27,6 +28,12 @@ class Scaled:
 
     spec: DataSpec
     conditional: bool = False
+    density = DensityOf("exact", "density", 3)
+    likelihoods = {}
+
+    @property
+    def given(self):
+        return ("label",) * self.conditional
 
     def sample(
         self,
@@ -88,6 +95,10 @@ def compiled():
         yield found
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_the_method_is_as_the_abilities_ask():
+    check(Scaled(POINTS)), check(Scaled(LEVELS, conditional=True))
 
 
 def test_any_number_of_draws_compiles_once(of):

@@ -6,6 +6,7 @@ import PIL.Image
 import pytest
 
 import jaxgen
+from jaxgen.abilities import Mixes
 from jaxgen.train.pictures import to_uint8
 
 CONDITIONAL = "--config.method.conditional=True"
@@ -88,6 +89,6 @@ def test_pictures_of_a_class(jaxgen_command, run, tmp_path):
     np.testing.assert_array_equal(cells.reshape(16, 8, 8), images[..., 0])
     err = jaxgen_command("walk", run[0], "--class=10", code=2).err
     assert "--class=10, expected 0 to 9, the classes of the data" in err
-    if hasattr(loaded.method, "mix"):
+    if isinstance(loaded.method, Mixes):
         grids = [loaded.method.mix(loaded.state, jax.random.key(0), 1, 2, 2, c) for c in (3, 7)]
         assert np.abs(np.subtract(*grids)).sum() > 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command import ROOT
 
+from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
 from jaxgen.config import ConfigError, build
 from jaxgen.data import load
 from jaxgen.session import as_json
@@ -18,6 +19,7 @@ from jaxgen.train.step import init_state
 
 CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
 BATCH = 8
+OF_DATA = {"log_prob": Density, "encode": Encodes, "reconstruct": Restores}
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +47,7 @@ def given_to(calls, batch, rows, function):
     takes = inspect.signature(getattr(calls._method, function)).parameters
     if "observation" in takes:
         return {"observation": batch["x"][0, calls._method.parameters :]}
-    conditional = getattr(calls._method, "conditional", False) and "label" in takes
-    return {"label": batch["label"][rows]} if conditional else {}
+    return {name: batch[name][rows] for name in given(calls._method) if name in takes}
 
 
 def unchanged(few, many):
@@ -88,10 +89,10 @@ def test_samples(made):
         assert len(few.shape) == 4 and np.isfinite(few).all()
 
 
-@pytest.mark.parametrize("name", ["log_prob", "encode", "reconstruct"])
+@pytest.mark.parametrize("name", OF_DATA)
 def test_examples(made, name):
     calls, state, batch = made
-    if not callable(getattr(calls._method, name, None)):
+    if not isinstance(calls._method, OF_DATA[name]):
         with pytest.raises(ConfigError, match=f"has no {name}"):
             calls.of_data(name, state, batch["x"], 0, {})
         return
@@ -107,7 +108,7 @@ def test_examples(made, name):
     quietly(lambda: of(FEW))
     for a, b in zip(jax.tree.leaves(few), jax.tree.leaves(some), strict=True):
         np.testing.assert_allclose(a, b[:3], rtol=1e-3, atol=1e-3)
-    if name == "encode" and callable(getattr(calls._method, "decode", None)):
+    if name == "encode" and isinstance(calls._method, Decodes):
         decodes(calls, state, batch, some, many)
 
 

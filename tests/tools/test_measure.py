@@ -258,13 +258,15 @@ def test_grey_levels_of_the_model_are_in_the_fingerprint(all_metrics, data_root)
     loaded, first = all_metrics
     coarse = jaxgen.load(loaded.directory.path)
 
-    class Coarse:
-        levels = 32
+    class Coarse(type(loaded.method)):
+        @property
+        def levels(self):
+            return 32
 
-        def __getattr__(self, name):
-            return getattr(loaded.method, name)
+        def sample(self, *args, **knobs):
+            return loaded.method.sample(*args, **knobs)
 
-    coarse.method = Coarse()
+    coarse.method = Coarse(**vars(loaded.method))
     options = dict(num=150, sets=1, max_examples=200, extractor="pixels", data_dir=str(data_root))
     row = by_name(coarse.measure("fd", **options))["fd-pixels"]
     other = by_name(first)["fd-pixels"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -13,10 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.abilities import Decodes, Density, Encodes, Latents, Styles, given
+from jaxgen.config import ConfigError
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.classifier import trained
 from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
+from jaxgen.evaluate.features import Distances, accuracy_of
 from jaxgen.evaluate.fingerprint import fingerprint
 from jaxgen.evaluate.interval import Interval, of_share, of_stderr
 from jaxgen.evaluate.measurement import Measurement, NotAvailable
@@ -26,8 +28,6 @@ from jaxgen.evaluate.split import EVALUATION_SEED
 from jaxgen.evaluate.subject import Comparison
 from jaxgen.types import Array, PyTree
 
-LIKELIHOODS = {"bpd": "bits/dim", "iw_bpd": "bits/dim", "nelbo": "nats", "iw_nll": "nats"}
-LIKELIHOODS |= {"nll": "nats"}
 SECONDS = 20.0  # that the timed calls may take
 FEWEST_CALLS = 3
 PAIRS_AT_A_TIME = 50
@@ -36,41 +36,26 @@ PAIRS_AT_A_TIME = 50
 def likelihood_family(c: Comparison) -> list[Measurement]:
     """Bits/dim and nats of the test split, with the kind of bound and 1.96 standard errors."""
     method = _method(c)
-    if not callable(getattr(method, "log_prob", None)) or c.subject.per_example is None:
+    if not isinstance(method, Density) or c.subject.per_example is None:
         raise NotAvailable(f"{type(method).__name__} has no likelihood (no log_prob)")
     columns = c.subject.per_example("test")
     found = []
-    for name, unit in LIKELIHOODS.items():
+    for name, of in method.likelihoods.items():
         if name not in columns:
-            continue
+            raise ConfigError(
+                f"{type(method).__name__}.likelihoods names {name}, and evaluate gives "
+                f"{', '.join(columns)}"
+            )
         values = np.asarray(columns[name], np.float64)
         error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-        parts = {"kind": _bound(c, name, columns), "num_real": len(values)}
-        print_of = fingerprint(c.print_of_data("test"), parts, noise_seed=EVALUATION_SEED)
+        parts = {"num_real": len(values), "noise_seed": EVALUATION_SEED}
+        print_of = fingerprint(c.print_of_data("test"), of.fingerprint(), parts)
+        unit = "bits/dim" if name.endswith("bpd") else "nats"
         fields: dict[str, Any] = dict(unit=unit, better="lower", fingerprint=print_of)
         found.append(
             c.measured(name, "likelihood", of_stderr(float(values.mean()), error), **fields)
         )
-    if not found:
-        raise NotAvailable(f"{type(method).__name__}.evaluate gives no likelihood")
     return [dataclasses.replace(m, settings={}) for m in found]  # knobs are of sampling alone
-
-
-def _bound(c: Comparison, name: str, columns: Any) -> str:
-    """What bounds the likelihood: numbers of different kinds are not compared."""
-    draws = getattr(c.subject.method, "importance_samples", 1)
-    if name.startswith("iw_"):
-        return f"iwae-{draws}" if "nelbo" in columns else f"{_noise(c)}-iw-{draws}"
-    if name == "nelbo" or "nelbo" in columns:
-        return "elbo"
-    return _noise(c)
-
-
-def _noise(c: Comparison) -> str:
-    """Of continuous data the density is exact; of integers the noise makes it a bound."""
-    if c.subject.levels is None:
-        return "exact"
-    return "udq" if getattr(c.subject.method, "dequantizer", None) is None else "vdq"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +82,13 @@ def path_family(c: Comparison) -> list[Measurement]:
     in [0, 1]. A pair of latents of a conditional model has one class, which is drawn evenly; a
     pair of codes is of two test examples of one class.
     """
-    if not callable(getattr(_method(c), "decode", None)):
-        raise NotAvailable(f"{type(c.subject.method).__name__} has no decode")
-    own = getattr(c.extractor, "distance_of_levels", None)
+    method = _method(c)
+    if not isinstance(method, Decodes):
+        raise NotAvailable(f"{type(method).__name__} has no decode")
+    own = c.extractor.distance_of_levels if isinstance(c.extractor, Distances) else None
     label, print_of_own = (c.label, c.extractor.fingerprint) if own else ("pixels", {})
     found = []
-    for name, space in _spaces(c).items():
+    for name, space in _spaces(c, method).items():
         length = path_length(
             space.decode,
             space.latents,
@@ -127,27 +113,24 @@ def path_family(c: Comparison) -> list[Measurement]:
     return [dataclasses.replace(m, settings={}) for m in found]
 
 
-def _spaces(c: Comparison) -> dict[str, Space]:
-    method, state = _method(c), c.subject.state
-    options = {}
-    if "rounded" in inspect.signature(method.decode).parameters:
-        options["rounded"] = False
+def _spaces(c: Comparison, method: Decodes) -> dict[str, Space]:
+    state: Any = c.subject.state
 
     def decode(z: PyTree, *label: Array) -> Array:
-        return method.decode(state, z, *label, **options)
+        return method.decode(state, z, rounded=False, **_given(label))
 
-    if not callable(getattr(method, "latents", None)):
+    if not isinstance(method, Latents):
         return {"codes": _codes(c, decode)}
 
     def classes(rng: Array, num: int) -> Array:
         return jax.random.randint(rng, (num,), 0, c.subject.spec.num_classes)
 
-    drawn = classes if _conditional(c) else None
+    drawn = classes if "label" in given(method) else None
     spaces = {"z": Space(lambda rng, num, *_: method.latents(rng, num), decode, spherical, drawn)}
-    if callable(getattr(method, "styles_of", None)) and callable(getattr(method, "render", None)):
+    if isinstance(method, Styles):
 
         def styles(rng: Array, num: int, *label: Array) -> Array:
-            return method.styles_of(state, method.latents(rng, num), *label)
+            return method.styles_of(state, method.latents(rng, num), **_given(label))
 
         def render(w: Array, *_: Array) -> Array:
             return method.render(state, w, rounded=False)
@@ -159,35 +142,37 @@ def _spaces(c: Comparison) -> dict[str, Space]:
 def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
     """Draws among the codes of test examples, in place of a prior."""
     method, state = _method(c), c.subject.state
-    if not callable(getattr(method, "encode", None)):
+    if not isinstance(method, Encodes):
         raise NotAvailable(f"{type(method).__name__} has neither latents nor encode")
     split = c.dataset.splits["test"]
     batch = split.take(evenly(len(split), 500))
-    given = {"label": batch["label"]} if _conditional(c) else {}
-    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **given)
+    own = {name: batch[name] for name in given(method)}
+    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **own)
     count = len(batch["x"])
 
     def latents(rng: Array, num: int, *label: Array) -> PyTree:
         if label:
-            of_class = label[0][:, None] == jnp.asarray(given["label"])[None]
+            of_class = label[0][:, None] == jnp.asarray(own["label"])[None]
             rows = jax.random.categorical(rng, jnp.where(of_class, 0.0, -jnp.inf))
         else:
             rows = jax.random.randint(rng, (num,), 0, count)
         return jax.tree.map(lambda leaf: leaf[rows].astype(jnp.float32), codes)
 
     def classes(rng: Array, num: int) -> Array:
-        return jnp.asarray(given["label"])[jax.random.randint(rng, (num,), 0, count)]
+        return jnp.asarray(own["label"])[jax.random.randint(rng, (num,), 0, count)]
 
-    return Space(latents, decode, spherical, classes if given else None)
+    return Space(latents, decode, spherical, classes if "label" in own else None)
 
 
-def _conditional(c: Comparison) -> bool:
-    return bool(getattr(c.subject.method, "conditional", False))
+def _given(label: tuple[Array, ...]) -> dict[str, Array]:
+    """A class, if there is one, as a method is given it."""
+    return {"label": label[0]} if label else {}
 
 
 def _model(c: Comparison) -> str:
     """What tells latent spaces apart; checkpoints of one model share it."""
-    count = sum(leaf.size for leaf in jax.tree.leaves(getattr(c.subject.state, "params", ())))
+    params = () if c.subject.state is None else c.subject.state.params
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
     return f"{type(c.subject.method).__name__}, {count:,} parameters"
 
 
@@ -217,7 +202,7 @@ def classes_family(c: Comparison) -> list[Measurement]:
     if logits is not None:
         read = c.extractor(images)["logits"].argmax(1) == label
         share = of_share(float(read.mean()), len(read))
-        context = c.context(of_real=getattr(c.extractor, "accuracy", None))
+        context = c.context(of_real=accuracy_of(c.extractor))
         print_of = fingerprint(c.print_of_data("train"), c.extractor.fingerprint)
         print_of["num_generated"] = len(images)
         fields: dict[str, Any] = dict(better="higher", fingerprint=print_of, context=context)
@@ -243,7 +228,7 @@ def _trained_on(c: Comparison, images: np.ndarray, label: np.ndarray) -> list[Me
             of_share(accuracy, count),
             better="higher",
             fingerprint=fingerprint(c.print_of_data("test"), parts),
-            context=c.context(of_real=getattr(c.extractor, "accuracy", None)),
+            context=c.context(of_real=accuracy_of(c.extractor)),
         )
     ]
 

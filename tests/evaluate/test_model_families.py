@@ -34,7 +34,7 @@ MAPPING = DRAWN.randn(2, DIMS, DIMS).astype(np.float32)
 class Linear:
     """A conditional generator without a network."""
 
-    conditional = True
+    given = ("label",)
 
     def latents(self, rng, num):
         return random.normal(rng, (num, DIMS))
@@ -60,13 +60,13 @@ class Styled(Linear):
 class Codes:
     """Its codes are in the direction of the class, of the length of the first pixel."""
 
-    conditional = True
+    given = ("label",)
 
     def encode(self, state, x, rng, label=None):
         x = jnp.asarray(x[:, 0, 0], jnp.float32)
         return (x * (jnp.asarray(label)[:, None] == jnp.arange(2)[None]),)
 
-    def decode(self, state, z, label=None):
+    def decode(self, state, z, label=None, rounded=False):
         own = jnp.take_along_axis(z[0], label[:, None], axis=1)
         return jnp.tile(own, (1, 16)).reshape(-1, 4, 4, 1)
 

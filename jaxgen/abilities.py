@@ -1,0 +1,272 @@
+"""What a method can do beyond training and sampling, one small protocol an ability.
+
+Code asks by type, `isinstance(method, Encodes)`, and never for names or signatures. A method has
+an ability when it has all that the protocol lists; None in a derived class takes it away again.
+`check` refuses a method that has an ability in part, or with other arguments.
+
+`**given` stands for the fields that the method is given, see `Conditional`: `label=`, [B] int32, or
+`context=`, [B, C] or [C]; a method that is given nothing takes none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from jaxgen.errors import ConfigError
+from jaxgen.types import Array, DataSpec, PyTree, State
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityOf:
+    """What a log-probability is of. Numbers of unlike ones are never ranked.
+
+    Attributes:
+        kind: "exact"; or how it bounds what it is of: "elbo", "iwae-K", "udq" and "vdq" (uniform
+            and variational dequantisation), these with "-iw-K" for the mean density of K draws.
+        measure: "mass" of integers, or "density".
+        dims: of an event: bits/dim are nats over so many.
+        of: "x", an example, or the part of it that is modelled.
+        given: names of what it is conditional on.
+        levels: grey levels of the integers that are modelled; None of continuous data.
+        per: the unit of x by whose volume a density is measured; "" of a mass.
+    """
+
+    kind: str
+    measure: str
+    dims: int
+    of: str = "x"
+    given: tuple[str, ...] = ()
+    levels: int | None = None
+    per: str = ""
+
+    def fingerprint(self) -> dict[str, str | int | None]:
+        """All of it, flat."""
+        return dataclasses.asdict(self) | {"given": ", ".join(self.given)}
+
+
+@runtime_checkable
+class Density(Protocol):
+    """Says how probable an example is."""
+
+    def log_prob(self, state: State, x: Array, rng: Array, **given: Any) -> Array:
+        """[B], in nats, of what `density` says; `rng` draws the noise of a bound."""
+        ...
+
+    @property
+    def density(self) -> DensityOf:
+        """What `log_prob` is of."""
+        ...
+
+    @property
+    def likelihoods(self) -> Mapping[str, DensityOf]:
+        """Column of `evaluate` -> what it is the negative logarithm of.
+
+        In nats, or in bits/dim where the name ends in "bpd".
+        """
+        ...
+
+
+@runtime_checkable
+class Weighted(Density, Protocol):
+    """Averages densities over draws: a field `importance_samples` that may be replaced."""
+
+    @property
+    def importance_samples(self) -> int:
+        """Draws of the bounds in `evaluate`."""
+        ...
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """May be given more of an example than x."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Fields of a batch that calls are given: "label", "context"; () as it is configured."""
+        ...
+
+
+@runtime_checkable
+class Levels(Protocol):
+    """Models grey levels, maybe fewer than the data have."""
+
+    @property
+    def levels(self) -> int | None:
+        """How many; None for continuous data."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Finds the latents of an example."""
+
+    def encode(self, state: State, x: Array, rng: Array, **given: Any) -> PyTree:
+        """Data to latents, a pytree of [B, ...]."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Makes an example of latents."""
+
+    def decode(self, state: State, z: PyTree, *, rounded: bool, **given: Any) -> Array:
+        """Latents to data, in their units: whole grey levels if `rounded`, else real ones.
+
+        Between the real ones there are paths. The default of `rounded` is the method's own.
+        """
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """Shows what of an example its latents keep."""
+
+    def reconstruct(self, state: State, x: Array, rng: Array, **given: Any) -> Array:
+        """The expected data given latents of x, in their units."""
+        ...
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """Draws latents without an example."""
+
+    def latents(self, rng: Array, num: int) -> PyTree:
+        """Draws of the prior, as `decode` takes them."""
+        ...
+
+
+@runtime_checkable
+class Styles(Protocol):
+    """Decodes in two steps, by way of styles."""
+
+    def styles_of(self, state: State, z: PyTree, **given: Any) -> Array:
+        """Latents to styles w, [B, style]."""
+        ...
+
+    def render(self, state: State, w: Array, *, rounded: bool) -> Array:
+        """Styles to data, as `Decodes.decode`."""
+        ...
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """Shows samples that share coarse styles by row, and fine ones by column."""
+
+    def mix(
+        self, state: State, rng: Array, rows: int, columns: int, coarse: int, **given: Any
+    ) -> Array:
+        """[rows * columns, ...] data, whose first `coarse` layers are of the row."""
+        ...
+
+
+@runtime_checkable
+class Projects(Protocol):
+    """Finds the styles of an example by a search."""
+
+    def project(
+        self, state: State, x: Array, rng: Array, *, steps: int
+    ) -> tuple[Array, Array, Array]:
+        """Styles, the distance at every step [steps], and the data found."""
+        ...
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """Infers parameters of observations."""
+
+    def posterior(
+        self, state: State, rng: Array, x: Array, num: int
+    ) -> tuple[Array, Array, Array, Array]:
+        """Rows' own parameters, their log-density, `num` draws each, and those of the draws."""
+        ...
+
+
+@runtime_checkable
+class Alarms(Protocol):
+    """Knows what a user should be warned of."""
+
+    def alarms(self, values: Mapping[str, float]) -> Mapping[str, str]:
+        """From metrics of a log interval, `turn/name` -> number, to name -> one line."""
+        ...
+
+
+@runtime_checkable
+class Restarts(Protocol):
+    """Lets optimisers begin anew."""
+
+    def restarts(self, step: Array) -> Array:
+        """Whether they do before that train step, a bool scalar."""
+        ...
+
+
+ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
+ABILITIES += (Mixes, Projects, Infers, Alarms, Restarts)
+
+
+def given(method: Any) -> tuple[str, ...]:
+    """Fields of a batch that the method's calls are given; () for none."""
+    return method.given if isinstance(method, Conditional) else ()
+
+
+def levels_of(method: Any, spec: DataSpec) -> int | None:
+    """Grey levels that a method models: those of the data, unless it says otherwise."""
+    return method.levels if isinstance(method, Levels) else spec.levels
+
+
+def check(method: Any) -> None:
+    """Refuses a method whose abilities are not as the protocols have them.
+
+    Raises:
+        ConfigError: naming the ability, what is there and what is missing.
+    """
+    for ability in ABILITIES:
+        members = _members(ability)
+        there = {name: getattr(method, name) for name in members if hasattr(method, name)}
+        if None in (there[name] for name in there if inspect.isfunction(members[name])):
+            continue  # taken away
+        who, where = type(method).__name__, f"jaxgen.abilities.{ability.__name__}"
+        missing = [name for name in members if name not in there]
+        if there and missing and ability is not Weighted:
+            raise ConfigError(
+                f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
+            )
+        if missing:
+            continue
+        for name, function in members.items():
+            if inspect.isfunction(function):
+                _check_call(there[name], f"{who}.{name}", function, given(method), where)
+    if isinstance(method, Conditional) and not _are_names(method.given):
+        raise ConfigError(
+            f"{type(method).__name__}.given={method.given!r}: expected a tuple of str"
+        )
+    if isinstance(method, Density):
+        for of in (method.density, *method.likelihoods.values()):
+            if not isinstance(of, DensityOf):
+                raise ConfigError(f"{type(method).__name__} says {of!r}, expected a DensityOf")
+
+
+def _members(ability: type) -> dict[str, Any]:
+    """Name -> function, or property, of a protocol and of those that it extends."""
+    parts = [vars(base) for base in reversed(ability.__mro__) if base in ABILITIES]
+    return {k: v for part in parts for k, v in part.items() if not k.startswith("_")}
+
+
+def _check_call(call: Any, name: str, wanted: Any, fields: tuple[str, ...], where: str) -> None:
+    """Whether a function takes what the protocol's is called with."""
+    parameters = list(inspect.signature(wanted).parameters.values())[1:]
+    by_place = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if parameters[-1].kind is parameters[-1].VAR_KEYWORD:
+        by_name += fields
+    try:
+        inspect.signature(call).bind(*by_place, **dict.fromkeys(by_name))
+    except (TypeError, ValueError):
+        asked = ", ".join([*by_place, *(f"{k}=" for k in by_name)])
+        raise ConfigError(f"{name}: expected to be called as ({asked}), see {where}") from None
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)

@@ -1,0 +1,173 @@
+"""What every method says that its likelihoods are of: unlike ones have unlike fingerprints."""
+
+import dataclasses
+import importlib
+
+import numpy as np
+import pytest
+
+from jaxgen import names
+from jaxgen.abilities import Density, DensityOf, levels_of
+from jaxgen.bijectors.base import Chain
+from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.evaluate.features import Pixels
+from jaxgen.evaluate.sources import ArraySet
+from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.evaluate.suite import measure
+from jaxgen.methods.disentangle import Disentangle, FactorVAE
+from jaxgen.methods.elbo import ELBO
+from jaxgen.methods.iwae import IWAE
+from jaxgen.methods.likelihood import Likelihood
+from jaxgen.methods.nvae import NVAE
+from jaxgen.methods.posterior import Posterior
+from jaxgen.methods.reverse_kl import ReverseKL
+from jaxgen.types import DataSpec, Units
+
+FLOW = NET = Chain(())  # nothing is computed
+IMAGES = DataSpec("images", (4, 4, 1), 256, 10)
+REAL = DataSpec("images", (4, 4, 1), None, 10)
+ROWS = DataSpec("rows", (4,), None, 10)
+SPHERE, PLANE = DataSpec("s2", (3,), None), DataSpec("u1", (2,), None)
+IN_UNITS = dataclasses.replace(ROWS, units=Units((1.0,) * 4, (2.0,) * 4))
+WITH_CONTEXT = dataclasses.replace(ROWS, context=("time",), context_units=Units((0.0,), (3.0,)))
+OTHER_CONTEXT = dataclasses.replace(ROWS, context=("time", "place"))
+
+
+def flow(spec, **options):
+    return Likelihood(FLOW, spec, **options)
+
+
+def vae(spec, observation="logistic", kind=ELBO, **options):
+    return kind(NET, spec, observation=observation, **options)
+
+
+# what it is, in words; a method; a column of its `evaluate`
+TABLE = [
+    ("P(x), uniform noise", flow(IMAGES), "bpd"),
+    ("P(x), uniform noise", flow(IMAGES, preprocess="logit", n_bits=8), "bpd"),
+    ("P(x), uniform noise", flow(IMAGES, importance_samples=5), "bpd"),
+    ("P(x), uniform noise, 5 draws", flow(IMAGES, importance_samples=5), "iw_bpd"),
+    ("P(x), uniform noise, 6 draws", flow(IMAGES, importance_samples=6), "iw_bpd"),
+    ("P(x), learnt noise", flow(IMAGES, dequantizer=FLOW), "bpd"),
+    ("P(x), learnt noise, 5 draws", flow(IMAGES, dequantizer=FLOW, importance_samples=5), "iw_bpd"),
+    ("P(x in 32 levels), uniform noise", flow(IMAGES, n_bits=5), "bpd"),
+    ("P(x | class), uniform noise", flow(IMAGES, conditional=True), "bpd"),
+    ("P(x), ELBO", vae(IMAGES), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, "categorical", beta=4.0), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, importance_samples=5), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, "logistic_mixture", NVAE), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, kind=NVAE, n_bits=8), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, kind=Disentangle), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, kind=FactorVAE), "bpd"),
+    ("P(x), ELBO", vae(IMAGES, kind=IWAE, samples=3), "bpd"),
+    ("P(x | class), ELBO", vae(IMAGES, conditional=True), "bpd"),
+    ("P(x in 32 levels), ELBO", vae(IMAGES, kind=NVAE, n_bits=5), "bpd"),
+    ("P(x), 5 draws", vae(IMAGES, importance_samples=5), "iw_bpd"),
+    ("P(x), 5 draws", vae(IMAGES, kind=IWAE, importance_samples=5), "iw_bpd"),
+    ("P(x), 6 draws", vae(IMAGES, importance_samples=6), "iw_bpd"),
+    ("P(x), ELBO", vae(IMAGES), "nelbo"),
+    ("P(x), ELBO", vae(IMAGES, kind=NVAE), "nelbo"),
+    ("P(x in 32 levels), ELBO", vae(IMAGES, kind=NVAE, n_bits=5), "nelbo"),
+    ("P(x | class), ELBO", vae(IMAGES, conditional=True), "nelbo"),
+    ("p(x / 255), ELBO", vae(IMAGES, "gaussian"), "nelbo"),
+    ("p(x / 255), ELBO", vae(IMAGES, "learned_gaussian"), "nelbo"),
+    ("p(x / 255 | class), ELBO", vae(IMAGES, "gaussian", conditional=True), "nelbo"),
+    ("p(x in 32 levels / 31), ELBO", vae(IMAGES, "gaussian", NVAE, n_bits=5), "nelbo"),
+    ("P(x), 5 draws", vae(IMAGES, importance_samples=5), "iw_nll"),
+    ("p(x / 255), 5 draws", vae(IMAGES, "gaussian", importance_samples=5), "iw_nll"),
+    ("p(x), ELBO", vae(REAL, "gaussian"), "nelbo"),
+    ("p(x)", flow(REAL), "nll"),
+    ("p(x | class)", flow(REAL, conditional=True), "nll"),
+    ("p(x), rows", flow(ROWS), "nll"),
+    ("p(x), rows", flow(IN_UNITS), "nll"),  # numbers are in the units of the data
+    ("p(x | class), rows", flow(ROWS, conditional=True), "nll"),
+    ("p(x | time), rows", flow(WITH_CONTEXT), "nll"),
+    ("p(x | class, time), rows", flow(WITH_CONTEXT, conditional=True), "nll"),
+    ("p(x | time, place), rows", flow(OTHER_CONTEXT), "nll"),
+    ("p(x1, x2 | x3, x4)", Posterior(FLOW, ROWS, 2), "nll"),
+    ("p(x1, x2 | x3, x4)", Posterior(FLOW, ROWS, 2, low=(0.0,) * 2, high=(1.0,) * 2), "nll"),
+    ("p(x1, x2, x3 | x4)", Posterior(FLOW, ROWS, 3), "nll"),
+    ("p(x), volume", flow(SPHERE), "nll"),
+    ("p(x), area of the sphere", ReverseKL(FLOW, SPHERE), "nll"),
+    ("p(x), plane", flow(PLANE), "nll"),
+    ("p(x), plane", ReverseKL(FLOW, PLANE), "nll"),
+]
+
+
+def measured(method, column):
+    """The measurement, as the command makes it, of numbers that are made up."""
+    spec = method.spec
+    x = np.zeros((4, *spec.shape), np.float32 if spec.levels is None else np.uint8)
+    dataset = Dataset(spec, {"train": ArraySplit(x), "test": ArraySplit(x)}, "test")
+    columns = dict.fromkeys(("bpd", "iw_bpd", "nelbo", "iw_nll", "nll"), np.arange(4.0))
+    subject = Subject(
+        spec, spec.levels, [ArraySet(x)], method=method, per_example=lambda split: columns
+    )
+    found, _ = measure(Comparison(subject, dataset, Pixels(spec)), "likelihood")
+    return next(m for m in found if m.name == column)
+
+
+def mistaken(table):
+    """Pairs of rows that are told apart and are alike, or are not told apart and are unlike."""
+    known = [(what, measured(method, column)) for what, method, column in table]
+    return [
+        (what, other, a.name)
+        for i, (what, a) in enumerate(known)
+        for other, b in known[:i]
+        if a.name == b.name and (what == other) != (a.fingerprint == b.fingerprint)
+    ]
+
+
+def test_unlike_likelihoods_have_unlike_fingerprints():
+    assert mistaken(TABLE) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "pair"),
+    [
+        (("kind",), ("P(x), ELBO", "P(x), uniform noise", "bpd")),
+        (("kind",), ("P(x), learnt noise", "P(x), uniform noise", "bpd")),
+        (("kind",), ("P(x), 6 draws", "P(x), 5 draws", "iw_bpd")),
+        (("levels",), ("P(x in 32 levels), ELBO", "P(x), ELBO", "nelbo")),
+        (("given",), ("P(x | class), ELBO", "P(x), ELBO", "bpd")),
+        (("given",), ("p(x | class)", "p(x)", "nll")),
+        (("measure", "per"), ("p(x / 255), ELBO", "P(x), ELBO", "nelbo")),
+        (("of", "given", "dims"), ("p(x1, x2 | x3, x4)", "p(x), rows", "nll")),
+        (("dims",), ("p(x1, x2, x3 | x4)", "p(x1, x2 | x3, x4)", "nll")),
+        (("per",), ("p(x), area of the sphere", "p(x), volume", "nll")),
+    ],
+)
+def test_what_is_not_declared_is_seen(monkeypatch, fields, pair):
+    """The control: equal declarations of different things."""
+    whole = DensityOf.fingerprint
+    monkeypatch.setattr(
+        DensityOf, "fingerprint", lambda self: whole(self) | dict.fromkeys(fields, "?")
+    )
+    assert pair in mistaken(TABLE)
+
+
+def classes():
+    """All methods of the tree."""
+    for module in names.modules("jaxgen.methods"):
+        found = importlib.import_module(f"jaxgen.methods.{module}")
+        _, is_method = names.KINDS["jaxgen.methods"]
+        yield from (v for v in vars(found).values() if is_method(v))
+
+
+def test_all_methods_with_a_density_are_in_the_table():
+    there = {type(method) for _, method, _ in TABLE}
+    assert {k for k in classes() if "log_prob" in dir(k) and k.log_prob} == there
+    assert all(isinstance(method, Density) for _, method, _ in TABLE)
+
+
+def test_every_column_is_in_the_table():
+    columns = {(type(m), name) for _, m, _ in TABLE for name in m.likelihoods}
+    assert {name for _, name in columns} == {"bpd", "iw_bpd", "nelbo", "iw_nll", "nll"}
+
+
+def test_levels_that_are_modelled():
+    """What distances of samples are compared by, too."""
+    assert levels_of(vae(IMAGES, kind=NVAE, n_bits=5), IMAGES) == 32
+    assert levels_of(vae(IMAGES, kind=NVAE), IMAGES) == levels_of(vae(IMAGES), IMAGES) == 256
+    assert levels_of(flow(IMAGES, n_bits=5), IMAGES) == 32
+    assert levels_of(flow(ROWS), ROWS) is levels_of(Posterior(FLOW, ROWS, 2), ROWS) is None
