@@ -70,7 +70,7 @@ def sections(name: str, tiny: bool):
         if name == "biggan":  # as many halvings as the smaller image has
             config["model"]["generator"].update(multipliers=(4, 2, 1), attention=8, latent=12)
             config["model"]["discriminator"].update(multipliers=(1, 2, 4), attention=8)
-    return config, DataSpec("noise", shape, 256, classes), batch
+    return config, DataSpec.of("noise", shape, 256, classes), batch
 
 
 class Jaxgen:
@@ -80,9 +80,9 @@ class Jaxgen:
         import jax
         import numpy as np
 
+        from jaxgen.sharding import make_mesh
         from jaxgen.train.assemble import assemble
         from jaxgen.train.program import build_program, peak_bytes
-        from jaxgen.train.sharding import make_mesh
 
         method, optimizers, _ = assemble(config, spec)
         batch = {"x": x} | ({"label": label.astype(np.int32)} if spec.num_classes else {})

@@ -24,7 +24,7 @@ FLAGS = "--xla_backend_optimization_level=0"
 
 def presets() -> list[str]:
     """`NAME:PRESET,tiny` of each that needs no files."""
-    from jaxgen.data.named import EMBEDDED
+    from jaxgen.data.embedded import EMBEDDED
 
     found = []
     for path in sorted((ROOT / "configs").glob("*.py")):

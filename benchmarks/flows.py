@@ -44,9 +44,9 @@ def jaxgen_block(room):
     from jaxgen.bijectors.permutation import Reverse
     from jaxgen.bijectors.transforms import RationalQuadraticSpline
     from jaxgen.methods.likelihood import Likelihood
+    from jaxgen.sharding import make_mesh
     from jaxgen.train.optim import optimizer
     from jaxgen.train.program import build_program
-    from jaxgen.train.sharding import make_mesh
     from jaxgen.types import DataSpec
 
     class Net(nn.Module):
@@ -57,7 +57,7 @@ def jaxgen_block(room):
             return nn.Dense(features, kernel_init=nn.initializers.zeros)(x)
 
     step = Chain((Coupling(RationalQuadraticSpline(BINS, BOUND), Net()), Reverse()))
-    method = Likelihood(Repeat(step, LAYERS, unroll=LAYERS), DataSpec("ring", (2,), None))
+    method = Likelihood(Repeat(step, LAYERS, unroll=LAYERS), DataSpec.of("ring", (2,), None))
     batch = {"x": points()}
     optimizers = {"model": optimizer("adam", RATE)}
     built = build_program(method, optimizers, {}, make_mesh(), batch, seed=0, room=room)

@@ -28,9 +28,9 @@ import numpy as np  # noqa: E402
 from jaxgen.methods.adversarial import Adversarial  # noqa: E402
 from jaxgen.methods.stylegan2 import StyleGAN2  # noqa: E402
 from jaxgen.models.gans import dcgan, r3gan, stylegan2  # noqa: E402
+from jaxgen.sharding import make_mesh  # noqa: E402
 from jaxgen.train.optim import optimizer  # noqa: E402
 from jaxgen.train.program import build_program  # noqa: E402
-from jaxgen.train.sharding import make_mesh  # noqa: E402
 from jaxgen.types import DataSpec  # noqa: E402
 
 CYCLE = 16
@@ -381,7 +381,7 @@ def torch_stylegan2(side, colours, most, x, every):
 
 
 def styled(side, colours, most, every):
-    spec = DataSpec("noise", (side, side, colours), 256)
+    spec = DataSpec.of("noise", (side, side, colours), 256)
     players = (
         stylegan2.Generator(LATENT, LATENT, base=side * most, most=most),
         stylegan2.Discriminator(base=side * most, most=most),
@@ -396,7 +396,7 @@ def relativistic(side, colours, widths, cardinalities):
         r3gan.Generator(LATENT, widths, cardinalities, blocks),
         r3gan.Discriminator(widths[::-1], cardinalities[::-1], blocks),
     )
-    spec, penalties = DataSpec("noise", (side, side, colours), 256), ("r1", "r2")
+    spec, penalties = DataSpec.of("noise", (side, side, colours), 256), ("r1", "r2")
     penalties = {name: {"weight": 1.0} for name in penalties}
     return Adversarial(*players, spec, game="relativistic", penalties=penalties)
 
@@ -425,7 +425,7 @@ def main():
         for name, (side, colours, width, batch) in sizes.items():
             x = images(side, colours, batch)
             players = dcgan.Generator(LATENT, width), dcgan.Discriminator(width)
-            method = Adversarial(*players, DataSpec("noise", x.shape[1:], 256))
+            method = Adversarial(*players, DataSpec.of("noise", x.shape[1:], 256))
             adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999}
             runs = {"jaxgen": jax_run(method, x, 1, **adam)}
             runs["torch"] = torch_dcgan(side, colours, width, x)

@@ -31,12 +31,12 @@ from jaxgen.bijectors.coupling import Coupling  # noqa: E402
 from jaxgen.bijectors.transforms import Scale  # noqa: E402
 from jaxgen.methods.likelihood import Likelihood  # noqa: E402
 from jaxgen.models.flows.glow import CouplingNet, Glow  # noqa: E402
+from jaxgen.sharding import make_mesh  # noqa: E402
 from jaxgen.train.optim import optimizer  # noqa: E402
 from jaxgen.train.program import build_program  # noqa: E402
-from jaxgen.train.sharding import make_mesh  # noqa: E402
 from jaxgen.types import DataSpec  # noqa: E402
 
-SPEC = DataSpec("noise", (32, 32, 3), 256)
+SPEC = DataSpec.of("noise", (32, 32, 3), 256)
 LEVELS, DEPTH, WIDTH, BATCH = 3, 8, 128, 16
 SIZES = {  # image, levels, depth, width, batch
     "configs/glow.py": ((8, 8, 1), 1, 8, 64, 64),
@@ -215,7 +215,7 @@ def torch_step():
 def compare_step(repeats=15):
     global SPEC, LEVELS, DEPTH, WIDTH, BATCH
     for name, (shape, *sizes) in SIZES.items():
-        SPEC = DataSpec("noise", shape, 256)
+        SPEC = DataSpec.of("noise", shape, 256)
         LEVELS, DEPTH, WIDTH, BATCH = sizes
         runs = {"store": jax_step("store"), "remat": jax_step("remat"), "torch": torch_step()}
         times = {kind: [] for kind in runs}

@@ -90,3 +90,28 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} {UNITS[-1]}"
+
+
+def idle_accelerator() -> str | None:
+    """A warning with the install line, when JAX does not use the machine's accelerator."""
+    import jax
+
+    if jax.default_backend() != "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
+        return None
+    extra = _present()
+    if extra is None:
+        return None
+    kind = "TPU" if extra == "tpu" else "NVIDIA GPU"
+    return (
+        f"WARNING: this machine has a {kind}, but JAX runs on the CPU; install:\n"
+        f'  pip install -U "jax[{extra}]"'
+    )
+
+
+def _present() -> str | None:
+    """The extra of JAX for the accelerator that the operating system shows, None without one."""
+    if pathlib.Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi"):
+        return "cuda12"
+    if pathlib.Path("/dev/accel0").exists() or "TPU_NAME" in os.environ:
+        return "tpu"
+    return None

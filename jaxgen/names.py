@@ -1,4 +1,4 @@
-"""What a name in a config may stand for: a class of networks or an objective, and nothing else.
+"""What a name in a config may stand for: networks, an objective, a reader of data; nothing else.
 
 A config that was read from a run directory is data that a stranger may have sent. Its names are
 looked for in jaxgen, in modules that the user allowed, and in packages that are installed with an
@@ -85,14 +85,14 @@ def _named(section: Any, package: str, where: str, allow: Allowed) -> tuple[type
     return resolve(options.pop("name"), package, allow), options
 
 
-def resolve(name: Any, package: str, allow: Allowed = ()) -> type:
+def resolve(name: Any, package: str, allow: Allowed = ()) -> Any:
     """The class that `name` means below `package`: `"flows.glow.Glow"` in `jaxgen.models`.
 
     `"my_package.my_module:Class"` reaches code outside of jaxgen.
 
     Args:
         name: as a config has it.
-        package: `jaxgen.models` or `jaxgen.methods`, which say what kind of class is meant.
+        package: one of `KINDS`, which says what is meant: a class, or a function that loads data.
         allow: modules in which names may be looked for too, and in those below them; None looks
             everywhere.
 
@@ -188,6 +188,7 @@ def _is_method(value: Any) -> bool:
 
 
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "jaxgen.data": ("function that loads data", inspect.isfunction),
     "jaxgen.models": ("network, a class of Flax modules", _is_network),
     "jaxgen.methods": ("objective, a frozen dataclass as jaxgen.types.Method has it", _is_method),
 }

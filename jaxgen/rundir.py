@@ -102,7 +102,7 @@ class RunDir:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
-            reason = str(error).removeprefix("DataSpec.__init__() ")
+            reason = str(error).rpartition("() ")[2]
             raise ConfigError(f"{self.manifest}: no description of the data: {reason}") from None
 
 

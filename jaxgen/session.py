@@ -20,11 +20,12 @@ from jaxgen.claim import RESTART, claim, sealed, steps
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.load import absolute, load_as, own
 from jaxgen.data.loader import train_batches
-from jaxgen.data.named import absolute, load_as
 from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
+from jaxgen.machine import idle_accelerator
 from jaxgen.rundir import RunDir, read_json, write_json
-from jaxgen.tools.doctor import idle_accelerator
+from jaxgen.sharding import make_mesh
 from jaxgen.train.assemble import assemble
 from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.train.integrity import state_digest
@@ -35,7 +36,6 @@ from jaxgen.train.misfit import explained
 from jaxgen.train.observe import Observer
 from jaxgen.train.program import Program, build_program, peak_bytes
 from jaxgen.train.sections import check
-from jaxgen.train.sharding import make_mesh
 from jaxgen.train.stop import StopSignal
 from jaxgen.types import DataSpec
 
@@ -141,7 +141,8 @@ def opened(run: RunDir, section: Mapping[str, Any], speak: Any = say) -> Dataset
             f"back, or {RESTART}"
         )
     else:
-        return build(load, "data", **section)
+        named = {k: own(v) if k == "name" else v for k, v in section.items()}
+        return build(load, "data", **named)
     try:
         return build(load_as(known), "data", **section)
     except ConfigError as error:

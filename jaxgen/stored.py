@@ -26,12 +26,25 @@ MOST_PATH = 4096  # characters
 
 # file -> its shape, see `check`; unknown entries are left to whoever reads them
 UNITS = {"shift": [float], "scale": [float]}
+FIELD = {
+    "kind": str,
+    "shape": [int],
+    "dtype": str,
+    "levels?": (int, None),
+    "classes?": (int, None),
+    "vocabulary?": (int, None),
+    "names?": [str],
+    "range?": [float],
+    "units?": UNITS,
+}
 SPEC = {
     "name": str,
-    "shape": [int],
-    "levels": (int, None),
-    "num_classes?": int,
+    "fields?": {"*": FIELD},
     "entropy?": (float, None),
+    # of version 0.1, in place of fields
+    "shape?": [int],
+    "levels?": (int, None),
+    "num_classes?": int,
     "range?": [float],
     "columns?": [str],
     "context?": [str],

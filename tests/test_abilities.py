@@ -56,7 +56,7 @@ def test_abilities_are_told_by_type():
     assert {a for a in abilities.ABILITIES if isinstance(Whole(), a)} == HAS
     assert not any(isinstance(object(), a) for a in abilities.ABILITIES)
     assert given(Whole()) == ("label",) and given(object()) == ()
-    spec = DataSpec("scans", (8, 8, 1), 17)
+    spec = DataSpec.of("scans", (8, 8, 1), 17)
     assert levels_of(Whole(), spec) == 5 and levels_of(object(), spec) == 17
 
 

@@ -16,7 +16,7 @@ from command import GLOW, ROOT, TINY, rows, saved
 import jaxgen
 from jaxgen.config import ConfigError, check_sections
 from jaxgen.data import load
-from jaxgen.data.named import EMBEDDED
+from jaxgen.data.embedded import EMBEDDED
 
 HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
 

@@ -32,7 +32,7 @@ def stored(tmp_path):
         run = tmp_path / "run"
         run.mkdir(exist_ok=True)
         (run / "config.json").write_text(json.dumps((config or tiny()) | sections))
-        spec = DataSpec("digits", (8, 8, 1), 17, 10).as_json()
+        spec = DataSpec.of("digits", (8, 8, 1), 17, 10).as_json()
         manifest = {"data": {"spec": spec, "fingerprint": {}}}
         (run / "manifest.json").write_text(json.dumps(manifest))
         return run

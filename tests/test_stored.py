@@ -73,7 +73,12 @@ def test_wrong_shapes(name, value, message, tmp_path):
 
 @pytest.mark.parametrize(
     "spec",
-    [{"shape": 8}, {"shape": ["8"]}, {"levels": "2"}, {"name": None}, {"entropy": "x"}, {"new": 1}],
+    [
+        *({"shape": 8}, {"shape": ["8"]}, {"levels": "2"}, {"name": None}, {"entropy": "x"}),
+        *({"new": 1}, {"shape": [2, 3]}, {"shape": [-2]}, {"fields": {}}, {"fields": {"x": {}}}),
+        {"fields": {"x": {"kind": "vector", "shape": [-1], "dtype": "float32"}}},
+        {"fields": {"x": {"kind": "code", "shape": [1], "dtype": "float32"}}},
+    ],
     ids=str,
 )
 def test_specs_of_other_data(spec, tmp_path):

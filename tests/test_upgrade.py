@@ -15,7 +15,7 @@ from command import rows
 import jaxgen
 from jaxgen.data import DataError
 from jaxgen.data.dataset import differences
-from jaxgen.data.named import load_as
+from jaxgen.data.load import load_as
 from jaxgen.types import DataSpec
 
 LANDED = pathlib.Path(__file__).parent / "fixtures/landed"
@@ -86,7 +86,7 @@ def test_data_that_it_divided_by_other_rules_are_found(tmp_path, name):
     known, place = DIVISIONS[name], str(divisions.write(name, tmp_path))
     fingerprint, classes = known["fingerprint"], known["num_classes"]
     shape = tuple(fingerprint["shape"])
-    spec = DataSpec(name, shape, fingerprint["levels"], num_classes=classes).as_json()
+    spec = DataSpec.of(name, shape, fingerprint["levels"], num_classes=classes).as_json()
     data = load_as({"fingerprint": fingerprint, "spec": spec})(place)
     assert data.fingerprint() == fingerprint and data.spec.num_classes == classes
     assert "by the rules of version 0.1" in data.report()

@@ -1,6 +1,6 @@
 """Data: named sets, tfds, folders of images, arrays; NumPy in, NumPy out, no TensorFlow."""
 
 from jaxgen.data.dataset import DataError, Dataset, Split
-from jaxgen.data.named import load
+from jaxgen.data.load import load
 
 __all__ = ["DataError", "Dataset", "Split", "load"]

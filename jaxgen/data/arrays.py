@@ -100,7 +100,7 @@ def load(
             f"{path}: columns and context are of rows [N, D] of floats that are standardised; "
             f"got {whole.dtype} {list(whole.shape)}, data.standardize={choice.standardize}"
         )
-    spec = DataSpec(path.stem, _shape(whole), _LEVELS.get(whole.dtype.name))
+    spec = DataSpec.of(path.stem, _shape(whole), _LEVELS.get(whole.dtype.name))
     if large:
         trains, tests = holdout(len(whole), test_fraction, seed)
         splits: dict[str, Split] = {
@@ -111,7 +111,8 @@ def load(
         splits = _in_memory(parts, test_fraction, seed)
         known = [split.labels for split in splits.values() if split.labels is not None]
         classes = 1 + max((int(labels.max()) for labels in known), default=-1)
-        spec = dataclasses.replace(spec, num_classes=classes)
+        if classes:
+            spec = spec.with_field("label", kind="label", dtype="int32", classes=classes)
     return Dataset(spec, splits, f"file {path}", notes=tuple(notes), held_out="" in parts)
 
 
@@ -266,14 +267,15 @@ def _context(context: np.ndarray, count: int, where: str) -> np.ndarray:
 def _in_memory(parts: dict[str, Part], test_fraction: float, seed: int) -> dict[str, Split]:
     """The splits as converted arrays."""
     splits: dict[str, Split] = {
-        k: ArraySplit(_converted(part.x), part.label) for k, part in parts.items()
+        k: ArraySplit({"x": _converted(part.x), "label": part.label}) for k, part in parts.items()
     }
     if "" not in splits:
         return splits
-    x, label = splits[""].x, splits[""].label
+    x, label = splits[""].x, splits[""].labels
     halves = zip(("train", "test"), holdout(len(x), test_fraction, seed), strict=True)
     return {
-        name: ArraySplit(x[rows], None if label is None else label[rows]) for name, rows in halves
+        name: ArraySplit({"x": x[rows], "label": None if label is None else label[rows]})
+        for name, rows in halves
     }
 
 

@@ -53,7 +53,10 @@ class DynamicSplit(ArraySplit):
     def sha256(self) -> str:
         """Hash of grey levels, fixed draw and labels."""
         digest = hashlib.sha256(f"dynamic, {self.levels} levels;".encode())
-        for split in (ArraySplit(self.grey), ArraySplit(self.x, self.label)):
+        for split in (
+            ArraySplit({"x": self.grey}),
+            ArraySplit({"x": self.x, "label": self.labels}),
+        ):
             digest.update(split.sha256().encode())
         return digest.hexdigest()
 
@@ -73,7 +76,7 @@ def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
     if mode == "none":
         return dataset
     spec, option = dataset.spec, f"data.binarize={mode}"
-    if spec.levels is None or len(spec.shape) != 3:
+    if spec.levels is None or spec.x.kind != "image":
         raise DataError(f"{option} needs images of grey levels; {spec.name} has none")
     if spec.shape[2] != 1:
         raise DataError(
@@ -85,7 +88,7 @@ def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
     splits = {name: _split(dataset, name, mode, seed) for name in SPLITS}
     return dataclasses.replace(
         dataset,
-        spec=dataclasses.replace(spec, levels=2),
+        spec=spec.with_field("x", levels=2, dtype="uint8"),
         splits=splits,
         binarized=_described(mode, spec.levels, seed),
     )
@@ -105,8 +108,8 @@ def _split(dataset: Dataset, name: str, mode: str, seed: int) -> Split:
         bits = uniform(random, split.x.shape, levels, split.x.dtype) < split.x
     x = bits.astype(np.uint8)
     if mode == "dynamic" and name == "train":
-        return DynamicSplit(x, split.label, grey=split.x, levels=levels)
-    return ArraySplit(x, split.label)
+        return DynamicSplit({"x": x, "label": split.labels}, grey=split.x, levels=levels)
+    return ArraySplit({"x": x, "label": split.labels})
 
 
 def uniform(

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.types import DataSpec
+from jaxgen.fields import KINDS, NUMBERS, DataSpec, Field
 
 SAMPLED = 256  # decoded examples that enter the fingerprint of a split that stays on disk
 FEW_CLASSES = 12  # up to that many are listed with their counts in the report
+USUAL = ("x", "label", "context")  # fields that the report has lines of their own for
+_HASHED = {"x": 0, "label": 1}  # fields whose names are not part of an array's hash
 SMALL = 1000  # fewer train examples than this earn a warning
 
 
@@ -38,8 +40,7 @@ class Split(abc.ABC):
             indices: int64 [B] in 0 .. len - 1.
 
         Returns:
-            "x": uint8 or uint16 [B, H, W, C] of grey levels, float32 [B, H, W, C] or [B, D];
-            "label": int32 [B], where the data set has labels.
+            Field -> [B, ...] of the dtype that the spec says: "x", and what else it has.
         """
 
     def draw(
@@ -82,41 +83,46 @@ class ArraySplit(Split):
     """Examples held in memory as decoded arrays.
 
     Attributes:
-        x: [N, H, W, C] or [N, D].
-        label: int32 [N] or None.
+        arrays: field -> [N, ...]; a field that is None is left out.
     """
 
-    x: np.ndarray
-    label: np.ndarray | None = None
+    arrays: Mapping[str, np.ndarray | None]
     place = "in memory"
 
     def __post_init__(self):
-        if self.label is not None and len(self.label) != len(self.x):
-            raise DataError(f"{len(self.x)} examples but {len(self.label)} labels")
+        there = {name: a for name, a in self.arrays.items() if a is not None}
+        counts = {name: len(a) for name, a in there.items()}
+        if "x" not in there or len(set(counts.values())) > 1:
+            raise DataError(f"expected x, and as many of each field, got {counts}")
+        object.__setattr__(self, "arrays", there)
 
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def x(self) -> np.ndarray:
+        """[N, ...], what is modelled."""
+        return self.arrays["x"]
+
     def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """See `Split.take`."""
-        batch = {"x": self.x[indices]}
-        if self.label is not None:
-            batch["label"] = self.label[indices]
-        return batch
+        return {name: array[indices] for name, array in self.arrays.items()}
 
     def sha256(self) -> str:
-        """Hash of dtype, shape and every byte of the examples, then of the labels."""
+        """Hash of dtype, shape and every byte of x, then of the labels, then of other fields."""
         digest = hashlib.sha256()
-        for array in (self.x, self.label):
-            if array is not None:
-                digest.update(f"{array.dtype.str} {array.shape};".encode())
-                digest.update(np.ascontiguousarray(array).data)
+        for name in sorted(self.arrays, key=lambda n: (_HASHED.get(n, len(_HASHED)), n)):
+            array = self.arrays[name]
+            if name not in _HASHED:
+                digest.update(f"{name} ".encode())
+            digest.update(f"{array.dtype.str} {array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @property
     def labels(self) -> np.ndarray | None:
         """int32 [N] or None."""
-        return self.label
+        return self.arrays.get("label")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,7 +208,7 @@ class Dataset:
         """
         if not flip and not shift:
             return self
-        if len(self.spec.shape) != 3:
+        if self.spec.x.kind != "image":
             raise DataError(f"data.flip and data.shift are of images; {self.spec.name} has none")
         side = min(self.spec.shape[:2])
         if not 0 <= shift < side:
@@ -212,13 +218,16 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
 
-        "binarized", "standardized", "columns" and "context" are there where they apply.
+        "binarized", "standardized", "columns" and "context" are there where they apply, and so
+        is what these leave unsaid of other fields, "fields".
         """
         spec = self.spec
+        unsaid = {k: f.as_json() for k, f in spec.fields.items() if not _usual(k, f)}
         more = {
+            "fields": unsaid,
             "binarized": self.binarized,
-            "standardized": spec.units is not None,
-            "columns": list(spec.columns),
+            "standardized": spec.x.units is not None,
+            "columns": list(spec.x.names),
             "context": list(spec.context),
         }
         return {k: v for k, v in more.items() if v} | {
@@ -234,10 +243,10 @@ class Dataset:
     def stated_in(self, spec: DataSpec) -> Dataset:
         """The same data under the name, and in the units, in which a run knows them."""
         splits = {name: split.stated_in(spec) for name, split in self.splits.items()}
-        changes = {k: getattr(spec, k) for k in ("name", "units", "context_units")}
-        return dataclasses.replace(
-            self, spec=dataclasses.replace(self.spec, **changes), splits=splits
-        )
+        mine = dataclasses.replace(self.spec, name=spec.name)
+        for name in mine.fields.keys() & spec.fields.keys():
+            mine = mine.with_field(name, units=spec.fields[name].units)
+        return dataclasses.replace(self, spec=mine, splits=splits)
 
     def with_all(self) -> Dataset:
         """The data set with one more split, "all" of it."""
@@ -247,19 +256,17 @@ class Dataset:
     def report(self) -> str:
         """The scan report, several lines, to be printed before the first step."""
         spec = self.spec
-        size = "x".join(str(n) for n in spec.shape)
-        unit = "H x W x C" if len(spec.shape) == 3 else "dimensions"
-        values = f"{spec.levels} grey levels" if spec.levels else "continuous"
         counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         lines = [
             f"data {spec.name}: {counts} examples",
-            f"  size: {size} ({unit}), {values}",
+            f"  size: {described(spec.x)}",
             *([f"  binarised: {self.binarized}"] if self.binarized else []),
             *self._range(),
             *([f"  range: {self.ranged}"] if self.ranged else []),
             *self._augmentation(),
             *self.splits["train"].describe(spec),
             f"  classes: {self._classes()}",
+            *(f"  {k}: {described(f)}" for k, f in spec.fields.items() if k not in USUAL),
             f"  source: {self.source}, {self.splits['train'].place}",
         ]
         if spec.entropy is not None:
@@ -295,7 +302,7 @@ class Dataset:
     def _range(self) -> list[str]:
         """Smallest, largest and mean value per channel, of the train examples in memory."""
         x = self._array()
-        if x is None:
+        if x is None or self.spec.x.kind in ("label", "tokens", "layout"):
             return []
         axes = tuple(range(x.ndim - 1))
         low, high, mean = x.min(axes), x.max(axes), x.mean(axes, dtype=np.float64)
@@ -318,6 +325,23 @@ class Dataset:
         names = self.classes or tuple(str(k) for k in range(self.spec.num_classes))
         listed = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
         return f"{self.spec.num_classes} ({listed})"
+
+
+def described(field: Field) -> str:
+    """Size and values of a field, for people: "8x8x1 (H x W x C), 17 grey levels"."""
+    size = "x".join(map(str, field.shape)) or "one"
+    axes = KINDS[field.kind].strip("[]").replace(", ", " x ")
+    unit = {"vector": "dimensions", "label": "class"}.get(field.kind, axes)
+    if field.values is None:
+        return f"{size} ({unit}), continuous"
+    what = {"levels": "grey levels", "vocabulary": "tokens"}
+    (name,) = (n for n in NUMBERS if getattr(field, n) is not None)
+    return f"{size} ({unit}), {field.values} {what.get(name, name)}"
+
+
+def _usual(name: str, field: Field) -> bool:
+    """Whether a fingerprint tells all of a field by shape, levels, columns and context."""
+    return name in USUAL if name != "x" else field.kind in ("image", "vector", "volume")
 
 
 def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

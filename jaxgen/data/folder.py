@@ -71,7 +71,7 @@ class FolderSplit(Split):
     def decoded(self) -> ArraySplit:
         """All of it in memory."""
         x = np.stack(_each(self.read, range(len(self))))
-        return ArraySplit(x, self.label)
+        return ArraySplit({"x": x, "label": self.label})
 
 
 def load(
@@ -118,7 +118,7 @@ def load(
     wide = 2 if kind.levels > 256 else 1
     if len(files) * kind.height * kind.width * kind.channels * wide <= in_memory_mb * 1e6:
         splits = {name: split.decoded() for name, split in splits.items()}
-    spec = DataSpec(
+    spec = DataSpec.of(
         name=root.resolve().name if root.is_dir() else root.stem,
         shape=(kind.height, kind.width, kind.channels),
         levels=kind.levels,

@@ -42,7 +42,7 @@ def load(name: str, manual_dir: str) -> Dataset:
     shapes = {split.x.shape[1:] for split in splits.values()}
     if len(shapes) > 1:
         raise DataError(f"train and test images in {root} differ in size: {sorted(shapes)}")
-    spec = DataSpec(name, shapes.pop(), levels=256, num_classes=10)
+    spec = DataSpec.of(name, shapes.pop(), levels=256, num_classes=10)
     return Dataset(spec, splits, source=f"idx files in {root}")
 
 
@@ -56,7 +56,7 @@ def _split(root: pathlib.Path, name: str, images: str, labels: str) -> ArraySpli
         raise DataError(f"{path}: expected at least one example, got none")
     if label.max() > 9:
         raise DataError(f"{path}: expected labels 0 .. 9, got {label.max()}")
-    return ArraySplit(x[..., None], label.astype(np.int32))
+    return ArraySplit({"x": x[..., None], "label": label.astype(np.int32)})
 
 
 def _path(root: pathlib.Path, name: str, file: str) -> pathlib.Path:

@@ -157,18 +157,18 @@ def resized(dataset: Dataset, size: tuple[int, int] | None, fit: str) -> Dataset
     spec = dataset.spec
     if size is None or spec.shape[:2] == size:
         return dataset
-    if len(spec.shape) != 3:
+    if spec.x.kind != "image":
         raise DataError(f"{spec.name} holds points, which have no size: leave out data.size")
     geometry = Geometry(*size, fit, spec.levels)
     splits: dict[str, Split] = {}
     for name, split in dataset.splits.items():
         if isinstance(split, ArraySplit):
             x = np.stack([geometry.apply(image) for image in split.x])
-            splits[name] = dataclasses.replace(split, x=x)
+            splits[name] = dataclasses.replace(split, arrays={**split.arrays, "x": x})
         else:
             geometry.apply(split.take(np.zeros(1, np.int64))["x"][0])  # refuses now, not later
             splits[name] = ResizedSplit(split, geometry)
-    spec = dataclasses.replace(spec, shape=(*size, spec.shape[2]))
+    spec = spec.with_field("x", shape=(*size, spec.shape[2]))
     return dataclasses.replace(dataset, spec=spec, splits=splits)
 
 

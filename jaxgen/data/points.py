@@ -122,16 +122,17 @@ class PointSplit(Split):
         whole = batch["x"]
         if "context" in batch:
             whole = np.concatenate([whole, batch["context"]], 1)
-        return ArraySplit(whole, batch.get("label")).sha256()
+        return ArraySplit({"x": whole, "label": batch.get("label")}).sha256()
 
     def stated_in(self, spec: DataSpec) -> PointSplit:
         """See `Split.stated_in`."""
-        return dataclasses.replace(self, units=spec.units, context_units=spec.context_units)
+        given = spec.fields["context"].units if spec.context else None
+        return dataclasses.replace(self, units=spec.x.units, context_units=given)
 
     def describe(self, spec: DataSpec) -> list[str]:
         """See `Split.describe`: every column in its own units."""
         lines = []
-        for key, names in (("x", spec.columns), ("context", spec.context)):
+        for key, names in (("x", spec.x.names), ("context", spec.context)):
             parts = (
                 [
                     f"{n} {a:.5g}..{b:.5g} mean {m:.4g} deviation {s:.4g}"
@@ -144,7 +145,7 @@ class PointSplit(Split):
                 more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
                 what = "given" if key == "context" else "columns"
                 lines.append(f"  {what}: {', '.join(parts[:LISTED])}{more}")
-        return [*lines, "  standardised, each column"] if spec.units else lines
+        return [*lines, "  standardised, each column"] if spec.x.units else lines
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -241,7 +242,7 @@ def dataset(
         given = Units(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
     labels = [rows.label for rows, _ in index.values() if rows.label is not None]
     count = max((1 + int(label.max()) for label in labels if len(label)), default=0)
-    spec = DataSpec(
+    spec = DataSpec.of(
         name,
         (len(kept),),
         None,
@@ -254,7 +255,7 @@ def dataset(
     stated: dict[str, Split] = {
         k: dataclasses.replace(split, columns=kept).stated_in(spec) for k, split in splits.items()
     }
-    said = (*notes, *more, *hazards(stated["train"], spec.columns))
+    said = (*notes, *more, *hazards(stated["train"], spec.x.names))
     drawn = "" in parts
     return Dataset(spec, stated, source, tuple(classes), notes=said, held_out=drawn)
 

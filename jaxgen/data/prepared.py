@@ -194,7 +194,7 @@ def decoded(
 
     def load(directory: pathlib.Path) -> ArraySplit:
         arrays = {file.stem: np.load(file) for file in directory.glob("*.npy")}
-        return ArraySplit(arrays["x"], arrays.get("label"))
+        return ArraySplit(arrays)
 
     try:
         return prepare.opened(target, fill, load, notes)
@@ -204,7 +204,7 @@ def decoded(
         if getattr(error.__cause__, "errno", None) in FULL:
             notes.append(f"no room for decoded copies in {root}: decoded anew at every start")
         arrays = _take_all(records())
-    return ArraySplit(arrays["x"], arrays.get("label"))
+    return ArraySplit(arrays)
 
 
 def _take_all(split: Split) -> dict[str, np.ndarray]:

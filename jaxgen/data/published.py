@@ -195,8 +195,10 @@ def cifar10(folder: str) -> Dataset:
         parts = [_records(read[file], f"{root}: {file}") for file in files]
         label = np.concatenate([part[:, 0] for part in parts]).astype(np.int32)
         pixels = np.concatenate([part[:, 1:] for part in parts]).reshape(-1, 3, 32, 32)
-        splits[split] = ArraySplit(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), label)
-    spec = DataSpec("cifar10", (32, 32, 3), levels=256, num_classes=10)
+        splits[split] = ArraySplit(
+            {"x": np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), "label": label}
+        )
+    spec = DataSpec.of("cifar10", (32, 32, 3), levels=256, num_classes=10)
     return Dataset(spec, splits, source=f"binary files in {root}", classes=CIFAR_CLASSES)
 
 

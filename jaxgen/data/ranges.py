@@ -27,7 +27,7 @@ def ranged(dataset: Dataset, wanted: Any) -> Dataset:
         DataError: for a range of what has none, or values outside of it.
     """
     spec = dataset.spec
-    if spec.levels is not None or len(spec.shape) != 3:
+    if spec.levels is not None or spec.x.kind != "image":
         if _pair(wanted) is not None:
             raise DataError(f"data.range is of images of floats; {spec.name} holds none")
         return dataset
@@ -45,7 +45,7 @@ def ranged(dataset: Dataset, wanted: Any) -> Dataset:
             )
     return dataclasses.replace(
         dataset,
-        spec=dataclasses.replace(spec, range=found),
+        spec=spec.with_field("x", range=found),
         ranged=f"{found[0]:g} to {found[1]:g} ({how})",
     )
 

@@ -164,7 +164,7 @@ def load(
         }
     info = builder.info.features[label_key] if label_key else None
     classes = tuple(info.names) if info is not None and info.num_classes <= 1000 else ()
-    spec = DataSpec(
+    spec = DataSpec.of(
         name=name,
         shape=shape,
         levels={"uint8": 256, "uint16": 65536}.get(dtype.name),

@@ -113,7 +113,7 @@ def trained(
         DataError: when the directory cannot be written.
     """
     spec = dataset.spec
-    if not spec.num_classes or not spec.levels or len(spec.shape) != 3:
+    if not spec.num_classes or not spec.levels or spec.x.kind != "image":
         raise ConfigError(
             f"a classifier of {spec.name} needs labelled images of grey levels; "
             "use --extractor=pixels"

@@ -49,7 +49,7 @@ def check_context(value: Any, spec: DataSpec, num: int, call: str = "context") -
                 f"{call}: {len(found)} rows, {num} examples: expected a multiple of the rows"
             )
         found = np.tile(found, (num // len(found), 1))
-    units = spec.context_units
+    units = spec.fields["context"].units
     return units.inward(found) if units else found.astype(np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.data import stacked, toys
+from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.classifier_score import classifier_score
 from jaxgen.evaluate.copying import authentic_share, copying, nearest_quantiles
@@ -142,7 +142,7 @@ def density_family(c: Comparison) -> list[Measurement]:
 def sliced_family(c: Comparison) -> list[Measurement]:
     """Sliced Wasserstein distances of patches, of every level of the pyramid and their mean."""
     spec = c.subject.spec
-    if len(spec.shape) != 3 or min(spec.shape[:2]) < SMALLEST:
+    if spec.x.kind != "image" or min(spec.shape[:2]) < SMALLEST:
         raise NotAvailable(f"{spec.name} has no images of {SMALLEST} pixels a side")
     num = min(SLICED_IMAGES, c.subject.num, *(len(s) for s in c.dataset.splits.values()))
     real, other = (np.concatenate(list(c.real_images(s, num))) for s in (c.split, c.other_split))
@@ -191,7 +191,7 @@ def modes_family(c: Comparison) -> list[Measurement]:
     name, spec = c.subject.spec.name, c.subject.spec
     if name in toys.MIXTURES:
         cover = functools.partial(_gaussian, name)
-    elif name == stacked.NAME:
+    elif name in stacked.NAMES:
         cover = digit_coverage
     elif spec.num_classes and c.real.logits is not None:
         return _classes_covered(c)

@@ -21,14 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxgen import sharding
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
 from jaxgen.evaluate.context import check_context
 from jaxgen.evaluate.knobs import check_knobs, check_label, check_seed
 from jaxgen.files import replacing
 from jaxgen.rundir import write_json
-from jaxgen.train import sharding
-from jaxgen.train.program import whole_params
 from jaxgen.types import DataSpec, Method, State
 
 BATCH = CHUNK  # images of a key: other sizes give other images
@@ -99,7 +98,7 @@ class Sampler:
 
         def draw(state: State, key: Any, numbers: Any) -> Any:
             used = state.averaged().replace(opt={}, ema={})
-            return every(whole_params(used, self.mesh), key, numbers)
+            return every(sharding.whole_params(used, self.mesh), key, numbers)
 
         return jax.jit(draw, out_shardings=sharding.replicated(self.mesh))
 

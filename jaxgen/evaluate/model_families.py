@@ -212,10 +212,10 @@ def classes_family(c: Comparison) -> list[Measurement]:
 
 def _trained_on(c: Comparison, images: np.ndarray, label: np.ndarray) -> list[Measurement]:
     spec = c.subject.spec
-    if spec.levels is None or len(spec.shape) != 3:
+    if spec.levels is None or spec.x.kind != "image":
         return []
     named = dataclasses.replace(spec, name=f"generated {spec.name}")
-    splits = {"train": ArraySplit(images, label), "test": c.dataset.splits["test"]}
+    splits = {"train": ArraySplit({"x": images, "label": label}), "test": c.dataset.splits["test"]}
     with tempfile.TemporaryDirectory() as folder:
         made = Dataset(named, splits, source="generated", binarized=c.dataset.binarized)
         accuracy = trained(made, str(pathlib.Path(folder)), say=None).accuracy
@@ -246,7 +246,7 @@ def speed_family(c: Comparison) -> list[Measurement]:
         median_seconds=timed.median_seconds, p95_seconds=timed.p95_seconds, calls=timed.calls
     )
     rate = c.measured(
-        "images_per_second" if c.subject.spec.unit == "images" else "points_per_second",
+        f"{c.subject.spec.unit}_per_second",
         "cost",
         Interval(timed.images_per_second),
         unit=f"{c.subject.spec.unit}/s",

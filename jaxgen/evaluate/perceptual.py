@@ -105,7 +105,7 @@ def perceptual(
     Raises:
         ConfigError: when the weights are not there, or are others; for images that are too small.
     """
-    if min(spec.shape[:2]) < SMALLEST or len(spec.shape) != 3:
+    if min(spec.shape[:2]) < SMALLEST or spec.x.kind != "image":
         size = "x".join(map(str, spec.shape))
         raise ConfigError(f"{NAME} takes images of at least 16x16; {spec.name} has {size}")
     vgg, first = files.arrays("vgg16", trunk, data_dir)

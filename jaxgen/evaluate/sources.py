@@ -100,8 +100,8 @@ class FolderSet:
         x = images.Geometry(wanted[0], wanted[1], self.fit, levels).apply(x)
         if levels == self.spec.levels:
             return x
-        if self.spec.range is not None:
-            low, high = self.spec.range
+        if self.spec.x.range is not None:
+            low, high = self.spec.x.range
             return (low + x * ((high - low) / (levels - 1))).astype(np.float32)
         top = (self.spec.levels or 2) - 1
         scaled = np.rint(x.astype(np.float64) * (top / (levels - 1)))
@@ -156,7 +156,7 @@ def single_file(path: pathlib.Path, spec: DataSpec) -> FolderSet:
 
 
 def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> FolderSet:
-    if len(spec.shape) != 3 or (spec.levels is None and spec.range is None):
+    if spec.x.kind != "image" or (spec.levels is None and spec.x.range is None):
         raise ConfigError(f"{spec.name} has no images of grey levels: give its points as a .npz")
     if names is None:
         names = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
@@ -169,7 +169,7 @@ def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> F
     if first.channels != spec.shape[2]:
         notes.append(f"files have {first.channels} channels, brought to {spec.shape[2]}")
     if spec.levels is None:
-        notes.append(f"files have {first.levels} grey levels, brought to {spec.range}")
+        notes.append(f"files have {first.levels} grey levels, brought to {spec.x.range}")
     elif first.levels != spec.levels:
         notes.append(f"files have {first.levels} grey levels, brought to {spec.levels}")
     return FolderSet(tree, tuple(names), spec, tuple(notes))
@@ -177,14 +177,14 @@ def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> F
 
 def _rows(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
     """The columns of the data, in a table, in the units of batches."""
-    if not spec.columns:
+    if not spec.x.names:
         raise ConfigError(f"{path} is a table, and {spec.name} is none")
     table = tables.read(path)
-    missing = [name for name in spec.columns if name not in table.names]
+    missing = [name for name in spec.x.names if name not in table.names]
     if missing:
         raise ConfigError(f"{path} has no column {missing[0]!r}, as {spec.name} has")
-    x = np.stack([table.numbers(name) for name in spec.columns], -1)
-    return spec.units.inward(x) if spec.units else x.astype(np.float32)
+    x = np.stack([table.numbers(name) for name in spec.x.names], -1)
+    return spec.x.units.inward(x) if spec.x.units else x.astype(np.float32)
 
 
 def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
@@ -198,14 +198,14 @@ def _array(path: pathlib.Path, spec: DataSpec) -> np.ndarray:
         raise ConfigError(str(error)) from error
     if x.dtype.kind not in "buif":
         raise ConfigError(f"{path} holds {x.dtype}, expected grey levels or real numbers")
-    x = x.reshape(*x.shape, 1) if x.ndim == 3 and len(spec.shape) == 3 else x
+    x = x.reshape(*x.shape, 1) if x.ndim == 3 and spec.x.kind == "image" else x
     if not len(x):
         raise ConfigError(f"no examples in {path}")
     try:
         x = checked(x.astype(np.uint8) if x.dtype.kind == "b" else x, spec)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return spec.units.inward(x) if spec.units else x
+    return spec.x.units.inward(x) if spec.x.units else x
 
 
 def _picked(path: pathlib.Path, archive: Archive) -> np.ndarray:

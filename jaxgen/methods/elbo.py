@@ -116,7 +116,7 @@ class ELBO:
     def decoder(self) -> Observation:
         """What the decoder says about the data."""
         spec = self.spec
-        return observation(self.observation, spec.levels, self.mixtures, spec.log_volume)
+        return observation(self.observation, spec.levels, self.mixtures, spec.x.log_volume)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""

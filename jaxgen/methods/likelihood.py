@@ -335,7 +335,7 @@ class Likelihood:
         if self.dequantizer is not None:
             return x, jnp.float32(0.0)  # `network` does the rest
         x, before = self.pre.apply({}, x, rngs={"dequantize": rng})
-        return x, before - self.spec.log_volume
+        return x, before - self.spec.x.log_volume
 
     def _apply(self, state: State, x: Any, cond: Any, **options: Any) -> tuple[Any, Array]:
         variables = {"params": state.params["model"], **state.vars["model"]}

@@ -48,7 +48,7 @@ class Posterior:
         """Checks the options against each other and against the data."""
         if self.spec.levels is not None or len(self.spec.shape) != 1:
             raise ConfigError(f"{self.spec.name} does not hold rows of continuous numbers")
-        if self.spec.units is not None:
+        if self.spec.x.units is not None:
             raise ConfigError(
                 f"{self.spec.name} is standardised, and posterior.Posterior takes rows in their "
                 f"own units: add --config.data.standardize=False"

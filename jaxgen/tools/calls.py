@@ -197,7 +197,7 @@ class Calls:
 
     def _outward(self, x: Any) -> Any:
         """Data in their own units."""
-        units = self._spec.units
+        units = self._spec.x.units
         return units.outward(x) if units else x
 
     def _function(self, name: str) -> Callable[..., Any]:

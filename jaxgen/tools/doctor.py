@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
 import platform
 import shutil
 from importlib import metadata
@@ -11,34 +9,12 @@ from importlib import metadata
 import jax
 
 from jaxgen import __version__
+from jaxgen.machine import idle_accelerator
 
 PACKAGES = (
     "jax jaxlib flax optax orbax-checkpoint grain array-record tensorflow-datasets "
     "ml-collections numpy pillow tensorboardX"
 ).split()
-
-
-def idle_accelerator() -> str | None:
-    """A warning with the install line, when JAX does not use the machine's accelerator."""
-    if jax.default_backend() != "cpu" or os.environ.get("JAX_PLATFORMS") == "cpu":
-        return None
-    extra = _present()
-    if extra is None:
-        return None
-    kind = "TPU" if extra == "tpu" else "NVIDIA GPU"
-    return (
-        f"WARNING: this machine has a {kind}, but JAX runs on the CPU; install:\n"
-        f'  pip install -U "jax[{extra}]"'
-    )
-
-
-def _present() -> str | None:
-    """The extra of JAX for the accelerator that the operating system shows, None without one."""
-    if pathlib.Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi"):
-        return "cuda12"
-    if pathlib.Path("/dev/accel0").exists() or "TPU_NAME" in os.environ:
-        return "tpu"
-    return None
 
 
 def report() -> str:

@@ -43,7 +43,7 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
     from jaxgen.evaluate.knobs import check_knobs
     from jaxgen.tools.streamed import save_rows
-    from jaxgen.train.pictures import picture, save_png
+    from jaxgen.train.pictures import save_png, view
 
     out = arguments.out
     arrays = out is not None and out.suffix == ".npz"
@@ -55,7 +55,7 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         _check_grid(arguments.num, run.spec.shape)
     check_class(run, knobs.get("label"))
     check_knobs(run.method, knobs, own_options(arguments))
-    if single and len(run.spec.shape) != 3:
+    if single and run.spec.x.kind != "image":
         raise ConfigError(f"--out={out}/: {run.spec.name} has no images; name a .png or .npz")
     named = {"class" if k == "label" else k: v for k, v in sorted(knobs.items())}
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
@@ -66,7 +66,7 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     elif arrays:
         save_rows(out, "x", arguments.num, chunks)
     else:
-        save_png(out, picture(np.concatenate(list(chunks)), run.spec.levels, run.spec.range))
+        save_png(out, view(run.spec.x, np.concatenate(list(chunks))))
     print(f"{arguments.num} samples of step {run.step}: {out}")
 
 
@@ -87,7 +87,7 @@ def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> N
     number = itertools.count()
     for chunk in chunks:
         for image in chunk:
-            shown = to_uint8(image, spec.levels, spec.range)
+            shown = to_uint8(image, spec.levels, spec.x.range)
             save_png(folder / f"{next(number):06}.png", shown)
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.data import factors
+from jaxgen.data.embedded import factors
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.disentanglement import scores
 from jaxgen.tools.run import Run

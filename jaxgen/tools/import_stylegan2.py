@@ -17,10 +17,10 @@ import numpy as np
 
 from jaxgen.config import ConfigError, common
 from jaxgen.rundir import RunDir, write_json
+from jaxgen.sharding import make_mesh
 from jaxgen.tools.pickles import Module, read
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import Checkpoints
-from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec, State
 
 Arrays = Mapping[str, np.ndarray]
@@ -56,7 +56,7 @@ def import_pickle(
         state = filled(target, networks)
     except (ConfigError, KeyError, ValueError) as error:
         raise ConfigError(f"{path} is not a StyleGAN2 as jaxgen knows it: {error}") from error
-    where = {"spec": _plain(spec), "fingerprint": {"imported": str(path)}}
+    where = {"spec": spec.as_json(), "fingerprint": {"imported": str(path)}}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     about = {"time": now, "command": f"jaxgen import {path}", "missing": missing, "data": where}
     write_json(run.config, config)
@@ -71,16 +71,6 @@ def import_pickle(
             "discriminator is empty, so that it can neither judge images nor be trained on"
         )
     return run
-
-
-def _plain(spec: DataSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "shape": list(spec.shape),
-        "levels": spec.levels,
-        "num_classes": spec.num_classes,
-        "entropy": None,
-    }
 
 
 def described(generator: Module, discriminator: Module | None) -> tuple[dict[str, Any], DataSpec]:
@@ -117,7 +107,7 @@ def described(generator: Module, discriminator: Module | None) -> tuple[dict[str
     c.ema = dict(generator=dict(half_life_steps=300.0))
     c.train.batch_size = 8
     shape = (side, side, generator.size("img_channels", 1, 64))
-    return c.to_dict(), DataSpec("imported", shape, 256, num_classes=classes)
+    return c.to_dict(), DataSpec.of("imported", shape, 256, num_classes=classes)
 
 
 def _judge(

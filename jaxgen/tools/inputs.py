@@ -61,9 +61,9 @@ def _continuous(x: Any, spec: DataSpec, wanted: str, call: str) -> Any:
     if not (jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.kind in "iu"):
         raise ConfigError(f"{call}: {x.dtype} values, expected {wanted}, floating-point numbers")
     if isinstance(x, jax.core.Tracer):
-        return spec.units.inward(x) if spec.units else x.astype(jnp.float32)
+        return spec.x.units.inward(x) if spec.x.units else x.astype(jnp.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = spec.units.inward(np.asarray(x)) if spec.units else np.asarray(x, np.float32)
+        found = spec.x.units.inward(np.asarray(x)) if spec.x.units else np.asarray(x, np.float32)
     bad = int((~np.isfinite(found)).reshape(len(found), -1).any(1).sum())
     if bad:
         raise ConfigError(

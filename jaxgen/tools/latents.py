@@ -245,12 +245,12 @@ def _codes(
 
 
 def _images(run: Run) -> None:
-    if len(run.spec.shape) != 3:
+    if run.spec.x.kind != "image":
         raise ConfigError(f"{run.spec.name} has no images: there is nothing to show")
 
 
 def _shown(run: Run, x: np.ndarray) -> np.ndarray:
-    return to_uint8(np.asarray(x), run.spec.levels, run.spec.range)
+    return to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range)
 
 
 def _blocks(x: np.ndarray, size: int) -> list[np.ndarray]:

@@ -209,7 +209,7 @@ def measure_images(
 
 def default_extractor(spec: DataSpec) -> str:
     """The name of the extractor that needs no download."""
-    return "classifier" if spec.num_classes and spec.levels and len(spec.shape) == 3 else "pixels"
+    return "classifier" if spec.num_classes and spec.levels and spec.x.kind == "image" else "pixels"
 
 
 def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Comparison:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.data import stacked, toys
+from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
 from jaxgen.tools.run import Run
@@ -22,11 +22,11 @@ def coverage(run: Run, num: int = 2500, seed: int = 0) -> tuple[Coverage, np.nda
         ConfigError: for a run on data whose modes are not known.
     """
     name = run.spec.name
-    if name not in (*toys.MIXTURES, stacked.NAME):
-        known = ", ".join((*toys.MIXTURES, stacked.NAME))
+    if name not in (*toys.MIXTURES, *stacked.NAMES):
+        known = ", ".join((*toys.MIXTURES, *stacked.NAMES))
         raise ConfigError(f"the modes of {name} are not known, only those of {known}")
     x = run.sample(num, seed)
-    if name == stacked.NAME:
+    if name in stacked.NAMES:
         return digit_coverage(x), x
     return gaussian_coverage(x, *toys.modes(name)), x
 

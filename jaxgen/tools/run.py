@@ -18,12 +18,12 @@ from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.evaluate.knobs import check_count, check_seed
 from jaxgen.names import checked
 from jaxgen.rundir import open_existing, read_json
+from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.tools.calls import Calls, on_one_device
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.log import say
-from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec, Method, State
 
 OBSERVERS = 4  # that are kept, with their data
@@ -66,6 +66,7 @@ class Run:
             raise ConfigError(f"run={path!r}, expected the path of a run directory")
         self.directory = open_existing(path)
         modules, folders = checked(allow)
+        self._allow = modules
         check_contained(self.directory.path, folders)
         self.config: dict[str, Any] = read_json(self.directory.config)
         check_sections(self.config)
@@ -292,7 +293,7 @@ class Run:
         Raises:
             ConfigError: when they are not those of the run.
         """
-        from jaxgen.data.named import load_as
+        from jaxgen.data.load import load_as
 
         for key in places:
             if key not in PLACES:
@@ -306,7 +307,7 @@ class Run:
         options, shown = data_options(self.config["data"], places)
         if shown:
             print(f"the run's config names its data: {', '.join(shown)}", file=sys.stderr)
-        return build(load_as(known), "data", **options | places)
+        return build(load_as(known, self._allow), "data", **options | places)
 
 
 def _checked_step(step: Any) -> int | str | None:

@@ -68,7 +68,7 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
 def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
     """`interpolation.npz` and `reconstruction.npz`, as far as the method can."""
     method, split = run.method, dataset.splits["test"]
-    if len(run.spec.shape) != 3 or "label" in given(method):
+    if run.spec.x.kind != "image" or "label" in given(method):
         return
     x = split.take(evenly(len(split), max(2 * ROWS, PAIRS)))["x"]
     if isinstance(method, Decodes):
@@ -82,9 +82,9 @@ def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
 
 def _unit(x: np.ndarray, spec: DataSpec) -> np.ndarray:
     """Continuous images from their range to [0, 1], as the page shows them; others as they are."""
-    if spec.range is None:
+    if spec.x.range is None:
         return x
-    low, high = spec.range
+    low, high = spec.x.range
     return ((np.asarray(x, np.float64) - low) / (high - low)).astype(np.float32)
 
 

@@ -36,7 +36,7 @@ def mixed(
     chosen = {} if label is None else {"label": label}
     key = jax.random.key(seed)
     x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
-    return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.range), columns)
+    return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range), columns)
 
 
 def projected(
@@ -68,7 +68,7 @@ def projected(
     x = examples(run, num, **where) if own is None else own
     search = jax.jit(functools.partial(run.method.project, steps=steps))
     _, distances, found = search(run.state.averaged(), x, jax.random.key(seed))
-    pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.range) for v in (x, found)]
+    pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.x.range) for v in (x, found)]
     picture = grid(np.concatenate(pairs), len(x))
     distances = np.asarray(distances)
     return stacked(picture, curve(distances, "step", "mean squared error")), float(distances[-1])

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxgen import sharding
 from jaxgen.abilities import check, given
 from jaxgen.config import ConfigError
 from jaxgen.names import Allowed, build_method
-from jaxgen.train import sharding
 from jaxgen.train.optim import build_averages, build_optimizers
 from jaxgen.train.step import Averages, Optimizers, init_state
 from jaxgen.types import DataSpec, Method, State
@@ -50,20 +49,5 @@ def state_target(
     """The method, and shapes, types and shardings of its state, without data or training."""
     method, optimizers, emas = assemble(config, spec, allow)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
-    shapes = jax.eval_shape(
-        init, jax.random.key(0), batch_shapes(spec, config["train"]["batch_size"])
-    )
+    shapes = jax.eval_shape(init, jax.random.key(0), spec.batch(config["train"]["batch_size"]))
     return method, sharding.abstract(shapes, sharding.state_sharding(shapes, mesh))
-
-
-def batch_shapes(spec: DataSpec, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What a batch of `size` examples looks like."""
-    dtype = jnp.float32
-    if spec.levels is not None:
-        dtype = jnp.uint8 if spec.levels <= 256 else jnp.uint16
-    batch = {"x": jax.ShapeDtypeStruct((size, *spec.shape), dtype)}
-    if spec.num_classes:
-        batch["label"] = jax.ShapeDtypeStruct((size,), jnp.int32)
-    if spec.context:
-        batch["context"] = jax.ShapeDtypeStruct((size, len(spec.context)), jnp.float32)
-    return batch

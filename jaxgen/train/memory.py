@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from jaxgen.errors import ConfigError
 from jaxgen.machine import MARGIN, available_bytes, check_memory, size
-from jaxgen.train.assemble import batch_shapes
 from jaxgen.train.pictures import pixels
 from jaxgen.types import DataSpec, PyTree
 
@@ -19,7 +18,7 @@ COPIES = 2  # of a batch: NumPy's, and the one on its way to the device
 
 def batch_bytes(spec: DataSpec, examples: int) -> int:
     """Of a batch."""
-    one = sum(s.size * s.dtype.itemsize for s in batch_shapes(spec, 1).values())
+    one = sum(s.size * s.dtype.itemsize for s in spec.batch(1).values())
     return one * examples
 
 
@@ -51,7 +50,7 @@ def check_examples(spec: DataSpec, num: int, drawn: bool, what: str = "") -> Non
         ConfigError: with the estimate.
     """
     need = batch_bytes(spec, num)
-    if drawn and len(spec.shape) == 3:
+    if drawn and spec.x.kind == "image":
         need += 2 * num * 3 * pixels(spec.shape)
     shown = f"{num:,} examples of {'x'.join(map(str, spec.shape))}"
     check_memory(need, f"{what}: {shown}" if what else shown, "ask for fewer")

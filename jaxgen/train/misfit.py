@@ -10,7 +10,7 @@ import jax
 
 from jaxgen.config import ConfigError
 from jaxgen.names import Allowed
-from jaxgen.train.assemble import assemble, batch_shapes
+from jaxgen.train.assemble import assemble
 from jaxgen.train.step import init_state
 from jaxgen.types import DataSpec
 
@@ -69,12 +69,12 @@ def _takes(config: Mapping[str, Any], spec: DataSpec, shapes: Any, allow: Allowe
     """Whether the model can be initialised on data of one of these shapes; nothing is computed."""
     for shape in shapes:
         levels = (spec.levels or 256) if len(shape) == 3 else None
-        probe = DataSpec("probe", shape, levels, spec.num_classes)
+        probe = DataSpec.of("probe", shape, levels, spec.num_classes)
         try:
             method, optimizers, emas = assemble(config, probe, allow)
             init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
             size = config["train"]["batch_size"]
-            jax.eval_shape(init, jax.random.key(0), batch_shapes(probe, size))
+            jax.eval_shape(init, jax.random.key(0), probe.batch(size))
         except Exception:  # of a model that was given what it was not made for
             continue
         return True

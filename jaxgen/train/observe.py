@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen import sharding
 from jaxgen.abilities import Density
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
@@ -20,11 +21,9 @@ from jaxgen.evaluate.knobs import check_knobs, check_label
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
-from jaxgen.train import sharding
 from jaxgen.train.log import MetricLog
 from jaxgen.train.memory import check_batches, check_examples
-from jaxgen.train.pictures import picture, plane, save_png
-from jaxgen.train.program import whole_params
+from jaxgen.train.pictures import plane, save_png, view
 from jaxgen.types import DataSpec, Method, State
 
 GRID = 200  # points along each axis of a density plot
@@ -113,7 +112,6 @@ class Observer:
         self._mesh, self._dataset, self._target = mesh, dataset, target
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
-        self._levels = dataset.spec.levels
         self._compile(method, target, num_samples, dict(sample or {}))
 
     def _compile(
@@ -125,10 +123,10 @@ class Observer:
         where = jax.tree.map(lambda x: x.sharding, target)
 
         def evaluate(state: State, batch: Any, rng: Any) -> Any:
-            return value_sums(method, whole_params(state.averaged(), mesh), batch, rng)
+            return value_sums(method, sharding.whole_params(state.averaged(), mesh), batch, rng)
 
         def values(state: State, batch: Any, rng: Any) -> Any:
-            return method.evaluate(whole_params(state.averaged(), mesh), batch, rng)
+            return method.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
 
         if isinstance(sample.get("context"), str):  # a config may be a stranger's: it opens nothing
             raise ConfigError("config.evaluate.sample.context: expected numbers, no file")
@@ -138,12 +136,13 @@ class Observer:
             sample["context"] = contexts(self._dataset.splits[self._splits[-1]], num_samples)
 
         def draw(state: State, rng: Any) -> Any:
-            state = whole_params(state.averaged(), mesh)
+            state = sharding.whole_params(state.averaged(), mesh)
             return method.sample(state, rng, num_samples, **sample)
 
         def log_prob(state: State, x: Any) -> Any:
             assert isinstance(method, Density)
-            return method.log_prob(whole_params(state.averaged(), mesh), x, jax.random.key(0))
+            whole_state = sharding.whole_params(state.averaged(), mesh)
+            return method.log_prob(whole_state, x, jax.random.key(0))
 
         self._log_prob = None
         plane = self._dataset.spec.shape == (2,)
@@ -245,11 +244,7 @@ class Observer:
         samples = np.asarray(self._draw(state, jax.random.key(SAMPLE_SEED)))
         density = self._density(state) if self._log_prob else None
         if log:
-            image = (
-                plane(samples, *density)
-                if density
-                else picture(samples, self._levels, self._dataset.spec.range)
-            )
+            image = plane(samples, *density) if density else view(self._dataset.spec.x, samples)
             save_png(run.samples / f"step_{step:08}.png", image)
             log.picture(step, image)
 
@@ -261,7 +256,7 @@ class Observer:
         middle, half = (x.max(0) + x.min(0)) / 2, 0.55 * np.max(x.max(0) - x.min(0))
         sides = [np.linspace(m - half, m + half, GRID, dtype=np.float32) for m in middle]
         grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
-        log_density = np.asarray(self._log_prob(state, grid)) + self._dataset.spec.log_volume
+        log_density = np.asarray(self._log_prob(state, grid)) + self._dataset.spec.x.log_volume
         density = np.exp(log_density).reshape(GRID, GRID)
         return density, tuple(float(v) for side in sides for v in (side[0], side[-1]))
 

@@ -1,8 +1,9 @@
-"""Pictures of samples: grids of images, scatter plots of points beside their density."""
+"""Pictures of samples: how every kind of field is looked at."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,31 +11,66 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.fields import Field
 from jaxgen.files import write_image
 
 GAP = 2  # pixels between the images of a grid
+SLICES, CURVES = 8, 9  # of a volume, and of sequences, that are shown
 SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
 
 
 Ends = tuple[float, float]
 
 
-def picture(samples: np.ndarray, levels: int | None, ends: Ends | None = None) -> np.ndarray:
-    """Samples as one picture [H, W, 3] uint8.
+def view(field: Field, x: np.ndarray) -> np.ndarray:
+    """How a field is looked at: examples as one picture [H, W, 3] uint8.
+
+    Images are a grid; a volume is a row of slices through its first axis, from front to back; of
+    vectors the first two numbers are points; a sequence is curves, one a channel; classes and
+    tokens are colours, a layout as it lies, a text as a row.
 
     Args:
-        samples: [N, H, W, C] images in the units of the data, or [N, D] points, of which the
-            first two coordinates are drawn.
-        levels: number of grey levels of images; None is of continuous ones.
-        ends: lowest and highest value of continuous images; None takes 0 and 1.
+        field: what the examples are of.
+        x: [N, ...] in the units of the data.
     """
-    if samples.ndim == 2:
-        return _scatter(samples)
-    return grid(to_uint8(samples, levels, ends))
+    if field.kind == "vector":
+        return _scatter(x)
+    if field.kind == "sequence":
+        return _curves(x)
+    if field.kind in ("label", "tokens"):
+        return grid(_coloured(x.reshape(1, len(x), -1), field.values or 1))
+    if field.kind == "layout":
+        return grid(_coloured(x, field.values or 1))
+    images = to_uint8(x, field.levels, field.range)
+    if field.kind == "image":
+        return grid(images)
+    depth = x.shape[1]
+    shown = np.unique(np.linspace(0, depth - 1, min(depth, SLICES)).round().astype(int))
+    return grid(images[:, shown].reshape(-1, *x.shape[2:]), columns=len(shown))
+
+
+def _coloured(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Integers 0 .. count - 1 to colours, [...] to [..., 3] uint8."""
+    from matplotlib import colormaps
+
+    shades = colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
+    return np.rint(255 * shades).astype(np.uint8)[np.clip(np.asarray(numbers, int), 0, count - 1)]
+
+
+def _curves(x: np.ndarray) -> np.ndarray:
+    """[N, T, C], at most `CURVES` of N, three in a row."""
+    rows = math.ceil(min(len(x), CURVES) / 3)
+    figure, axes = _figure(3, rows)
+    for ax, lines in itertools.zip_longest(axes, x[:CURVES]):
+        if lines is None:
+            ax.set_axis_off()
+        else:
+            ax.plot(np.arange(len(lines)), lines, linewidth=0.8)
+    return _drawn(figure)
 
 
 def to_uint8(images: np.ndarray, levels: int | None, ends: Ends | None = None) -> np.ndarray:
-    """Images in the units of the data to [0, 255]; see `picture`."""
+    """Images in the units of the data to [0, 255]: grey levels, or between two ends, 0 and 1."""
     low, high = (0.0, levels - 1.0) if levels else ends or (0.0, 1.0)
     scaled = (np.asarray(images, np.float64) - low) * (255.0 / (high - low))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

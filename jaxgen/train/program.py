@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen import sharding
 from jaxgen.config import ConfigError
-from jaxgen.train import sharding
 from jaxgen.train.memory import check_device, state_bytes
 from jaxgen.train.step import (
     NONFINITE,
@@ -25,7 +25,7 @@ from jaxgen.train.step import (
     train_step,
     watched,
 )
-from jaxgen.types import Array, Method, PyTree, State
+from jaxgen.types import Array, Method, State
 
 LESS = "lower config.train.batch_size, or raise config.train.accum"
 SMALLER = "take smaller networks (config.model), or split them with config.mesh.fsdp"
@@ -236,9 +236,3 @@ def peak_bytes(compiled: Any) -> int | None:
         return None
     used = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
     return used + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-
-
-def whole_params(state: PyTree, mesh: Mesh) -> PyTree:
-    """The state with its params made whole, for use inside a jitted function."""
-    whole = sharding.replicated(mesh)
-    return state.replace(params=jax.lax.with_sharding_constraint(state.params, whole))

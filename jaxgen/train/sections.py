@@ -12,11 +12,11 @@ from jaxgen.config import ConfigError, build, check_options, check_sections
 from jaxgen.data import load
 from jaxgen.evaluate.knobs import check_knobs, check_seed
 from jaxgen.names import Allowed, check_method
+from jaxgen.sharding import make_mesh
 from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.train.loop import Options
 from jaxgen.train.observe import Observer
 from jaxgen.train.optim import build_average, build_optimizer
-from jaxgen.train.sharding import make_mesh
 
 
 def check(config: Mapping[str, Any], allow: Allowed = ()) -> None:

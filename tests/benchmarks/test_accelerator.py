@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import accelerator  # noqa: E402
 import accelerator_rows  # noqa: E402
 
-from jaxgen.train.assemble import assemble, batch_shapes  # noqa: E402
+from jaxgen.train.assemble import assemble  # noqa: E402
 
 NETWORKS = ("glow", "stylegan2", "biggan", "nvae")
 FULL = [pytest.param(name, False, id=f"{name}-full", marks=pytest.mark.slow) for name in NETWORKS]
@@ -33,7 +33,7 @@ def _one_thread():
 def test_the_networks_of_both_sides_have_as_many_parameters(name, tiny):
     config, spec, batch = accelerator_rows.sections(name, tiny)
     method, _, _ = assemble(config, spec)
-    params, _ = jax.eval_shape(method.init, jax.random.key(0), batch_shapes(spec, batch))
+    params, _ = jax.eval_shape(method.init, jax.random.key(0), spec.batch(batch))
     ours = {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in params.items()}
     with torch.device("meta"):
         modules = importlib.import_module(f"peers.{name}").Peer(config, spec).modules

@@ -12,13 +12,13 @@ from jaxgen.bijectors.batch_norm import BatchNorm
 from jaxgen.bijectors.linear import Diagonal
 from jaxgen.bijectors.masks import ChannelMask, Checkerboard
 from jaxgen.methods.likelihood import Likelihood
+from jaxgen.sharding import make_mesh
 from jaxgen.train.optim import optimizer
-from jaxgen.train.sharding import make_mesh
 from jaxgen.train.step import init_state, train_step
 from jaxgen.types import DataSpec
 
 KEY = jax.random.key(0)
-POINTS = DataSpec("points", (3,), None)
+POINTS = DataSpec.of("points", (3,), None)
 CASES = {
     "vector": (BatchNorm(), (5,), None),
     "image": (BatchNorm(), (2, 3, 2), None),

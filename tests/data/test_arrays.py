@@ -200,7 +200,7 @@ def test_the_range_of_floats_is_found_or_asked_for(tmp_path, low, high, wanted, 
     np.save(tmp_path / "a.npy", x)
     data = jaxgen.data.load(str(tmp_path / "a.npy"), range=wanted)
     assert f"range: {found}" in data.report()
-    assert data.spec.range == tuple(map(float, wanted.split(",") if wanted else (low, high)))
+    assert data.spec.x.range == tuple(map(float, wanted.split(",") if wanted else (low, high)))
     with pytest.raises(DataError, match="data.range=0,0.1, but values of a go from"):
         jaxgen.data.load(str(tmp_path / "a.npy"), range=(0, 0.1))
     with pytest.raises(DataError, match="expected data.range as LOW,HIGH, e.g. 0,255; got"):

@@ -12,8 +12,8 @@ from jaxgen.types import DataSpec
 
 GREY = np.random.RandomState(0).randint(0, 256, size=(60, 5, 4, 1)).astype(np.uint8)
 DATA = Dataset(
-    DataSpec("grey", (5, 4, 1), 256),
-    {"train": ArraySplit(GREY[:40]), "test": ArraySplit(GREY[40:])},
+    DataSpec.of("grey", (5, 4, 1), 256),
+    {"train": ArraySplit({"x": GREY[:40]}), "test": ArraySplit({"x": GREY[40:]})},
     source="here",
 )
 
@@ -83,13 +83,13 @@ def test_fingerprint_and_report_state_the_bits():
 
 def test_what_cannot_be_binarised_is_refused():
     colour = Dataset(
-        DataSpec("colour", (2, 2, 3), 256),
-        {k: ArraySplit(np.zeros((3, 2, 2, 3), np.uint8)) for k in ("train", "test")},
+        DataSpec.of("colour", (2, 2, 3), 256),
+        {k: ArraySplit({"x": np.zeros((3, 2, 2, 3), np.uint8)}) for k in ("train", "test")},
         "here",
     )
     with pytest.raises(DataError, match="images of one channel, colour has 3"):
         binarized(colour, "dynamic")
-    points = Dataset(DataSpec("points", (2,), None), DATA.splits, "here")
+    points = Dataset(DataSpec.of("points", (2,), None), DATA.splits, "here")
     with pytest.raises(DataError, match="needs images of grey levels"):
         binarized(points, "fixed")
     with pytest.raises(DataError, match="expected data.seed"):

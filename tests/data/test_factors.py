@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from jaxgen.data import factors, load
+from jaxgen.data import load
 from jaxgen.data.dataset import DataError
+from jaxgen.data.embedded import factors
 
 SPRITES = "265c2725bd736ea1"  # sha256 of all pixels, 16 digits of it
 

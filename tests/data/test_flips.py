@@ -30,7 +30,7 @@ def batches(split, count, **options):
 
 @pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 2), (True, 2)])
 def test_every_move_is_made_and_no_other(flip, shift):
-    split = AugmentedSplit(ArraySplit(X, LABEL), flip, shift)
+    split = AugmentedSplit(ArraySplit({"x": X, "label": LABEL}), flip, shift)
     seen = {}
     for batch in batches(split, 60):
         assert batch["x"].dtype == np.uint8
@@ -51,14 +51,14 @@ def test_every_move_is_made_and_no_other(flip, shift):
 
 
 def test_no_division_and_no_restart_changes_anything():
-    split = AugmentedSplit(ArraySplit(X, LABEL), True, 1)
+    split = AugmentedSplit(ArraySplit({"x": X, "label": LABEL}), True, 1)
     whole = batches(split, 4)
     parts = [batches(split, 4, process_index=i, process_count=2) for i in range(2)]
     for one, *halves in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(one["x"], np.concatenate([h["x"] for h in halves]))
     (resumed,) = batches(split, 1, start=3)
     np.testing.assert_array_equal(resumed["x"], whole[3]["x"])
-    assert (whole[0]["x"] != batches(ArraySplit(X, LABEL), 1)[0]["x"]).any()
+    assert (whole[0]["x"] != batches(ArraySplit({"x": X, "label": LABEL}), 1)[0]["x"]).any()
 
 
 def test_only_training_batches_are_moved(data_root):

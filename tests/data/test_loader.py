@@ -14,7 +14,7 @@ from jaxgen.data.loader import eval_batches, train_batches
 
 def numbered(count: int) -> ArraySplit:
     x = np.arange(count, dtype=np.float32)[:, None]
-    return ArraySplit(x, np.arange(count, dtype=np.int32))
+    return ArraySplit({"x": x, "label": np.arange(count, dtype=np.int32)})
 
 
 def first(count: int, batches):
@@ -163,7 +163,7 @@ def test_an_error_while_reading_reaches_the_caller():
         ({"batch_size": 9, "process_count": 2}, "positive multiple of the 2"),
         ({"process_index": 2, "process_count": 2}, "process index in 0 .. 1"),
         ({"seed": -1}, "data seed"),
-        ({"split": ArraySplit(np.zeros((0, 2), np.float32))}, "at least one train example"),
+        ({"split": ArraySplit({"x": np.zeros((0, 2), np.float32)})}, "at least one train example"),
     ],
 )
 def test_bad_arguments_are_refused_at_the_call(change, message):

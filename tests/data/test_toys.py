@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import jaxgen.data
-from jaxgen.data import DataError, toys
+from jaxgen.data import DataError
+from jaxgen.data.embedded import toys
 
 COUNT = {"spirals": 3000}
 

@@ -9,7 +9,7 @@ import pytest
 from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
-from jaxgen.data.digits import SPEC
+from jaxgen.data.embedded.digits import SPEC
 from jaxgen.evaluate import classifier, features
 from jaxgen.nn.classifier import Classifier
 from jaxgen.types import DataSpec
@@ -117,7 +117,7 @@ def test_pixels_are_shares_of_the_largest_level():
     x = np.arange(2 * 64).reshape(2, 8, 8, 1) % 17
     found = features.extractor("pixels", SPEC)(x)
     np.testing.assert_allclose(found["features"], x.reshape(2, 64) / 16, rtol=1e-6)
-    points = DataSpec("ring8", (2,), None)
+    points = DataSpec.of("ring8", (2,), None)
     np.testing.assert_array_equal(
         features.extractor("pixels", points)(np.eye(2))["features"], np.eye(2)
     )
@@ -160,7 +160,7 @@ def test_data_that_are_loaded_already_are_not_loaded_again(digits_classifier, da
     assert found.sha256 == digits_classifier.sha256
     unlabelled = Dataset(
         dataclasses.replace(SPEC, num_classes=0),
-        {"train": ArraySplit(np.zeros((2, 8, 8, 1), np.uint8))},
+        {"train": ArraySplit({"x": np.zeros((2, 8, 8, 1), np.uint8)})},
         "",
     )
     with pytest.raises(ConfigError, match="needs labelled images"):

@@ -12,7 +12,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.generate import Drawn, Sampler, check_finite, stored, to_levels
 from jaxgen.types import DataSpec, State
 
-SPEC = DataSpec("noise", (2, 2, 1), 256, 3)
+SPEC = DataSpec.of("noise", (2, 2, 1), 256, 3)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from jaxgen.evaluate.suite import measure
 from jaxgen.types import DataSpec
 
 DIMS, TOP = 6, 100
-SPEC = DataSpec("squares", (4, 4, 1), TOP + 1, 2)
+SPEC = DataSpec.of("squares", (4, 4, 1), TOP + 1, 2)
 DRAWN = np.random.RandomState(0)
 # images of class k are SCALES[k] ROTATION z + SHIFTS[k]: a path from class to class is far longer
 ROTATION = np.linalg.qr(DRAWN.randn(16, DIMS))[0].astype(np.float32)
@@ -84,7 +84,14 @@ class Trebled:
 def compared(method, reader=None, spec=SPEC, test=None, label=None, **options):
     x = np.zeros((8, *spec.shape), np.uint8) if test is None else test
     label = np.arange(len(x), dtype=np.int32) % 2 if label is None else label
-    dataset = Dataset(spec, {"train": ArraySplit(x, label), "test": ArraySplit(x, label)}, "test")
+    dataset = Dataset(
+        spec,
+        {
+            "train": ArraySplit({"x": x, "label": label}),
+            "test": ArraySplit({"x": x, "label": label}),
+        },
+        "test",
+    )
     subject = Subject(spec, spec.levels, [ArraySet(x)], method=method)
     return Comparison(subject, dataset, reader or extractor("pixels", spec), **options)
 
@@ -176,7 +183,7 @@ def test_lpips_takes_real_levels(monkeypatch):
         return {"distance": both.sum((1, 2, 3, 4))}
 
     monkeypatch.setattr(perceptual, "_between", between)
-    spec = DataSpec("grey", (16, 16, 1), 17)
+    spec = DataSpec.of("grey", (16, 16, 1), 17)
     network = perceptual.PerceptualFeatures(spec, {}, "ab")
     x = np.zeros((2, 16, 16, 1), np.float32)
     x[:, 0, 0, 0] = 16, 4.1
@@ -192,7 +199,7 @@ def test_lpips_takes_real_levels(monkeypatch):
 def test_path_length_of_lpips(monkeypatch):
     """Against steps a hundred times as long, drawn and decoded apart from the metric."""
     rows = np.random.RandomState(3)
-    spec = DataSpec("grey", (16, 16, 1), 256)
+    spec = DataSpec.of("grey", (16, 16, 1), 256)
     matrix = (10 * rows.randn(DIMS, 256)).astype(np.float32)
 
     class Plain:

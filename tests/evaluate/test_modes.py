@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.data import toys
+from jaxgen.data.embedded import toys
 from jaxgen.evaluate.modes import digit_coverage, digit_reader, gaussian_coverage
 
 RANDOM = np.random.RandomState(0)

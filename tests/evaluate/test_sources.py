@@ -11,7 +11,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.sources import open_set
 from jaxgen.types import DataSpec, Units
 
-SPEC = DataSpec("digits", (8, 8, 1), 17, 10)
+SPEC = DataSpec.of("digits", (8, 8, 1), 17, 10)
 X = np.random.RandomState(0).randint(17, size=(20, 8, 8, 1)).astype(np.uint8)
 
 
@@ -102,7 +102,7 @@ def test_upright_zipped_and_deep_files(tmp_path):
     shutil.make_archive(str(tmp_path / "b"), "zip", tmp_path / "a")
     for name in ("a", "b.zip"):
         np.testing.assert_array_equal(np.concatenate(list(open_set(tmp_path / name, SPEC))), X)
-    colour = DataSpec("faces", (8, 8, 3), 256)
+    colour = DataSpec.of("faces", (8, 8, 3), 256)
     (tmp_path / "c").mkdir()
     PIL.Image.fromarray(shown[0].astype(np.uint16) * 257).save(tmp_path / "c" / "0.png")
     PIL.Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "c" / "1.png")
@@ -113,14 +113,14 @@ def test_upright_zipped_and_deep_files(tmp_path):
 
 def test_files_are_brought_to_the_range_of_floats(tmp_path):
     shown = np.array([[0, 51], [204, 255]], np.uint8)[None]
-    spec = DataSpec("a", (2, 2, 1), None, range=(-1.0, 1.0))
+    spec = DataSpec.of("a", (2, 2, 1), None, range=(-1.0, 1.0))
     (found,) = open_set(saved(tmp_path / "a", shown), spec)
     np.testing.assert_allclose(found[0, ..., 0], [[-1, -0.6], [0.6, 1]], atol=1e-6)
 
 
 def test_rows_are_brought_to_the_units_of_the_data(tmp_path):
     units = Units((10.0, 0.0), (2.0, 1e-3))
-    spec = DataSpec("t", (2,), None, columns=("a", "b"), units=units)
+    spec = DataSpec.of("t", (2,), None, columns=("a", "b"), units=units)
     own = np.array([[12.0, 1e-3], [8.0, -2e-3]])
     np.save(tmp_path / "a.npy", own)
     (tmp_path / "a.csv").write_text("b,c,a\n0.001,7,12\n-0.002,7,8\n")

@@ -13,7 +13,7 @@ from jaxgen.evaluate.subject import Comparison, Subject
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import DataSpec
 
-SPEC = DataSpec("squares", (8, 8, 1), 256, 2)
+SPEC = DataSpec.of("squares", (8, 8, 1), 256, 2)
 SHIFT = 10
 
 
@@ -37,7 +37,10 @@ class Reader:
 
 
 def compared(*sets, levels=256, reader=None, notes=(), **options):
-    splits = {"train": ArraySplit(squares(0, 600)), "test": ArraySplit(squares(1, 200))}
+    splits = {
+        "train": ArraySplit({"x": squares(0, 600)}),
+        "test": ArraySplit({"x": squares(1, 200)}),
+    }
     dataset = Dataset(SPEC, splits, source="test")
     subject = Subject(SPEC, levels, [ArraySet(x) for x in sets], notes=notes)
     return Comparison(subject, dataset, reader or extractor("pixels", SPEC), **options)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.data import torch_file
-from jaxgen.data.digits import SPEC
+from jaxgen.data.embedded.digits import SPEC
 from jaxgen.evaluate import weights
 from jaxgen.evaluate.features import extractor
 

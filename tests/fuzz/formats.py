@@ -192,7 +192,7 @@ def read_config(path):
     check_sections(config)
     check_sizes(config["model"])
     data_options(config["data"])
-    build_method(config, DataSpec("x", (8, 8, 1), 17, 10))
+    build_method(config, DataSpec.of("x", (8, 8, 1), 17, 10))
 
 
 def read_manifest(path):

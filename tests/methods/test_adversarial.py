@@ -17,8 +17,8 @@ from jaxgen.train.optim import optimizer
 from jaxgen.train.step import init_state, train_step
 from jaxgen.types import DataSpec
 
-POINTS = DataSpec("points", (2,), None)
-DIGITS = DataSpec("digits", (8, 8, 1), 17, num_classes=10)
+POINTS = DataSpec.of("points", (2,), None)
+DIGITS = DataSpec.of("digits", (8, 8, 1), 17, num_classes=10)
 RANDOM = np.random.RandomState(0)
 BATCH = {"x": jnp.asarray(RANDOM.randn(8, 2), jnp.float32)}
 IMAGES = {

@@ -13,7 +13,7 @@ from jaxgen.models.vaes.vae import VAE
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("grey", (6, 6, 1), 17)
+SPEC = DataSpec.of("grey", (6, 6, 1), 17)
 X = jax.random.randint(KEY, (32, 6, 6, 1), 0, 17).astype(jnp.uint8)
 
 

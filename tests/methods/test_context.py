@@ -44,7 +44,7 @@ def test_a_gaussian_of_unlike_scales_has_its_entropy_in_their_own_units(linear):
     state = init_state(jax.random.key(0), batch, method=method, optimizers={}, emas={})
     expected = gaussian_entropy(split.own(np.arange(len(split)))["x"].std(0))
     assert abs(expected) < 10  # of 1e6 and 1e-6, which cancel
-    half = dataclasses.replace(spec, units=Units(spec.units.shift, (1.0, 1.0)))
+    half = dataclasses.replace(spec, units=Units(spec.x.units.shift, (1.0, 1.0)))
     for wanted, of in ((expected, spec), (gaussian_entropy([1, 1]), half)):
         own = dataclasses.replace(method, spec=of)
         found = jax.jit(own.evaluate)(state, batch, jax.random.key(1))
@@ -83,8 +83,8 @@ def test_a_conditional_flow_reaches_the_conditional_entropy(linear):
     again = jax.jit(method.log_prob)(state, test["x"], jax.random.key(0), context=test["context"])
     np.testing.assert_allclose(again, -nll, atol=1e-4)
 
-    given = linear.spec.context_units.inward(np.array([1e4 + 100.0, 1e-3]))
-    x = linear.spec.units.outward(
+    given = linear.spec.fields["context"].units.inward(np.array([1e4 + 100.0, 1e-3]))
+    x = linear.spec.x.units.outward(
         np.asarray(
             jax.jit(lambda c: method.sample(state, jax.random.key(3), 2000, context=c))(given)
         )
@@ -123,7 +123,7 @@ def test_other_methods_say_that_they_take_no_context(linear):
 def test_the_bound_of_a_gaussian_decoder_is_in_the_units_of_the_data():
     units = Units((0.0, 0.0), (1e3, 1e-2))
     for log_volume in (0.0, units.log_volume):
-        spec = DataSpec("t", (2,), None, units=units if log_volume else None)
+        spec = DataSpec.of("t", (2,), None, units=units if log_volume else None)
         decoder = ELBO(model=None, spec=spec, observation="gaussian").decoder
         found = decoder.log_prob(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
         np.testing.assert_allclose(found, -np.log(2 * np.pi) - log_volume, rtol=1e-6)

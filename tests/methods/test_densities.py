@@ -24,10 +24,10 @@ from jaxgen.methods.reverse_kl import ReverseKL
 from jaxgen.types import DataSpec, Units
 
 FLOW = NET = Chain(())  # nothing is computed
-IMAGES = DataSpec("images", (4, 4, 1), 256, 10)
-REAL = DataSpec("images", (4, 4, 1), None, 10)
-ROWS = DataSpec("rows", (4,), None, 10)
-SPHERE, PLANE = DataSpec("s2", (3,), None), DataSpec("u1", (2,), None)
+IMAGES = DataSpec.of("images", (4, 4, 1), 256, 10)
+REAL = DataSpec.of("images", (4, 4, 1), None, 10)
+ROWS = DataSpec.of("rows", (4,), None, 10)
+SPHERE, PLANE = DataSpec.of("s2", (3,), None), DataSpec.of("u1", (2,), None)
 IN_UNITS = dataclasses.replace(ROWS, units=Units((1.0,) * 4, (2.0,) * 4))
 WITH_CONTEXT = dataclasses.replace(ROWS, context=("time",), context_units=Units((0.0,), (3.0,)))
 OTHER_CONTEXT = dataclasses.replace(ROWS, context=("time", "place"))
@@ -98,7 +98,7 @@ def measured(method, column):
     """The measurement, as the command makes it, of numbers that are made up."""
     spec = method.spec
     x = np.zeros((4, *spec.shape), np.float32 if spec.levels is None else np.uint8)
-    dataset = Dataset(spec, {"train": ArraySplit(x), "test": ArraySplit(x)}, "test")
+    dataset = Dataset(spec, {"train": ArraySplit({"x": x}), "test": ArraySplit({"x": x})}, "test")
     columns = dict.fromkeys(("bpd", "iw_bpd", "nelbo", "iw_nll", "nll"), np.arange(4.0))
     subject = Subject(
         spec, spec.levels, [ArraySet(x)], method=method, per_example=lambda split: columns

@@ -18,7 +18,7 @@ from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 IDENTITY = Chain(())
-FOUR = DataSpec("four", (4,), 17)
+FOUR = DataSpec.of("four", (4,), 17)
 
 
 def state_of(params=None, variables=None) -> State:
@@ -108,7 +108,7 @@ class Steep(Bijector):
 )
 def test_importance_weights_reach_the_probability_of_the_integers(dequantizer):
     """Of a normal density over bins, which the distribution function gives exactly."""
-    spec = DataSpec("four", (4,), 4)
+    spec = DataSpec.of("four", (4,), 4)
     x = scans(256, 4)
     edges = scipy.stats.norm.cdf(5 * (np.asarray(x)[..., None] + np.array([0, 1])) / 4 - 2.5)
     exact = -np.log2(np.diff(edges)[..., 0]).mean()
@@ -131,8 +131,8 @@ def test_importance_weights_reach_the_probability_of_the_integers(dequantizer):
     ("spec", "options", "message"),
     [
         (FOUR, {"importance_samples": 0}, "importance_samples=0, expected 1 or more"),
-        (DataSpec("points", (2,), None), {"importance_samples": 2}, "points is continuous"),
-        (DataSpec("points", (2,), None), {"dequantizer": IDENTITY}, "points is continuous"),
+        (DataSpec.of("points", (2,), None), {"importance_samples": 2}, "points is continuous"),
+        (DataSpec.of("points", (2,), None), {"dequantizer": IDENTITY}, "points is continuous"),
     ],
 )
 def test_noise_that_is_not_there_is_refused(spec, options, message):
@@ -157,14 +157,16 @@ class Claim(Bijector):
     ],
 )
 def test_published_nats_in_bits(d, model, preprocess, published):
-    method = Likelihood(model, DataSpec("pixels", (d,), 256), preprocess=preprocess, base="uniform")
+    method = Likelihood(
+        model, DataSpec.of("pixels", (d,), 256), preprocess=preprocess, base="uniform"
+    )
     bpd = jax.jit(method.evaluate)(state_of(), {"x": scans(2, 256, d)}, KEY)["bpd"]
     np.testing.assert_allclose(bpd, published, atol=1e-3)
 
 
 def test_random_pixels_under_a_centred_normal():
     """8 + E[z^2 + log 2 pi] / (2 ln 2) with z uniform in (-1/2, 1/2)."""
-    method = Likelihood(IDENTITY, DataSpec("pixels", (1000,), 256))
+    method = Likelihood(IDENTITY, DataSpec.of("pixels", (1000,), 256))
     bpd = jax.jit(method.evaluate)(state_of(), {"x": scans(200, 256, 1000)}, KEY)["bpd"]
     np.testing.assert_allclose(jnp.mean(bpd), 9.38586, atol=1e-3)
 
@@ -172,7 +174,7 @@ def test_random_pixels_under_a_centred_normal():
 @pytest.mark.parametrize("alpha", [1e-6, 0.05])
 def test_logit_space_density_converts_as_published(alpha):
     """The formula of the MAF and UMNN papers, from the density in logit space."""
-    spec = DataSpec("pixels", (50,), 256)
+    spec = DataSpec.of("pixels", (50,), 256)
     method = Likelihood(Affine(0.1, 0.3), spec, preprocess="logit", alpha=alpha)
     x = scans(6, 256, 50)
     z = np.asarray(jax.jit(method.encode)(state_of(), x, KEY), np.float64)
@@ -205,7 +207,7 @@ def test_bits_of_a_histogram_are_its_cross_entropy(n_bits):
     counts = np.bincount(kept.ravel(), minlength=2**n_bits) + 1.0
     method = Likelihood(
         Histogram(tuple(counts)),
-        DataSpec("pixels", (100,), 256),
+        DataSpec.of("pixels", (100,), 256),
         n_bits=n_bits,
         preprocess="none",
         base="uniform",

@@ -21,7 +21,7 @@ from jaxgen.nn.latents import Normal
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("bits", (4, 4, 1), 2)
+SPEC = DataSpec.of("bits", (4, 4, 1), 2)
 X = jax.random.bernoulli(KEY, 0.4, (64, 4, 4, 1)).astype(jnp.uint8)
 MEAN, LOG_STD, NOISE = np.random.RandomState(0).randn(3, 12, 2) * 0.7
 

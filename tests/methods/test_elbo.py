@@ -22,7 +22,7 @@ PRECISION = np.eye(2) + W.T @ W / VARIANCE
 MEAN = np.linalg.solve(PRECISION, W.T @ (X - B) / VARIANCE)
 EXACT, MEAN_FIELD = -40.635076579131486, -40.64297093407898  # in nats
 SCALE = 6 * np.log(STD)  # the decoder's noise has unit variance: x is given in units of STD
-SPEC = DataSpec("line", (6,), None)
+SPEC = DataSpec.of("line", (6,), None)
 
 
 class LinearGaussian(nn.Module):
@@ -208,7 +208,7 @@ def test_divergence_of_normals_is_its_monte_carlo_mean():
 @functools.cache
 def pixels():
     """Data, and the ELBO of a small VAE of binary images with its gradient."""
-    spec = DataSpec("bits", (4, 4, 1), 2, num_classes=3)
+    spec = DataSpec.of("bits", (4, 4, 1), 2, num_classes=3)
     batch = {
         "x": jnp.asarray(np.random.RandomState(0).rand(16, 4, 4, 1) < 0.4, jnp.uint8),
         "label": jnp.asarray(np.arange(16) % 3, jnp.int32),

@@ -16,7 +16,7 @@ from jaxgen.methods.likelihood import Likelihood
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("images", (4, 4, 4), None)
+SPEC = DataSpec.of("images", (4, 4, 4), None)
 X = jax.random.normal(KEY, (6, 4, 4, 4))
 
 

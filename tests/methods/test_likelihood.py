@@ -19,9 +19,9 @@ from jaxgen.types import DataSpec, State
 KEY = jax.random.key(0)
 SHAPE = (4, 4, 3)
 NAMES = {"ids": lambda v: v.name if isinstance(v, DataSpec) else str(v)}
-BYTES = DataSpec("bytes", SHAPE, 256, num_classes=3)
-SCANS = DataSpec("scans", SHAPE, 17)
-POINTS = DataSpec("points", (2,), None)
+BYTES = DataSpec.of("bytes", SHAPE, 256, num_classes=3)
+SCANS = DataSpec.of("scans", SHAPE, 17)
+POINTS = DataSpec.of("points", (2,), None)
 IDENTITY = Chain(())
 
 
@@ -170,7 +170,7 @@ def test_integers_come_back_exactly(spec, n_bits, preprocess):
 
 def test_every_level_comes_back_for_almost_every_noise():
     """The centred float32 cannot tell the last 2**-18 of a level from the next one."""
-    spec = DataSpec("levels", (256,), 256)
+    spec = DataSpec.of("levels", (256,), 256)
     method = Likelihood(IDENTITY, spec)
     x = jnp.broadcast_to(jnp.arange(256, dtype=jnp.uint8), (1024, 256))
     back = np.asarray(method.decode(state_of(), method.encode(state_of(), x, KEY)))
@@ -178,7 +178,7 @@ def test_every_level_comes_back_for_almost_every_noise():
 
 
 def test_noise_is_uniform_within_a_level():
-    spec = DataSpec("levels", (100,), 17)
+    spec = DataSpec.of("levels", (100,), 17)
     method = Likelihood(IDENTITY, spec, preprocess="none")
     x = np.random.RandomState(0).randint(17, size=(500, 100)).astype(np.uint8)
     encode = jax.jit(method.encode)
@@ -230,7 +230,7 @@ class Dropping(nn.Module):
 
 
 def test_dropout_is_of_training_alone():
-    method = Likelihood(Coupling(Shift(), Dropping()), DataSpec("points", (8,), None))
+    method = Likelihood(Coupling(Shift(), Dropping()), DataSpec.of("points", (8,), None))
     x = jax.random.normal(KEY, (5, 8))
     losses = {float(method.loss(state_of(), {"x": x}, jax.random.key(i))[0]) for i in range(4)}
     assert len(losses) == 4

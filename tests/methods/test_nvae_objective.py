@@ -15,7 +15,7 @@ from jaxgen.ops.observations import LogisticMixture
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("small", (4, 4, 1), 2)
+SPEC = DataSpec.of("small", (4, 4, 1), 2)
 MODEL = networks.NVAE(channels=4, groups=(2,), latent=1, blocks=0, group_cells=1)
 
 
@@ -196,7 +196,7 @@ def test_samples_at_a_temperature_with_and_without_readjustment(trained):
 
 
 def test_coarse_bits_are_a_mass_of_the_leading_bits():
-    spec = DataSpec("colour", (4, 4, 3), 256)
+    spec = DataSpec.of("colour", (4, 4, 3), 256)
     method = NVAE(MODEL, spec, "logistic_mixture", n_bits=5)
     x = jnp.arange(256, dtype=jnp.uint8)
     leading = np.floor(np.arange(256) / 255 * 255 / 8) / 31  # as the official code has it

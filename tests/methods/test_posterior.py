@@ -13,7 +13,7 @@ from jaxgen.methods.posterior import Posterior
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-PAIRS = DataSpec("pairs", (4,), None)  # two parameters, two observations
+PAIRS = DataSpec.of("pairs", (4,), None)  # two parameters, two observations
 
 
 class Analytic(nn.Module):
@@ -101,7 +101,7 @@ def test_ends_of_the_support_are_finite_with_their_gradient():
         (dict(low=(0.0, 0.0)), ValueError, "give both low and high, or none"),
         (dict(low=(0.0,), high=(1.0,)), ValueError, "expected 2 ends each"),
         (dict(low=(0.0, 1.0), high=(1.0, 0.0)), ValueError, "the lower ones first"),
-        (dict(spec=DataSpec("digits", (8, 8, 1), 17)), ConfigError, "digits does not hold rows"),
+        (dict(spec=DataSpec.of("digits", (8, 8, 1), 17)), ConfigError, "digits does not hold rows"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, error, message):

@@ -15,7 +15,7 @@ from jaxgen.ops.targets import Target
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("bell", (2,), None)
+SPEC = DataSpec.of("bell", (2,), None)
 STD, LOG_Z = 1.3, np.log(2 * np.pi * 1.3**2) + 0.7
 
 
@@ -112,7 +112,7 @@ def test_samples_are_scaled_by_temperature():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(spec=DataSpec("ring8", (2,), None)), ConfigError, "'ring8' has no known density"),
+        (dict(spec=DataSpec.of("ring8", (2,), None)), ConfigError, "'ring8' has no known density"),
         (dict(base="cauchy"), ValueError, "base='cauchy', expected one of"),
         (dict(anneal_steps=-1), ValueError, "anneal_steps=-1, expected 0 or more"),
     ],

@@ -12,13 +12,13 @@ from command import ROOT
 from jaxgen.methods.stylegan2 import StyleGAN2, lazy
 from jaxgen.models.gans.stylegan2 import Discriminator, Generator
 from jaxgen.nn.stylegan import EqualDense, modulated_conv, with_deviation
+from jaxgen.sharding import batch_sharding, make_mesh
 from jaxgen.train.optim import average
-from jaxgen.train.sharding import batch_sharding, make_mesh
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
-SPEC = DataSpec("images", (8, 8, 1), 256)
+SPEC = DataSpec.of("images", (8, 8, 1), 256)
 BATCH = {"x": jnp.asarray(RANDOM.randint(0, 256, (4, 8, 8, 1)), jnp.uint8)}
 
 

@@ -17,7 +17,7 @@ from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
-DIGITS = DataSpec("digits", (8, 8, 1), 17, num_classes=10)
+DIGITS = DataSpec.of("digits", (8, 8, 1), 17, num_classes=10)
 BATCH = {"x": jnp.asarray(RANDOM.randint(0, 17, (8, 8, 8, 1)), jnp.uint8)}
 
 

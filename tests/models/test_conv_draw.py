@@ -11,7 +11,7 @@ from jaxgen.models.vaes.conv_draw import ConvDRAW
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("bits", (7, 6, 1), 2)
+SPEC = DataSpec.of("bits", (7, 6, 1), 2)
 SIZE = (3, 7, 6, 1)
 
 

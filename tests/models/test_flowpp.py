@@ -33,7 +33,9 @@ def scrambled(variables, scale=0.03):
 
 def test_parameter_count_of_the_official_code():
     """31,443,440, as `run_cifar.py` says."""
-    method = Likelihood(FlowPP(), DataSpec("cifar10", (32, 32, 3), 256), dequantizer=Dequantizer())
+    method = Likelihood(
+        FlowPP(), DataSpec.of("cifar10", (32, 32, 3), 256), dequantizer=Dequantizer()
+    )
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.uint8)
     params, _ = jax.eval_shape(method.init, KEY, {"x": x})
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 31_443_440
@@ -145,7 +147,7 @@ def test_logdet_and_inverse(name):
 @pytest.mark.slow
 def test_trains_with_its_dequantiser():
     """Gradients reach every part, and integers survive the round trip."""
-    spec = DataSpec("scans", (4, 4, 1), 17)
+    spec = DataSpec.of("scans", (4, 4, 1), 17)
     method = Likelihood(
         FlowPP(**SMALL), spec, preprocess="logit", dequantizer=Dequantizer(**SMALL, features=4)
     )

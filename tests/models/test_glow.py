@@ -29,7 +29,7 @@ from jaxgen.models.flows.glow import (
     ZeroConv,
     pad_edge,
 )
-from jaxgen.train.sharding import make_mesh
+from jaxgen.sharding import make_mesh
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
@@ -242,7 +242,7 @@ def test_edge_channel_is_one_on_the_border_alone():
 @pytest.fixture(scope="module")
 def model(tiny):
     """A model of continuous images, so that samples are not rounded: (sample, encode)."""
-    method = Likelihood(TINY, DataSpec("images", (8, 8, 2), None))
+    method = Likelihood(TINY, DataSpec.of("images", (8, 8, 2), None))
     state = State(
         jnp.int32(0), {"model": scrambled(tiny[0]["params"], 0.02)}, {"model": {}}, {}, {}
     )
@@ -349,7 +349,7 @@ def test_an_unknown_coupling_is_named():
 @pytest.fixture(scope="module")
 def classified():
     """A class-conditional Glow with its auxiliary classifier, scrambled, and its first loss."""
-    spec = DataSpec("bytes", (8, 8, 1), 256, num_classes=3)
+    spec = DataSpec.of("bytes", (8, 8, 1), 256, num_classes=3)
     model = Glow(levels=2, depth=1, width=4, classes=3)
     method = Likelihood(model, spec, conditional=True, class_weight=0.25)
     x = np.arange(4 * 64).reshape(4, 8, 8, 1) % 256
@@ -397,7 +397,7 @@ def test_the_classifier_does_not_see_the_label(classified):
 
 def test_a_class_weight_without_classifier_is_refused(classified):
     _, _, batch = classified
-    spec = DataSpec("bytes", (8, 8, 1), 256, num_classes=3)
+    spec = DataSpec.of("bytes", (8, 8, 1), 256, num_classes=3)
     method = Likelihood(Glow(levels=1, depth=1, width=4), spec, class_weight=0.01)
     params, variables = jax.eval_shape(method.init, KEY, batch)
     state = State(jnp.int32(0), params, variables, {}, {})

@@ -31,7 +31,7 @@ def test_gate_mixes_and_its_inverse_separates():
 @pytest.fixture(scope="module")
 def moved():
     """A method and a state away from initialisation."""
-    method = Likelihood(IAF(depth=2, hidden=(16,)), DataSpec("plane", (2,), None))
+    method = Likelihood(IAF(depth=2, hidden=(16,)), DataSpec.of("plane", (2,), None))
     params, variables = jax.jit(method.init)(KEY, {"x": 2 * jax.random.normal(KEY, (64, 2)) + 1})
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(KEY, len(leaves))

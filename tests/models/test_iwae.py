@@ -12,7 +12,7 @@ from jaxgen.models.vaes.iwae import DeepVAE
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("bits", (2, 2, 1), 2)
+SPEC = DataSpec.of("bits", (2, 2, 1), 2)
 EVERY = np.asarray(list(itertools.product((0, 1), repeat=4)), np.uint8).reshape(16, 2, 2, 1)
 
 

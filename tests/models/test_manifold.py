@@ -65,7 +65,7 @@ def test_density_on_the_sphere_integrates_to_one(dims, area):
 def fitted():
     """A method on the sphere and a state near its beginning."""
     method = ReverseKL(
-        ManifoldFlow(components=3, bins=4, width=8), DataSpec("s2", (3,), None), base="uniform"
+        ManifoldFlow(components=3, bins=4, width=8), DataSpec.of("s2", (3,), None), base="uniform"
     )
     params, variables = jax.jit(method.init)(KEY, {"x": jnp.ones((8, 3))})
     return method, State(jnp.int32(0), params, variables, {}, {})

@@ -85,7 +85,9 @@ def test_float32_inverse_holds_far_from_the_data(variables):
 
 
 def test_bits_are_those_of_a_logistic_and_a_scale(variables):
-    method = Likelihood(TINY, DataSpec("scans", (4, 3, 1), 17), preprocess="none", base="logistic")
+    method = Likelihood(
+        TINY, DataSpec.of("scans", (4, 3, 1), 17), preprocess="none", base="logistic"
+    )
     state = State(jnp.int32(0), {"model": variables["params"]}, {"model": {}}, {}, {})
     x = jnp.asarray(np.random.RandomState(0).randint(17, size=(5, 4, 3, 1)), jnp.uint8)
     latent = jax.jit(method.encode)(state, x, KEY)
@@ -99,7 +101,7 @@ def test_bits_are_those_of_a_logistic_and_a_scale(variables):
 
 def test_a_density_of_the_plane_integrates_to_one():
     flow = NICE(couplings=2, hidden=1, width=8, spread=1.0)
-    method = Likelihood(flow, DataSpec("plane", (2,), None), base="logistic")
+    method = Likelihood(flow, DataSpec.of("plane", (2,), None), base="logistic")
     params, variables = jax.jit(method.init)(KEY, {"x": jnp.ones((4, 2))})
     params["model"]["flow"]["bijector"]["bijectors_2"]["log_scale"] = jnp.array([0.4, -0.3])
     state = State(jnp.int32(0), params, variables, {}, {})

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.data import drawn
+from jaxgen.data.embedded import simulated
 from jaxgen.evaluate.calibration import calibrate
 from jaxgen.methods.posterior import Posterior
 from jaxgen.models.flows.npe import PosteriorFlow
@@ -14,13 +14,13 @@ from jaxgen.ops.simulators import SIMULATORS, linear_gaussian_posterior
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
-SPEC = DataSpec("linear_gaussian", (6,), None)
+SPEC = DataSpec.of("linear_gaussian", (6,), None)
 TINY = dict(depth=1, bins=4, width=8, form="coupling")
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], 512, seed=5)[0])
+    return jnp.asarray(simulated.simulate(SIMULATORS["linear_gaussian"], 512, seed=5)[0])
 
 
 def away(path, p):
@@ -90,7 +90,7 @@ def test_a_missing_observation_is_refused():
 def test_linear_gaussian_posterior_is_found_and_calibrated():
     """With the recipe of configs/npe.py: KL at most 0.05 nats, ranks uniform."""
     train, test = (
-        jnp.asarray(drawn.simulate(SIMULATORS["linear_gaussian"], n, seed)[0])
+        jnp.asarray(simulated.simulate(SIMULATORS["linear_gaussian"], n, seed)[0])
         for n, seed in ((50_000, 0), (10_000, 1))
     )
     method = Posterior(PosteriorFlow(), SPEC, parameters=3)

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 
 def beginning(depth, name="u1", kind="planar", **options):
-    method = ReverseKL(PlanarFlow(depth, kind), DataSpec(name, (2,), None), **options)
+    method = ReverseKL(PlanarFlow(depth, kind), DataSpec.of(name, (2,), None), **options)
     return method, State(
         jnp.int32(0), *jax.jit(method.init)(KEY, {"x": jnp.zeros((64, 2))}), {}, {}
     )

@@ -21,7 +21,7 @@ from jaxgen.types import DataSpec
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
-SPEC = DataSpec("digits", (8, 8, 1), 17)
+SPEC = DataSpec.of("digits", (8, 8, 1), 17)
 BATCH = {"x": jnp.asarray(RANDOM.randint(0, 17, (4, 8, 8, 1)), jnp.uint8)}
 STABLE, FADE, STEPS = 2, 3, 8  # 4x4 at steps 0 to 2, the fade at 3 and 4, 8x8 from 5 on
 
@@ -354,7 +354,7 @@ def test_samples_are_those_of_the_level(game, run):
         ({"first": 16}, r"method.first=16, expected one of \[4, 8\]"),
         ({"fade_steps": -1}, "stable_steps and fade_steps are 0 or more"),
         ({"orthogonal": 0.1}, "it would move layers that are not trained yet"),
-        ({"spec": DataSpec("points", (2,), None)}, "points has no images"),
+        ({"spec": DataSpec.of("points", (2,), None)}, "points has no images"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

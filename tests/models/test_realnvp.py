@@ -157,7 +157,7 @@ def test_log_scales_are_bounded_and_their_gradients_finite():
 
 def trained(model, x, steps, rate=1e-2):
     """(method, state) after some steps on the same batch, compiled once."""
-    method = Likelihood(model, DataSpec("data", x.shape[1:], None))
+    method = Likelihood(model, DataSpec.of("data", x.shape[1:], None))
     adam = {"model": optimizer("adam", rate)}
     state = jax.jit(lambda x: init_state(KEY, {"x": x}, method=method, optimizers=adam, emas={}))(x)
 

@@ -10,7 +10,7 @@ from jaxgen.methods.likelihood import Likelihood
 from jaxgen.models.flows.spline import ImageSplineFlow, SplineFlow
 from jaxgen.types import DataSpec, State
 
-SPEC = DataSpec("plane", (2,), None)
+SPEC = DataSpec.of("plane", (2,), None)
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
 

@@ -20,7 +20,7 @@ from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
-SPEC = DataSpec("digits", (8, 8, 1), 17)
+SPEC = DataSpec.of("digits", (8, 8, 1), 17)
 BATCH = {"x": jnp.asarray(RANDOM.randint(0, 17, (4, 8, 8, 1)), jnp.uint8)}
 SIZE = (2, 8, 8, 1)
 

@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 def moved():
     """A method and a state away from initialisation."""
     model = UMNN(depth=2, hidden=(16,), embedding=4, integrand=(8,), nodes=40)
-    method = Likelihood(model, DataSpec("plane", (2,), None))
+    method = Likelihood(model, DataSpec.of("plane", (2,), None))
     params, variables = jax.jit(method.init)(KEY, {"x": 2 * jax.random.normal(KEY, (64, 2)) + 1})
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(KEY, len(leaves))

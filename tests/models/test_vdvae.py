@@ -141,7 +141,7 @@ def test_the_block_is_the_papers():
 @pytest.fixture(scope="module")
 def learning():
     """Of each kind of memory: the method, and its loss with the gradient, on images of a pixel."""
-    found, spec = {}, DataSpec("pixels", (1, 1, 1), 17)
+    found, spec = {}, DataSpec.of("pixels", (1, 1, 1), 17)
     for memory in ("store", "remat"):
         model = VDVAE(((1, 2),), ((1, 2),), width=8, latent=2, memory=memory)
         method = ELBO(model, spec, "logistic", per_dim=True)

@@ -15,7 +15,7 @@ from jaxgen.nn.gan_layers import (
     pooled,
     pyramid,
 )
-from jaxgen.train.sharding import batch_sharding, make_mesh
+from jaxgen.sharding import batch_sharding, make_mesh
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)

@@ -8,13 +8,13 @@ import pytest
 from vgg_weights import pairs, random_trunk
 
 from jaxgen.config import ConfigError
-from jaxgen.data.digits import SPEC
+from jaxgen.data.embedded.digits import SPEC
 from jaxgen.evaluate.features import extractor
 from jaxgen.evaluate.perceptual import PerceptualFeatures, params_of
 from jaxgen.nn.vgg import PerceptualVgg
 from jaxgen.types import DataSpec
 
-COLOURS = DataSpec("colours", (32, 32, 3), 256)
+COLOURS = DataSpec.of("colours", (32, 32, 3), 256)
 
 
 def start(side):

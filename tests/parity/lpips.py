@@ -53,7 +53,7 @@ def main(record):
     with tempfile.TemporaryDirectory() as place:
         torch.save({k: torch.from_numpy(v) for k, v in trunk.items()}, f"{place}/vgg.pth")
         trunk = torch_file.read(f"{place}/vgg.pth")
-    spec = DataSpec("pairs", (32, 32, 3), 256)
+    spec = DataSpec.of("pairs", (32, 32, 3), 256)
     ours = PerceptualFeatures(spec, params_of(trunk, heads), "").distance(x, y)
     off = float(np.abs(ours - expected).max())
     print(f"distances {', '.join(f'{v:.6f}' for v in expected)}; largest difference {off:.1e}")

@@ -13,13 +13,13 @@ from jaxgen.abilities import DensityOf, check
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key, chunk_size
 from jaxgen.evaluate.generate import Drawn, Sampler
+from jaxgen.sharding import make_mesh
 from jaxgen.tools import calls
 from jaxgen.tools.calls import Calls
-from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec, State
 
-POINTS = DataSpec("points", (3,), None)
-LEVELS = DataSpec("scans", (2, 2, 1), 17, 4)
+POINTS = DataSpec.of("points", (3,), None)
+LEVELS = DataSpec.of("scans", (2, 2, 1), 17, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +197,7 @@ def test_ranks_in_chunks(of, monkeypatch):
 
 def test_chunks_are_of_bounded_size():
     sizes = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (256, 256, 3), (1024, 1024, 3)]
-    found = [chunk_size(DataSpec("x", shape, 256)) for shape in sizes]
+    found = [chunk_size(DataSpec.of("x", shape, 256)) for shape in sizes]
     assert found == [128, 128, 64, 16, 1, 1]
     keys = [chunk_key(jax.random.key(0), i, s) for s in (0, 1) for i in range(4)]
     assert len({tuple(np.asarray(jax.random.key_data(k))) for k in keys}) == 8

@@ -8,7 +8,7 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.data import load
-from jaxgen.data.digits import SPEC
+from jaxgen.data.embedded.digits import SPEC
 from jaxgen.tools import classes
 
 

@@ -1,5 +1,8 @@
 """An accelerator that JAX does not use is pointed out, with what to install."""
 
+import pathlib
+import shutil
+
 import pytest
 
 from jaxgen.tools import doctor
@@ -14,9 +17,9 @@ def machine(monkeypatch):
         monkeypatch.delenv("TPU_NAME", raising=False)
         if tpu:
             monkeypatch.setenv("TPU_NAME", "slice")
-        monkeypatch.setattr(doctor.pathlib.Path, "exists", lambda path: False)
+        monkeypatch.setattr(pathlib.Path, "exists", lambda path: False)
         found = "/usr/bin/nvidia-smi" if nvidia else None
-        monkeypatch.setattr(doctor.shutil, "which", lambda name: found)
+        monkeypatch.setattr(shutil, "which", lambda name: found)
 
     return pretend
 

@@ -14,7 +14,7 @@ from jaxgen.config import ConfigError, build
 from jaxgen.data import load
 from jaxgen.session import as_json
 from jaxgen.tools.calls import FEW, Calls
-from jaxgen.train.assemble import assemble, batch_shapes
+from jaxgen.train.assemble import assemble
 from jaxgen.train.step import init_state
 
 CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
@@ -36,7 +36,7 @@ def made(request, data_root):
     method, optimizers, emas = assemble(config, dataset.spec)
     rows = np.arange(BATCH, dtype=np.int64) % len(dataset.splits["train"])
     batch = dict(dataset.splits["train"].take(rows))
-    assert batch.keys() >= batch_shapes(dataset.spec, BATCH).keys()
+    assert batch.keys() >= dataset.spec.batch(BATCH).keys()
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     state = jax.jit(init)(jax.random.key(0), batch)
     return Calls(method, dataset.spec, request.param), state, batch

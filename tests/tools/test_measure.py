@@ -18,9 +18,9 @@ from jaxgen.evaluate.fingerprint import differences
 from jaxgen.evaluate.frechet import frechet_of
 from jaxgen.evaluate.sources import ArraySet
 from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.sharding import make_mesh
 from jaxgen.tools import shown
 from jaxgen.tools.measure import Request, measure_run, named
-from jaxgen.train.sharding import make_mesh
 from jaxgen.types import DataSpec
 
 OPTIONS = ("--extractor=pixels", "--num=150", "--sets=2", "--max_examples=200")
@@ -137,9 +137,9 @@ def test_arrays_for_the_page(all_metrics, test_images):
 
 def test_points_for_the_page(tmp_path):
     """Points of the plane, real ones beside them; those of a knob do not replace them."""
-    spec = DataSpec("ring", (2,), None)
+    spec = DataSpec.of("ring", (2,), None)
     real, made = np.random.RandomState(0).randn(2, 3000, 2).astype(np.float32)
-    dataset = Dataset(spec, {s: ArraySplit(real) for s in ("train", "test")}, "test")
+    dataset = Dataset(spec, {s: ArraySplit({"x": real}) for s in ("train", "test")}, "test")
     subject = Subject(spec, None, [ArraySet(made)])
     for settings, x in (({}, made), ({"temperature": 0.5}, made / 2)):
         changed = dataclasses.replace(subject, settings=settings)
@@ -298,6 +298,6 @@ def test_continuous_images_are_shown_from_their_range():
     from jaxgen.tools.shown import _unit
 
     x = np.array([-1.0, 0.0, 1.0]).reshape(1, 3, 1, 1)
-    spec = DataSpec("a", (3, 1, 1), None, range=(-1.0, 1.0))
+    spec = DataSpec.of("a", (3, 1, 1), None, range=(-1.0, 1.0))
     assert _unit(x, spec).ravel().tolist() == [0.0, 0.5, 1.0]
-    assert _unit(x, DataSpec("a", (3, 1, 1), None)) is x
+    assert _unit(x, DataSpec.of("a", (3, 1, 1), None)) is x

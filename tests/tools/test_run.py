@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
 def untrained(folder, config, arg):
     """A run directory with the state before the first step of a config on points."""
     config = as_json(runpy.run_path(str(config))["get_config"](arg).to_dict())
-    spec = DataSpec(config["data"]["name"], (2,), None)
+    spec = DataSpec.of(config["data"]["name"], (2,), None)
     method, optimizers, emas = assemble(config, spec)
     batch = {"x": np.random.RandomState(0).randn(16, 2).astype(np.float32)}
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)

@@ -18,10 +18,10 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxgen.sharding import make_mesh
 from jaxgen.train import faults, integrity
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.integrity import fingerprint, state_digest
-from jaxgen.train.sharding import make_mesh
 from jaxgen.types import State
 
 # a restore that fails leaves orbax's coroutines to the garbage collector, which complains

@@ -1,10 +1,15 @@
 """Grids of samples: where every pixel lands, and that the ends of the range are exact."""
 
+import math
+
 import numpy as np
 import PIL.Image
 import pytest
 
-from jaxgen.train.pictures import GAP, SMALLEST, grid, picture, plane, save_png, to_uint8
+from jaxgen.fields import DataSpec, Field
+from jaxgen.train.pictures import GAP, SMALLEST, grid, plane, save_png, to_uint8, view
+
+POINTS = Field("vector", (2,))
 
 
 def images(n, h, w, c, seed=0):
@@ -77,15 +82,17 @@ def test_continuous_images_are_clipped_to_the_unit_interval():
 
 def test_picture_of_images_is_the_grid():
     x = np.random.RandomState(0).randint(17, size=(3, 8, 8, 1)).astype(np.uint8)
-    np.testing.assert_array_equal(picture(x, 17), grid(to_uint8(x, 17)))
+    np.testing.assert_array_equal(
+        view(DataSpec.of("d", x.shape[1:], 17).x, x), grid(to_uint8(x, 17))
+    )
 
 
 @pytest.mark.parametrize("dims", [1, 2, 5])
 def test_picture_of_points(dims):
     points = np.random.RandomState(0).randn(50, dims).astype(np.float32)
-    out = picture(points, None)
+    out = view(POINTS, points)
     assert out.shape == (500, 500, 3) and out.dtype == np.uint8
-    other = picture(points[:1], None)
+    other = view(POINTS, points[:1])
     assert (out != other).any()
 
 
@@ -106,7 +113,7 @@ def test_density_of_the_plane():
 def test_points_beyond_the_second_coordinate_are_not_drawn():
     points = np.random.RandomState(0).randn(9, 3)
     moved = points + np.array([0, 0, 1.0])
-    np.testing.assert_array_equal(picture(points, None), picture(moved, None))
+    np.testing.assert_array_equal(view(POINTS, points), view(POINTS, moved))
 
 
 def test_save_png(tmp_path):
@@ -138,5 +145,35 @@ def test_what_is_transparent_is_white():
 
 def test_unlike_scales_are_still_seen():
     points = np.random.RandomState(0).randn(500, 2) * [1e6, 1e-6]
-    drawn = picture(points, None).min(-1) < 200
+    drawn = view(POINTS, points).min(-1) < 200
     assert drawn.any(1).sum() > 100 and drawn.any(0).sum() > 100
+
+
+VIEWED = {
+    "volume": Field("volume", (20, 6, 7, 1), "uint8", levels=256),
+    "sequence": Field("sequence", (30, 2)),
+    "tokens": Field("tokens", (12,), "int32", vocabulary=5),
+    "layout": Field("layout", (6, 7), "int32", classes=4),
+    "label": Field("label", (), "int32", classes=10),
+}
+
+
+@pytest.mark.parametrize("field", VIEWED.values(), ids=VIEWED)
+def test_every_kind_of_field_can_be_looked_at(field):
+    """And another example is another picture."""
+    random = np.random.RandomState(0)
+    shape = (5, *field.shape)
+    x = random.randint(field.values, size=shape) if field.values else random.randn(*shape)
+    out = view(field, x.astype(field.dtype))
+    assert out.ndim == 3 and out.shape[2] == 3 and out.dtype == np.uint8
+    x[0] = x[0] + 1 if field.values is None else (x[0] + 1) % field.values
+    assert (view(field, x.astype(field.dtype)) != out).any()
+
+
+def test_slices_of_a_volume_go_from_front_to_back():
+    x = np.zeros((2, 20, 6, 7, 1), np.uint8) + np.arange(20, dtype=np.uint8)[:, None, None, None]
+    out = view(VIEWED["volume"], x)
+    zoom = math.ceil(SMALLEST / 7)
+    row = out[GAP + 1, GAP + 1 :: 7 * zoom + GAP, 0]
+    assert row.tolist() == [0, 3, 5, 8, 11, 14, 16, 19]
+    assert len(out) == 2 * (6 * zoom + GAP) + GAP

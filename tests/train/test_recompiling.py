@@ -15,15 +15,15 @@ from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.models.gans.gan import Discriminator, Generator
 from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
 from jaxgen.models.gans.stylegan2 import Generator as Styled
+from jaxgen.sharding import make_mesh
 from jaxgen.train import loop
 from jaxgen.train import program as program_module
 from jaxgen.train.optim import average, optimizer
 from jaxgen.train.program import build_program
-from jaxgen.train.sharding import make_mesh
 from jaxgen.train.step import init_state
 from jaxgen.types import DataSpec
 
-SPEC = DataSpec("digits", (8, 8, 1), 17)
+SPEC = DataSpec.of("digits", (8, 8, 1), 17)
 CYCLE = 16
 IMAGES = np.zeros((16, 8, 8, 1), np.uint8)
 

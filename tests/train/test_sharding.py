@@ -25,9 +25,7 @@ from jaxgen.models.gans.stylegan2 import Discriminator as StyledDiscriminator
 from jaxgen.models.gans.stylegan2 import Generator as Styled
 from jaxgen.models.vaes.nvae import NVAE
 from jaxgen.models.vaes.vae import ConvVAE
-from jaxgen.train.optim import optimizer
-from jaxgen.train.program import build_program
-from jaxgen.train.sharding import (
+from jaxgen.sharding import (
     MIN_SIZE,
     abstract,
     batch_sharding,
@@ -36,6 +34,8 @@ from jaxgen.train.sharding import (
     replicated,
     state_sharding,
 )
+from jaxgen.train.optim import optimizer
+from jaxgen.train.program import build_program
 from jaxgen.types import DataSpec, State
 
 AXES = ("data", "fsdp")
@@ -115,7 +115,7 @@ def test_abstract_joins_shapes_and_shardings():
 
 
 RNG = np.random.RandomState(0)
-DIGITS = DataSpec("digits", (8, 8, 1), 17, num_classes=10)
+DIGITS = DataSpec.of("digits", (8, 8, 1), 17, num_classes=10)
 BATCH = {
     "x": RNG.randint(0, 17, (16, 8, 8, 1)).astype(np.uint8),
     "label": RNG.randint(0, 10, 16).astype(np.int32),

@@ -11,9 +11,9 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgen.sharding import make_mesh
 from jaxgen.train.optim import average, optimizer
 from jaxgen.train.program import build_program
-from jaxgen.train.sharding import make_mesh
 from jaxgen.train.step import Optimizer, init_state, many_steps, train_step, watched
 from jaxgen.types import Turn
 

@@ -87,3 +87,9 @@ def abstract(shapes: PyTree, shardings: PyTree) -> PyTree:
 def put(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
     """This process's rows of a batch, as part of the global array."""
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+
+
+def whole_params(state: PyTree, mesh: Mesh) -> PyTree:
+    """The state with its params made whole, for use inside a jitted function."""
+    whole = replicated(mesh)
+    return state.replace(params=jax.lax.with_sharding_constraint(state.params, whole))

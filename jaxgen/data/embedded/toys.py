@@ -82,7 +82,7 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     target = root / name / VERSION
     notes: list[str] = []
     splits = prepared.splits_of(lambda: _builder(name), target, COUNTS, root, notes)
-    spec = DataSpec(name, (2,), None, num_classes=toy.num_labels, entropy=toy.entropy)
+    spec = DataSpec.of(name, (2,), None, num_classes=toy.num_labels, entropy=toy.entropy)
     return Dataset(spec, splits, f"seeded draws, prepared in {target}", notes=tuple(notes))
 
 
@@ -291,3 +291,4 @@ TOYS = {
     "checkerboard": Toy(_sample_checkerboard, _checkerboard_density, 8, entropy=math.log(32)),
     "spirals": Toy(_sample_spirals, _spirals_density, 2, entropy=2.6454503),
 }
+NAMES = tuple(TOYS)

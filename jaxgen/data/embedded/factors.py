@@ -82,8 +82,8 @@ def render(name: str) -> np.ndarray:
     return _sprites() if name == "dsprites_like" else _faces()
 
 
-def load(name: str) -> Dataset:
-    """The data set; its factors are `truth(name, split)`.
+def load(name: str, data_dir: str | None = None) -> Dataset:
+    """The data set, rendered anew; its factors are `truth(name, split)`.
 
     Raises:
         DataError: on a data set without known factors.
@@ -94,8 +94,8 @@ def load(name: str) -> Dataset:
     for split in ("train", "test"):
         rows = _rows(name, split)
         label = truth(name, split).values[:, 0] if sprites else None
-        splits[split] = ArraySplit(images[rows], label)
-    spec = DataSpec(name, images.shape[1:], 2 if sprites else 256, len(SHAPES) if sprites else 0)
+        splits[split] = ArraySplit({"x": images[rows], "label": label})
+    spec = DataSpec.of(name, images.shape[1:], 2 if sprites else 256, len(SHAPES) if sprites else 0)
     grid = ", ".join(f"{factor} {count}" for factor, count in counts.items())
     return Dataset(spec, splits, f"rendered: {grid}", classes=SHAPES if sprites else ())
 

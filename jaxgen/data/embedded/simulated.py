@@ -42,8 +42,8 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     arrays, said = prepare.opened(target, lambda work: _fill(name, work), _read, notes)
     notes += said
     entropy = TARGETS[name].entropy if name in TARGETS else None
-    spec = DataSpec(name, arrays["train"].shape[1:], None, entropy=entropy)
-    splits = {split: ArraySplit(x) for split, x in arrays.items()}
+    spec = DataSpec.of(name, arrays["train"].shape[1:], None, entropy=entropy)
+    splits = {split: ArraySplit({"x": x}) for split, x in arrays.items()}
     return Dataset(spec, splits, source=f"seeded draws, kept in {target}", notes=tuple(notes))
 
 

@@ -21,17 +21,18 @@ from jaxgen.types import DataSpec
 SPLIT_SEED = 0
 TRAIN = 1500
 VERSION = "1.0.0"
-SPEC = DataSpec(name="digits", shape=(8, 8, 1), levels=17, num_classes=10)
+NAMES = ("digits",)
+SPEC = DataSpec.of(name="digits", shape=(8, 8, 1), levels=17, num_classes=10)
 
 
-def load(data_dir: str | None = None) -> Dataset:
+def load(name: str = NAMES[0], data_dir: str | None = None) -> Dataset:
     """The data set, prepared as array_record under `data_dir` by the first who asks.
 
     Raises:
         DataError: where `data_dir` cannot be written.
     """
     root = prepare.data_root(data_dir)
-    target = root / "digits" / VERSION
+    target = root / name / VERSION
     notes: list[str] = []
     splits = prepared.splits_of(_builder, target, ("train", "test"), root, notes)
     return Dataset(SPEC, splits, f"scikit-learn, prepared in {target}", notes=tuple(notes))

@@ -6,48 +6,30 @@ import difflib
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxgen.data import (
-    arrays,
-    digits,
-    drawn,
-    factors,
-    folder,
-    images,
-    points,
-    published,
-    ranges,
-    stacked,
-    tables,
-    tfds_source,
-    toys,
-)
-from jaxgen.data import (
-    binarize as binarization,
-)
+import numpy as np
+
+from jaxgen.data import arrays, folder, images, points, published, ranges, tables, tfds_source
+from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
-from jaxgen.types import DataSpec
+from jaxgen.data.embedded import EMBEDDED
+from jaxgen.fields import DataSpec
+from jaxgen.names import DOTTED, Allowed, resolve
 
 ARRAYS = (".npz", ".npy")
 TABLES = tables.SUFFIXES
 FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
-# these need neither files nor a network
-OF_CODE: dict[str, Callable[[str, str | None], Dataset]] = {
-    "digits": lambda name, data_dir: digits.load(data_dir),
-    stacked.NAME: lambda name, data_dir: stacked.load(data_dir),
-    **dict.fromkeys(factors.NAMES, lambda name, data_dir: factors.load(name)),
-    **dict.fromkeys(toys.TOYS, lambda name, data_dir: toys.load(name, data_dir)),
-    **dict.fromkeys(drawn.NAMES, lambda name, data_dir: drawn.load(name, data_dir)),
-}
-EMBEDDED = tuple(OF_CODE)
+OWN = re.compile(f"(?!folder:|tfds:){DOTTED.pattern}", re.ASCII)  # of a function, when it has a ":"
+Reader = Callable[..., Dataset]
 
 
 def load(
-    name: str,
+    name: str | Reader,
     *,
     manual_dir: str | None = None,
     data_dir: str | None = None,
@@ -73,10 +55,11 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
             a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
-            (`drawn.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, a tfds name
+            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, a tfds name
             ("cifar100", "imagenet_resized/64x64", with or without "tfds:" in front), a folder of
             images ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
-            (.csv, .tsv, .parquet).
+            (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
+            `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
             `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
@@ -111,8 +94,8 @@ def load(
         DataError: in one message, what is wrong, where, and what to do.
     """
     shape = _checked(size, fit, binarize, test_fraction)
-    path = _path(name)
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
+    path = None if callable(name) else _path(name)
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
     if chosen.given and not is_table:
         raise DataError(f"data.{chosen.given[0]} is of a table or an array; {name} is none")
@@ -120,32 +103,71 @@ def load(
         raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
     if mode is not None and (path is None or is_table):
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
-    if name in OF_CODE:
-        dataset = OF_CODE[name](name, data_dir)
-    elif name in published.NAMES and (
-        found := published.load(name, manual_dir, data_dir, download)
-    ):
-        dataset = found
+    if callable(name):
+        dataset = _read(name, data_dir=data_dir, manual_dir=manual_dir, seed=seed)
+    elif path is None:
+        sizes = dict(size=shape, fit=fit, test_fraction=test_fraction, in_memory_mb=in_memory_mb)
+        places = dict(data_dir=data_dir, manual_dir=manual_dir)
+        dataset = _by_name(name, download=download, seed=seed, **places, **sizes)
     elif is_table and _suffix(path) in TABLES:
         dataset = tables.load(path, chosen, test_fraction, seed)
     elif is_table:
         dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb, earlier)
-    elif path is not None:
-        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
     else:
-        dataset = _tfds(
-            name.removeprefix("tfds:"),
-            manual_dir=manual_dir,
-            download=download,
-            data_dir=data_dir,
-            size=shape,
-            fit=fit,
-            test_fraction=test_fraction,
-            seed=seed,
-            in_memory_mb=in_memory_mb,
-        )
+        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
     return binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
+
+
+def own(name: Any, allow: Allowed = None) -> Any:
+    """The function that a config names "my_package.my_module:function"; other names as they are.
+
+    Args:
+        name: of data.
+        allow: see `names.resolve`; None for a config of one's own.
+
+    Raises:
+        ConfigError: for a name of nothing, or of what is not allowed.
+    """
+    is_own = isinstance(name, str) and ":" in name and OWN.fullmatch(name)
+    return resolve(name, "jaxgen.data", allow) if is_own else name
+
+
+def _read(reader: Reader, **places: Any) -> Dataset:
+    """What a function of the user gives, or what is wrong with it."""
+    found = reader(**places)
+    missing = {"train", "test"} - set(getattr(found, "splits", ()))
+    if not isinstance(found, Dataset) or missing:
+        raise DataError(
+            f"{reader.__module__}:{reader.__name__}: expected a jaxgen.data.Dataset with the "
+            f"splits train and test, got {type(found).__name__}"
+        )
+    for name, split in found.splits.items():
+        if not len(split):
+            raise DataError(f"{found.spec.name}: no {name} example")
+        got = {k: (v.shape[1:], v.dtype.name) for k, v in split.take(np.arange(1)).items()}
+        wanted = {k: (f.shape, f.dtype) for k, f in found.spec.fields.items()}
+        if got != wanted:
+            raise DataError(f"{found.spec.name}: {name} has {got}, and its spec {wanted}")
+    return found
+
+
+def _by_name(
+    name: str,
+    *,
+    data_dir: str | None,
+    manual_dir: str | None,
+    download: bool,
+    **choices: Any,
+) -> Dataset:
+    """A data set that is embedded, published, or of tfds."""
+    if name in EMBEDDED:
+        return EMBEDDED[name].load(name, data_dir=data_dir)
+    if name in published.NAMES:
+        if found := published.load(name, manual_dir, data_dir, download):
+            return found
+    plain = name.removeprefix("tfds:")
+    return _tfds(plain, manual_dir=manual_dir, download=download, data_dir=data_dir, **choices)
 
 
 def _checked(size: Any, fit: str, binarize: str, test_fraction: float) -> tuple[int, int] | None:
@@ -163,11 +185,12 @@ def _checked(size: Any, fit: str, binarize: str, test_fraction: float) -> tuple[
     return shape
 
 
-def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
+def load_as(recorded: Mapping[str, Any], allow: Allowed = None) -> Callable[..., Dataset]:
     """`load` for the data of a run, wherever they are now, by the name that the run knows.
 
     Args:
         recorded: what the run's manifest says of its data, "fingerprint" and "spec".
+        allow: modules whose functions the name may stand for, see `own`.
 
     Returns:
         A function like `load`. Its DataError says also what tells other data from those of the
@@ -175,9 +198,10 @@ def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
     """
 
     @functools.wraps(load)
-    def load_again(name: str, **options: Any) -> Dataset:
+    def load_again(name: Any, **options: Any) -> Dataset:
+        name = own(name, allow)
         known, spec = recorded["fingerprint"], DataSpec.from_json(recorded["spec"])
-        if options.get("standardize") is None and spec.units is None:
+        if options.get("standardize") is None and spec.x.units is None:
             options["standardize"] = False  # tables were not, before there was a choice
         try:
             dataset = load(name, **options)
@@ -195,10 +219,10 @@ def load_as(recorded: Mapping[str, Any]) -> Callable[..., Dataset]:
 
 
 def _divided_earlier(
-    name: str, known: Mapping[str, Any], options: Mapping[str, Any]
+    name: Any, known: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Dataset | None:
     """The data by the rules of version 0.1, if those of the run are found so."""
-    if name in EMBEDDED or _path(name) is None:
+    if callable(name) or name in EMBEDDED or _path(name) is None:
         return None
     try:
         dataset = load(name, **{**options, "earlier": True})
@@ -207,8 +231,12 @@ def _divided_earlier(
     return None if differences(known, dataset.fingerprint()) else dataset
 
 
-def _is_there(name: str) -> bool:
-    return name in EMBEDDED or pathlib.Path(name.removeprefix("folder:")).expanduser().exists()
+def _is_there(name: Any) -> bool:
+    return (
+        callable(name)
+        or name in EMBEDDED
+        or pathlib.Path(name.removeprefix("folder:")).expanduser().exists()
+    )
 
 
 def absolute(name: str) -> str:

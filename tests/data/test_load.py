@@ -1,5 +1,7 @@
 """From a name to a data set, and the refusals of names and options that do not work."""
 
+import dataclasses
+import importlib
 import socket
 from unittest.mock import MagicMock
 
@@ -7,7 +9,12 @@ import numpy as np
 import pytest
 
 import jaxgen.data
-from jaxgen.data import DataError, named
+from jaxgen.config import ConfigError
+from jaxgen.data import DataError, embedded
+from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.fields import DataSpec, Field
+
+routes = importlib.import_module("jaxgen.data.load")  # the package has a function of that name
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +32,7 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are digits, s"),
+        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are digits, d"),
         ("mnst", "did you mean .*mnist"),
         ("cifar1", "did you mean cifar10"),
         ("tfds:cifra10", "did you mean cifar10"),
@@ -77,20 +84,70 @@ def test_a_known_name_wins_over_a_folder_of_that_name(tmp_path, write, prepared_
 
 def test_every_embedded_name_is_routed(monkeypatch):
     asked = []
-    monkeypatch.setattr(named.digits, "load", lambda data_dir: asked.append("digits"))
-    monkeypatch.setattr(named.stacked, "load", lambda data_dir: asked.append(named.stacked.NAME))
-    monkeypatch.setattr(named.factors, "load", asked.append)
-    monkeypatch.setattr(named.toys, "load", lambda name, data_dir: asked.append(name))
-    monkeypatch.setattr(named.drawn, "load", lambda name, data_dir: asked.append(name))
-    monkeypatch.setattr(named.images, "resized", lambda data, size, fit: data)
-    monkeypatch.setattr(named.ranges, "ranged", lambda data, wanted: data)
-    monkeypatch.setattr(named.binarization, "binarized", lambda data, mode, seed: MagicMock())
-    for name in named.EMBEDDED:
-        named.load(name)
-    assert asked == list(named.EMBEDDED)
+    for module in embedded.MODULES:
+        monkeypatch.setattr(module, "load", lambda name, data_dir: asked.append(name))
+    monkeypatch.setattr(routes.images, "resized", lambda data, size, fit: data)
+    monkeypatch.setattr(routes.ranges, "ranged", lambda data, wanted: data)
+    monkeypatch.setattr(routes.binarization, "binarized", lambda data, mode, seed: MagicMock())
+    for name in embedded.EMBEDDED:
+        jaxgen.data.load(name)
+    assert asked == list(embedded.EMBEDDED)
     few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
-    assert set(asked) == few | toys | set(named.drawn.NAMES)
+    assert set(asked) == few | toys | set(embedded.simulated.NAMES)
+
+
+SPEC = DataSpec("words", {"x": Field("tokens", (4,), "int32", vocabulary=9)})
+
+
+def words(data_dir, manual_dir, seed):
+    """A reader as a user has one."""
+    x = np.random.RandomState(seed).randint(9, size=(20, 4)).astype(np.int32)
+    return Dataset(SPEC, {"train": ArraySplit({"x": x}), "test": ArraySplit({"x": x[:5]})}, "test")
+
+
+def shorter(data_dir, manual_dir, seed):
+    whole = words(data_dir, manual_dir, seed)
+    return dataclasses.replace(whole, splits={"train": whole.splits["train"]})
+
+
+def longer(data_dir, manual_dir, seed):
+    spec = SPEC.with_field("x", shape=(5,))
+    return dataclasses.replace(words(data_dir, manual_dir, seed), spec=spec)
+
+
+def test_a_reader_of_ones_own():
+    data = jaxgen.data.load(words, seed=3)
+    assert data.spec == SPEC and "tokens" in data.report()
+    assert routes.own(f"{__name__}:words") is words
+    assert routes.own("digits") == "digits" and routes.own("folder:digits") == "folder:digits"
+    recorded = {"spec": SPEC.as_json(), "fingerprint": data.fingerprint()}
+    again = routes.load_as(recorded)(f"{__name__}:words", seed=3)
+    assert again.fingerprint() == data.fingerprint()
+    with pytest.raises(DataError, match="not those of the run: other content of the test split"):
+        routes.load_as(recorded)(f"{__name__}:words", seed=4)
+
+
+def test_a_reader_that_a_stranger_names_is_not_run():
+    recorded = {"spec": SPEC.as_json(), "fingerprint": {}}
+    for name in (f"{__name__}:words", "os:system", "subprocess:run"):
+        with pytest.raises(ConfigError, match="which is not jaxgen's own: it is not run"):
+            routes.load_as(recorded, allow=())(name)
+    with pytest.raises(ConfigError, match="is no function that loads data"):
+        routes.load_as(recorded, allow=("numpy",))("numpy:ndarray")
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        (shorter, "shorter: expected a jaxgen.data.Dataset with the splits train and test"),
+        (lambda **_: None, "with the splits train and test, got NoneType"),
+        (longer, r"words: train has .*\(4,\).* and its spec .*\(5,\)"),
+    ],
+)
+def test_a_reader_that_gives_something_else(reader, said):
+    with pytest.raises(DataError, match=said):
+        jaxgen.data.load(reader)
 
 
 def test_ambient_data_directory(monkeypatch, tmp_path):
@@ -104,5 +161,5 @@ def test_ambient_data_directory(monkeypatch, tmp_path):
 
 
 def test_labels_and_examples_must_match():
-    with pytest.raises(DataError, match="3 examples but 2 labels"):
-        jaxgen.data.dataset.ArraySplit(np.zeros((3, 2)), np.zeros(2, np.int32))
+    with pytest.raises(DataError, match="as many of each field, got .'x': 3, 'label': 2.$"):
+        ArraySplit({"x": np.zeros((3, 2)), "label": np.zeros(2, np.int32)})
