@@ -99,6 +99,9 @@ def _check(at: str, value: Any, kind: Any, least: float, most: float) -> None:
     elif origin is Mapping:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{at}={_short(value)}, expected a section of its own")
+    elif origin is Callable:
+        if not callable(value):
+            raise ConfigError(f"{at}={_short(value)}, expected a function")
     elif origin in SCALARS:
         _check_scalar(at, value, origin, least, most)
 
@@ -191,7 +194,7 @@ def _is_known(kind: Any) -> bool:
         return True
     if origin in (typing.Union, types.UnionType):
         return all(part is type(None) or _is_known(part) for part in typing.get_args(kind))
-    return (origin or kind) in (tuple, list, Sequence, Mapping)
+    return (origin or kind) in (tuple, list, Sequence, Mapping, Callable)
 
 
 def _evaluated(text: str, target: Any, name: str) -> Any:

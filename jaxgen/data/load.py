@@ -29,7 +29,7 @@ Reader = Callable[..., Dataset]
 
 
 def load(
-    name: str | Reader,
+    name: Reader | str,
     *,
     manual_dir: str | None = None,
     data_dir: str | None = None,

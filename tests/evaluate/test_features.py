@@ -144,7 +144,7 @@ def test_mistakes(data_root):
         ("pixels:digits", SPEC, "pixels takes nothing behind a colon"),
         (
             "classifier:digits",
-            dataclasses.replace(SPEC, name="mine", levels=256),
+            dataclasses.replace(SPEC, name="mine").with_field("x", levels=256),
             "expected images of 8x8x1 with 17 grey levels, got those of mine: images of 8x8x1 with",
         ),
     ):
@@ -159,7 +159,7 @@ def test_data_that_are_loaded_already_are_not_loaded_again(digits_classifier, da
     found = features.extractor("classifier", SPEC, dataset=scans, data_dir=str(data_root))
     assert found.sha256 == digits_classifier.sha256
     unlabelled = Dataset(
-        dataclasses.replace(SPEC, num_classes=0),
+        DataSpec.of("digits", (8, 8, 1), 17),
         {"train": ArraySplit({"x": np.zeros((2, 8, 8, 1), np.uint8)})},
         "",
     )

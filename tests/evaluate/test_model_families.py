@@ -190,7 +190,9 @@ def test_lpips_takes_real_levels(monkeypatch):
     assert len(network.distance_of_levels(x, x + 17)) == 2
     np.testing.assert_allclose(given[0][:2, 0, 0, 0], [[1.0] * 3, [4.1 / 8 - 1] * 3], rtol=1e-6)
     np.testing.assert_allclose(given[0][:2, 1, 1, 1, 0], 17 / 8 - 1)
-    nothing = perceptual.PerceptualFeatures(dataclasses.replace(spec, levels=None), {}, "ab")
+    nothing = perceptual.PerceptualFeatures(
+        spec.with_field("x", levels=None, dtype="float32"), {}, "ab"
+    )
     with pytest.raises(ConfigError, match="images of grey levels, grey has none"):
         nothing.distance_of_levels(x, x)
 

@@ -1,6 +1,5 @@
 """What every method says that its likelihoods are of: unlike ones have unlike fingerprints."""
 
-import dataclasses
 import importlib
 
 import numpy as np
@@ -28,9 +27,11 @@ IMAGES = DataSpec.of("images", (4, 4, 1), 256, 10)
 REAL = DataSpec.of("images", (4, 4, 1), None, 10)
 ROWS = DataSpec.of("rows", (4,), None, 10)
 SPHERE, PLANE = DataSpec.of("s2", (3,), None), DataSpec.of("u1", (2,), None)
-IN_UNITS = dataclasses.replace(ROWS, units=Units((1.0,) * 4, (2.0,) * 4))
-WITH_CONTEXT = dataclasses.replace(ROWS, context=("time",), context_units=Units((0.0,), (3.0,)))
-OTHER_CONTEXT = dataclasses.replace(ROWS, context=("time", "place"))
+IN_UNITS = ROWS.with_field("x", units=Units((1.0,) * 4, (2.0,) * 4))
+WITH_CONTEXT = ROWS.with_field(
+    "context", kind="vector", shape=(1,), names=("time",), units=Units((0.0,), (3.0,))
+)
+OTHER_CONTEXT = ROWS.with_field("context", kind="vector", shape=(2,), names=("time", "place"))
 
 
 def flow(spec, **options):

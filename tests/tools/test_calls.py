@@ -169,7 +169,7 @@ def test_noise_of_an_example_depends_on_its_place_alone(of):
 
 def test_classes_go_with_their_examples():
     label = np.arange(300) % 4
-    spec = dataclasses.replace(POINTS, num_classes=4)
+    spec = POINTS.with_field("label", kind="label", dtype="int32", classes=4)
     calls = Calls(Scaled(spec, conditional=True), spec, pathlib.Path("run"))
     moved = calls.sample(a_state(), 300, 0, {"label": label})
     plain = calls.sample(a_state(), 300, 0, {"label": 0})
