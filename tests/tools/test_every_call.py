@@ -1,23 +1,16 @@
 """Every call of every config's method: compiled once, and the same whatever the chunks are."""
 
-import functools
 import inspect
-import runpy
 
 import jax
 import numpy as np
 import pytest
-from command import ROOT
+from tiny import CONFIGS, tiny
 
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
-from jaxgen.config import ConfigError, build
-from jaxgen.data import load
-from jaxgen.session import as_json
+from jaxgen.config import ConfigError
 from jaxgen.tools.calls import FEW, Calls
-from jaxgen.train.assemble import assemble
-from jaxgen.train.step import init_state
 
-CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
 BATCH = 8
 OF_DATA = {"log_prob": Density, "encode": Encodes, "reconstruct": Restores}
 
@@ -27,19 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", params=CONFIGS)
 def made(request, data_root):
     """Calls on the state before the first step of a config's tiny preset, and examples."""
-    config = runpy.run_path(str(ROOT / "configs" / f"{request.param}.py"))["get_config"]("tiny")
-    config = as_json(config.to_dict())
-    try:
-        dataset = build(load, "data", **config["data"] | {"data_dir": str(data_root)})
-    except FileNotFoundError:
-        pytest.skip("needs files")
-    method, optimizers, emas = assemble(config, dataset.spec)
-    rows = np.arange(BATCH, dtype=np.int64) % len(dataset.splits["train"])
-    batch = dict(dataset.splits["train"].take(rows))
-    assert batch.keys() >= dataset.spec.batch(BATCH).keys()
-    init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
-    state = jax.jit(init)(jax.random.key(0), batch)
-    return Calls(method, dataset.spec, request.param), state, batch
+    method, spec, state, batch = tiny(request.param, data_root, BATCH)
+    return Calls(method, spec, request.param), state, batch
 
 
 def given_to(calls, batch, rows, function):
