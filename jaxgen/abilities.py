@@ -222,30 +222,35 @@ def check(method: Any) -> None:
     Raises:
         ConfigError: naming the ability, what is there and what is missing.
     """
+    who = type(method).__name__
     for ability in ABILITIES:
-        members = _members(ability)
-        there = {name: getattr(method, name) for name in members if hasattr(method, name)}
-        if None in (there[name] for name in there if inspect.isfunction(members[name])):
-            continue  # taken away
-        who, where = type(method).__name__, f"jaxgen.abilities.{ability.__name__}"
-        missing = [name for name in members if name not in there]
-        if there and missing and ability is not Weighted:
-            raise ConfigError(
-                f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
-            )
-        if missing:
-            continue
-        for name, function in members.items():
-            if inspect.isfunction(function):
-                _check_call(there[name], f"{who}.{name}", function, given(method), where)
+        _check_whole(method, ability)
     if isinstance(method, Conditional) and not _are_names(method.given):
-        raise ConfigError(
-            f"{type(method).__name__}.given={method.given!r}: expected a tuple of str"
-        )
+        raise ConfigError(f"{who}.given={method.given!r}: expected a tuple of str")
     if isinstance(method, Density):
         for of in (method.density, *method.likelihoods.values()):
             if not isinstance(of, DensityOf):
-                raise ConfigError(f"{type(method).__name__} says {of!r}, expected a DensityOf")
+                raise ConfigError(f"{who} says {of!r} of a likelihood, expected a DensityOf")
+
+
+def _check_whole(method: Any, ability: type) -> None:
+    """Whether an ability is there in all its parts and with its arguments, or not at all."""
+    who, where = type(method).__name__, f"jaxgen.abilities.{ability.__name__}"
+    members = _members(ability)
+    functions = [name for name in members if inspect.isfunction(members[name])]
+    there = {name: getattr(method, name) for name in members if hasattr(method, name)}
+    if any(name in there and there[name] is None for name in functions):
+        return  # it was taken away
+    missing = [name for name in members if name not in there]
+    if missing:
+        if there and ability is not Weighted:  # which adds to another
+            raise ConfigError(
+                f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
+            )
+        return
+    fields = given(method)
+    for name in functions:
+        _check_call(there[name], f"{who}.{name}", members[name], fields, where)
 
 
 def _members(ability: type) -> dict[str, Any]:

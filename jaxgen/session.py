@@ -337,7 +337,7 @@ def summarise(
     """`split/metric` -> value, and under "fingerprints" what each value depends on."""
     values, prints = {}, {}
     for key, estimate in estimates.items():
-        split = key.partition("/")[0]
+        split, _, metric = key.partition("/")
         finite = math.isfinite(estimate.mean)
         values[key] = estimate.mean if finite else str(estimate.mean)
         prints[key] = {
@@ -356,4 +356,6 @@ def summarise(
             "versions": versions(),
             "device": jax.devices()[0].device_kind,
         }
+        if metric in observer.likelihoods:
+            prints[key] |= observer.likelihoods[metric].fingerprint()
     return {"step": step, **values, "fingerprints": prints}

@@ -14,6 +14,7 @@ import pytest
 from command import GLOW, ROOT, TINY, rows, saved
 
 import jaxgen
+from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError, check_sections
 from jaxgen.data import load
 from jaxgen.data.embedded import EMBEDDED
@@ -111,6 +112,8 @@ def test_run_directory(run):
     assert len(summary["state_digest"]) == 64
     print_of = summary["fingerprints"]["test/bpd"]
     assert print_of["count"] == 64 and print_of["step"] == 20
+    about = DensityOf("udq", "mass", 64, levels=17).fingerprint()
+    assert about.items() <= print_of.items()
     assert run.out.endswith(f"finished: {run.workdir}\n")
 
 

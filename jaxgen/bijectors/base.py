@@ -58,8 +58,8 @@ class Bijector(nn.Module):
         return True
 
     def conditioned(self) -> Bijector:
-        """The same, but every element depends on the condition, where a field `given` says so."""
-        return self.clone(given=True) if "given" in self.__dataclass_fields__ else self
+        """The same, with every element dependent on the condition: itself, where it always is."""
+        return self
 
     def unwind(
         self, site: Site, y: Event, cond: Any, ct_y: Event, ct_logdet: LogDet
@@ -185,9 +185,9 @@ class Repeat(Bijector):
     memory: str = "store"
     unroll: int = 1
 
-    def _scan(self, method: str, x: Event, cond: Any, reverse: bool) -> tuple[Event, LogDet]:
+    def _scan(self, x: Event, cond: Any, inverse: bool) -> tuple[Event, LogDet]:
         def body(b: Bijector, carry: tuple[Event, LogDet], cond: Any) -> Any:
-            y, ld = getattr(b, method)(carry[0], cond)
+            y, ld = (b.inverse if inverse else b.forward)(carry[0], cond)
             return (y, carry[1] + ld), None
 
         if self.memory == "remat":
@@ -198,7 +198,7 @@ class Repeat(Bijector):
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
             length=self.times,
-            reverse=reverse,
+            reverse=inverse,
             unroll=self.unroll,
         )
         (y, logdet), _ = scan(self.bijector, (x, zero_logdet(x)), cond)
@@ -217,11 +217,11 @@ class Repeat(Bijector):
             self._check_reversible(x)
             if not (self.is_initializing() or self.is_mutable_collection("health")):
                 return self._reversible(x, cond)
-        return self._scan("forward", x, cond, reverse=False)
+        return self._scan(x, cond, inverse=False)
 
     def inverse(self, y: Event, cond: Any = None) -> tuple[Event, LogDet]:
         """The copies' inverse, last to first."""
-        return self._scan("inverse", y, cond, reverse=True)
+        return self._scan(y, cond, inverse=True)
 
     @property
     def reversible(self) -> bool:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.bijectors.base import Bijector, LogDet
-from jaxgen.bijectors.reversible import Site
+from jaxgen.bijectors.reversible import Site, are_reversible
 from jaxgen.bijectors.transforms import Transform
 from jaxgen.ops.densities import sum_event
 
@@ -74,7 +74,7 @@ class Coupling(Bijector):
     @property
     def reversible(self) -> bool:
         """Whether the transform and the network are."""
-        return all(getattr(part, "reversible", True) for part in (self.transform, self.net))
+        return are_reversible(self.transform, self.net)
 
     def unwind(
         self, site: Site, y: X, cond: Any, ct_y: X, ct_logdet: LogDet

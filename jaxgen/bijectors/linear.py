@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.bijectors.base import Bijector, LogDet, zero_logdet
+from jaxgen.bijectors.reversible import are_reversible
 from jaxgen.bijectors.transforms import Transform
 from jaxgen.ops.densities import sum_event
 
@@ -100,7 +101,7 @@ class Elementwise(Bijector):
     @property
     def reversible(self) -> bool:
         """Whether the transform is."""
-        return getattr(self.transform, "reversible", True)
+        return are_reversible(self.transform)
 
     @nn.compact
     def _theta(self, x: X) -> Float[Array, "b *event c features"]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxgen.bijectors.base import Bijector, LogDet
+from jaxgen.bijectors.reversible import are_reversible
 from jaxgen.bijectors.transforms import Transform
 from jaxgen.ops.densities import sum_event
 
@@ -84,7 +85,7 @@ class MaskedCoupling(Bijector):
     @property
     def reversible(self) -> bool:
         """Whether the transform and the network are."""
-        return all(getattr(part, "reversible", True) for part in (self.transform, self.net))
+        return are_reversible(self.transform, self.net)
 
     def _theta(self, x: X, cond: Any) -> tuple[Bool[Array, "1 *event c"], Float[Array, "..."]]:
         kept = self.mask.kept(x.shape[1:])

@@ -13,11 +13,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+@runtime_checkable
+class Reversing(Protocol):
+    """A transform or a network that says whether a bijector with it may be walked back."""
+
+    @property
+    def reversible(self) -> bool:
+        """See `Bijector.reversible`."""
+        ...
+
+
+def are_reversible(*parts: Any) -> bool:
+    """Whether no transform and no network of a bijector says that it is not."""
+    return all(part.reversible for part in parts if isinstance(part, Reversing))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,13 +3,12 @@
     measurements.json: {"source": {...}, "measurements": [M, ...]}
 
 M has the fields of `Measurement`. A later measurement replaces an earlier one of the same name,
-settings and fingerprint.
+settings and fingerprint, or of a fingerprint that says less and nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,8 +78,7 @@ def bounded(name: str, group: str, found: Interval, **fields: Any) -> Measuremen
 def merged(old: Sequence[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[Any]:
     """Old measurements, as JSON, without those that the new ones replace, and the new ones."""
     new = list(new)
-    replaced = {_key(m) for m in new}
-    return [m for m in old if _key(m) not in replaced] + new
+    return [m for m in old if not any(_replaces(n, m) for n in new)] + new
 
 
 def save(
@@ -125,6 +123,9 @@ def _plain(value: Any) -> Any:
     return item() if item is not None else value
 
 
-def _key(measurement: Mapping[str, Any]) -> str:
-    parts = {k: measurement.get(k) for k in ("name", "settings", "fingerprint")}
-    return json.dumps(parts, sort_keys=True)
+def _replaces(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether an old measurement is of what a new one is of, as far as it says."""
+    if any(new.get(k) != old.get(k) for k in ("name", "settings")):
+        return False
+    said, says = old.get("fingerprint") or {}, new.get("fingerprint") or {}
+    return all(name in says and says[name] == said[name] for name in said)

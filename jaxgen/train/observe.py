@@ -31,7 +31,15 @@ SAMPLE_SEED = 20_140_610  # of the latents of the grids: the same at every step 
 
 
 class Observer:
-    """The config section `evaluate`, on averaged params where there are any."""
+    """The config section `evaluate`, on averaged params where there are any.
+
+    Attributes:
+        every_steps: interval of evaluations; 0 evaluates at the end only.
+        sample_every_steps: of sample grids.
+        metrics_every_steps: of metrics of samples.
+        intervals: all three.
+        likelihoods: metric -> what it is the negative log-probability of.
+    """
 
     def __init__(
         self,
@@ -112,6 +120,7 @@ class Observer:
         self._mesh, self._dataset, self._target = mesh, dataset, target
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
+        self.likelihoods = method.likelihoods if isinstance(method, Density) else {}
         self._compile(method, target, num_samples, dict(sample or {}))
 
     def _compile(

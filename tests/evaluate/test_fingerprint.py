@@ -45,6 +45,31 @@ def test_a_number_replaces_its_predecessor_alone(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_number_replaces_one_that_said_less_of_the_same(tmp_path):
+    """As a likelihood of before it said what it is of; one that said something else stays."""
+    less = {"levels": 17, "kind": "elbo"}
+    more = less | {"measure": "mass", "of": "x"}
+
+    def made(value, fingerprint, **fields):
+        return Measurement("nelbo", "likelihood", value, fingerprint=fingerprint, **fields)
+
+    save(
+        tmp_path,
+        {},
+        [
+            made(1.0, less),
+            made(2.0, less | {"levels": 256}),
+            made(3.0, less | {"draws": 5}),
+            made(4.0, less, settings={"temperature": 0.5}),
+        ],
+    )
+    save(tmp_path, {}, [made(5.0, more)])
+    values = [m["value"] for m in load(tmp_path)["measurements"]]
+    assert values == [2.0, 3.0, 4.0, 5.0]
+    save(tmp_path, {}, [made(6.0, less)])  # a fingerprint that says less does not replace
+    assert [m["value"] for m in load(tmp_path)["measurements"]] == [*values, 6.0]
+
+
 def test_what_is_not_finite_is_said(tmp_path):
     path = save(tmp_path, {}, [Measurement("kl", "diversity", float("inf"), None, float("nan"))])
     (row,) = json.loads(path.read_text())["measurements"]

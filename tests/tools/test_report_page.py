@@ -287,6 +287,26 @@ def test_charts_are_told_apart_by_what_people_read(tmp_path):
     assert planes(found)[0]["label"] == "Precision and recall (levels=17)"
 
 
+def test_unlike_likelihoods_share_no_chart_and_no_rank(tmp_path):
+    """Of p(x) and p(x | class); and a run that was measured before likelihoods said which."""
+    said = {"measure": "mass", "of": "x", "given": ""}
+    changes = {"joint": said, "conditional": said | {"given": "label"}, "before": {}}
+    runs = [fake_runs.run(tmp_path / k, 0.5, changes=v) for k, v in changes.items()]
+    found = entries([str(run) for run in runs])
+    assert [[s["model"] for s in c["series"]] for c in histograms(found)] == [
+        [name, name] for name in changes
+    ]
+    assert [c["label"] for c in histograms(found)][:2] == [
+        "Bits per dimension (digits, 17 levels, measure=mass, of=x)",
+        "Bits per dimension (digits, 17 levels, measure=mass, of=x, given=label)",
+    ]
+    assert paired(found) == []
+    text = page(found, "now")
+    assert "not comparable: given, measure, of" in text
+    assert "what is absent was not said: measure it again" in text
+    assert "what is absent" not in page(found[:2], "now")
+
+
 def test_a_floor_is_of_the_same_quantity(tmp_path):
     run = fake_runs.run(tmp_path / "floors")
     file = run / "evaluation" / "measurements.json"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from jaxgen.tools.report.ranking import differences, fewest, rank, table, tally
+from jaxgen.abilities import DensityOf
+from jaxgen.tools.report.ranking import ABSENT, differences, fewest, rank, table, tally
 from jaxgen.tools.report.records import Measurement
 
 SAME = {"data": "digits", "levels": 17, "num_generated": 2000}
@@ -69,6 +70,22 @@ def test_five_and_eight_bits_are_never_ranked_together():
     assert cells["glow"].status == "alone"
     assert cells["vae"].status == "differs" and cells["vae"].place is None
     assert dict(cells["vae"].differences) == {"levels": (256, 32)}
+
+
+def test_a_likelihood_of_before_is_not_ranked_against_one_that_says_what_it_is_of():
+    """Runs that were measured earlier stay readable, and what is missing is named."""
+    before = {"data": "digits", "data_sha256": "ab", "kind": "elbo", "levels": 17}
+    now = before | DensityOf("elbo", "mass", 64, levels=17).fingerprint()
+    made = dict(name="nelbo", group="likelihood")
+    (row,) = table(
+        {
+            "old": [number(1.0, fingerprint=before, **made)],
+            "new": [number(3.0, fingerprint=now, **made)],
+        }
+    )
+    assert [row.cells[m].status for m in ("old", "new")] == ["alone", "differs"]
+    assert set(row.cells["new"].differences) == {"dims", "given", "measure", "of", "per"}
+    assert row.cells["new"].differences["measure"] == ("mass", ABSENT)
 
 
 @pytest.mark.parametrize(

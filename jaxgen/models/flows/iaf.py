@@ -72,6 +72,10 @@ class IAF(Bijector):
     memory: str = "store"
     given: bool = False
 
+    def conditioned(self) -> Bijector:
+        """See `Bijector`."""
+        return self.clone(given=True)
+
     def setup(self) -> None:
         """Builds the layers."""
         layer = MaskedAutoregressive(Gate(), MADE(self.hidden, nn.elu, given=self.given))

@@ -54,6 +54,10 @@ class MAF(Bijector):
     memory: str = "store"
     given: bool = False
 
+    def conditioned(self) -> Bijector:
+        """See `Bijector`."""
+        return self.clone(given=True)
+
     def setup(self) -> None:
         """Builds the layers."""
         if self.activation not in ACTIVATIONS:

@@ -84,6 +84,10 @@ class SplineFlow(Bijector):
     unroll: int = 1
     given: bool = False
 
+    def conditioned(self) -> Bijector:
+        """See `Bijector`."""
+        return self.clone(given=True)
+
     def setup(self) -> None:
         """Builds the layers."""
         if self.form not in FORMS:

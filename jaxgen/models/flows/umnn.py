@@ -43,6 +43,10 @@ class UMNN(Bijector):
     memory: str = "store"
     given: bool = False
 
+    def conditioned(self) -> Bijector:
+        """See `Bijector`."""
+        return self.clone(given=True)
+
     def setup(self) -> None:
         """Builds the layers."""
         network = MonotonicNetwork(self.integrand, self.embedding, self.nodes)

@@ -127,8 +127,9 @@ def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
     Returns:
         [{"label", "unit", "edges", "outside", "series": [{"model", "split", "share" [BINS],
-        "count", "mean", "stderr"}]}], one for each name, unit and data; kinds of bound share one.
-        The outermost thousandths are left out of the picture, "outside" examples in all.
+        "count", "mean", "stderr"}]}], one for each name, unit, data and what of them is modelled
+        given what; kinds of bound share one. The outermost thousandths are left out of the
+        picture, "outside" examples in all.
     """
     groups: dict[tuple[Any, ...], list[tuple[str, str, np.ndarray]]] = {}
     for entry in entries:
@@ -141,9 +142,9 @@ def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
                 key = name, unit, *_data(entry, name)
                 groups.setdefault(key, []).append((entry.name, split, known))
     out = []
-    for (name, unit, data, levels, _), found in groups.items():
+    for (name, unit, data, levels, _, about), found in groups.items():
         several = sum(key[:2] == (name, unit) for key in groups) > 1
-        suffix = f" ({data}, {levels or 'no'} levels)" if several else ""
+        suffix = f" ({data}, {levels or 'no'} levels{about})" if several else ""
         ends = [np.quantile(v, (0.001, 0.999)) for _, _, v in found]
         low, high = min(e[0] for e in ends), max(e[1] for e in ends)
         edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
@@ -156,13 +157,15 @@ def histograms(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _data(entry: Entry, name: str) -> tuple[Any, ...]:
-    """Name, levels and hash of the data that a likelihood is of."""
-    known = next((m.fingerprint for m in entry.measurements if m.name == name), {})
+    """Name, levels and hash of the data that a likelihood is of, and what of them it is of."""
+    known = ([m.fingerprint for m in entry.measurements if m.name == name] or [{}])[-1]
+    said = {k: known[k] for k in ("measure", "per", "of", "given") if known.get(k)}
     data = entry.data
     return (
         known.get("data", data.get("name")),
         known.get("levels", data.get("levels")),
         known.get("data_sha256", data.get("sha256")),
+        f", {pairs(said)}" if said else "",
     )
 
 

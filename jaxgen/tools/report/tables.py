@@ -151,6 +151,8 @@ def _facts(model: str, cell: Cell) -> Markup:
         lines.append(h("p", words))
     for key, (here, there) in cell.differences.items():
         lines.append(h("p", f"{key}: {plain(here)}; in this row {plain(there)}", class_="apart"))
+    if any(ABSENT in both for both in cell.differences.values()):
+        lines.append(h("p", "what is absent was not said: measure it again", class_="apart"))
     lines += [h("p", note, class_="apart") for note in m.notes]
     for name, values in (
         ("settings", m.settings),
