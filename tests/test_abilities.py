@@ -152,6 +152,7 @@ ASKED = {
     "evaluate/knobs.py": {"function", "value"},
     "evaluate/measurement.py": {"value"},
     "fetch.py": {"error"},
+    "fields.py": {"self"},
     "files.py": {"self._file"},
     "main.py": {"flag.parser"},
     "methods/adversarial.py": {"self"},  # a player, by its name
@@ -161,6 +162,7 @@ ASKED = {
     "names.py": {"value"},  # whether a class is a method at all
     "nn/conv.py": {"jax.config"},
     "platform.py": {"os"},
+    "sharding.py": {"shapes"},
     "stored.py": {"os"},
     "tools/arguments.py": {"arguments"},
     "tools/evaluating.py": {"arguments"},
@@ -173,7 +175,6 @@ ASKED = {
     "train/loop.py": {"self"},
     "train/optim.py": {"optax", "optimizer", "make"},
     "train/sections.py": {"Checkpoints"},
-    "train/sharding.py": {"shapes"},
     "values.py": {"target", "owner"},
 }
 
