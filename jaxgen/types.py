@@ -75,12 +75,7 @@ class Turn(NamedTuple):
 class Method(Protocol):
     """Modules and an objective: a frozen dataclass of pure functions.
 
-    Optional abilities are found by presence and are named exactly so:
-    `log_prob(state, x, rng)`, `encode(state, x, rng)`, `decode(state, z)`, `reconstruct`,
-    `latents(rng, num)` (draws of the prior), `posterior(state, rng, x, num)`,
-    `restarts(step)`: whether optimisers begin anew before that train step, a bool scalar, and
-    `alarms(values)`: from the metrics of a log interval, `turn/name` -> number, to what a user
-    should be warned of, name -> one line.
+    What else a method can do is in `abilities.py`.
     """
 
     @property

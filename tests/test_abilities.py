@@ -22,6 +22,7 @@ from jaxgen.abilities import (
     levels_of,
 )
 from jaxgen.errors import ConfigError
+from jaxgen.train.assemble import assemble
 from jaxgen.types import DataSpec
 
 ROOT = pathlib.Path(__file__).parents[1] / "jaxgen"
@@ -119,6 +120,13 @@ def test_another_shape_is_refused(members, message):
     members = {k: v for k, v in members.items() if not k.startswith("__")}
     with pytest.raises(ConfigError, match=message):
         check(type("Other", (), members)())
+
+
+def test_a_run_does_not_begin_with_half_an_ability(monkeypatch):
+    half = type("Half", (), without("likelihoods"))()
+    monkeypatch.setattr("jaxgen.train.assemble.build_method", lambda *_: half)
+    with pytest.raises(ConfigError, match="Half has log_prob, density and no likelihoods"):
+        assemble({}, DataSpec.of("points", (2,)))
 
 
 def test_a_fingerprint_holds_every_field():

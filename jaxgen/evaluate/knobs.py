@@ -1,5 +1,7 @@
 """What a call of a method may be told: names, types and ranges of its options, before it runs.
 
+A method's options are declared once, in the signature of the function that takes them.
+
 Numbers that only scale, and classes, are handed to the compiled program as values, so that another
 temperature or another class compiles nothing; what shapes the program is compiled in.
 """

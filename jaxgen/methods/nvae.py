@@ -221,10 +221,10 @@ class NVAE(ELBO):
 
     def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
         """As of every model; `rounded` to the levels that are modelled."""
-        if not rounded or self.n_bits is None:
+        if self.n_bits is None:
             return super().decode(state, z, label, rounded)
-        step = 256 >> self.n_bits
-        return nearest_levels(super().decode(state, z, label) / step, self.levels) * step
+        mean, step = super().decode(state, z, label), 256 >> self.n_bits
+        return nearest_levels(mean / step, self.levels) * step if rounded else mean
 
     def sample(
         self,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.nvae import NVAE, Coarse, group_weights
 from jaxgen.models.vaes import nvae as networks
 from jaxgen.nn import spectral
@@ -193,6 +194,16 @@ def test_samples_at_a_temperature_with_and_without_readjustment(trained):
     moved = sample(trained.last, KEY, num=3, readjust=20, **options)
     assert plain.shape == moved.shape == (3, 4, 4, 1)
     assert np.abs(plain - moved).max() > 1e-3
+
+
+def test_decoded_levels_are_those_that_are_modelled(monkeypatch):
+    mean = jnp.linspace(-5.0, 260.0, 97).reshape(97, 1, 1, 1)
+    monkeypatch.setattr(ELBO, "decode", lambda self, state, z, label=None: mean)
+    method = NVAE(MODEL, DataSpec.of("grey", (1, 1, 1), 256), "logistic_mixture", n_bits=5)
+    assert method.decode(None, None) is mean
+    rounded = method.decode(None, None, rounded=True)
+    assert rounded.dtype == jnp.uint8
+    np.testing.assert_array_equal(rounded, 8 * np.clip(np.rint(np.asarray(mean) / 8), 0, 31))
 
 
 def test_coarse_bits_are_a_mass_of_the_leading_bits():

@@ -131,6 +131,15 @@ def test_samples_of_pairs_and_of_one_domain(game):
         method.sample(state, KEY, 5, domain="secnd")
 
 
+def test_real_levels_of_pairs(game):
+    """Between which there are paths; rounded, they are the pairs."""
+    method, state = game
+    z = method.latents(KEY, 5)
+    real = np.asarray(method.decode(state, z, rounded=False))
+    assert len(np.unique(real % 1)) > 100
+    np.testing.assert_array_equal(method.decode(state, z), np.clip(np.rint(real), 0, 16))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
