@@ -24,8 +24,6 @@ from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset, shorten, two_players
 
-PATH_EVERY, PENALTY_EVERY = 4, 16
-
 
 def digits(c: ConfigDict) -> None:
     """64 channels at most."""
@@ -84,7 +82,7 @@ def small(c: ConfigDict, half_life: float) -> None:
 
 def gamma(c: ConfigDict, weight: float) -> None:
     """Of R1, every 16 steps."""
-    c.method.penalties = dict(r1=dict(weight=weight, every=PENALTY_EVERY))
+    c.method.penalties = dict(r1=dict(weight=weight, every=16))
 
 
 def recipe(
@@ -100,15 +98,10 @@ def recipe(
 
 
 def adams(c: ConfigDict, rate: float) -> None:
-    """With the constants of lazy turns: `methods.stylegan2.lazy` says the same."""
-    intervals = {"generator": PATH_EVERY, "discriminator": PENALTY_EVERY}
-    if not c.method.path_weight:
-        del intervals["generator"]
+    """With the constants of lazy turns, where a player has any: see `train.optim.optimizer`."""
     for player in ("generator", "discriminator"):
-        every = intervals.get(player)
-        share = every / (every + 1) if every else 1.0
         c.optim[player] = dict(
-            name="adam", learning_rate=rate * share, b1=0.0, b2=0.99**share, eps=1e-8
+            name="adam", learning_rate=rate, b1=0.0, b2=0.99, eps=1e-8, lazy=True
         )
 
 
@@ -140,7 +133,7 @@ def get_config(arg: str = "") -> ConfigDict:
         conditional=False,
         mixing=0.9,
         path_weight=2.0,
-        path_every=PATH_EVERY,
+        path_every=4,
         augment=dict(),
     )
     two_players(c, half_life_steps=300.0)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, unknown
 from jaxgen.methods.adversarial import Adversarial
+from jaxgen.methods.player import Player
+from jaxgen.methods.source import Source
 from jaxgen.ops.domains import DOMAINS
 from jaxgen.ops.ranges import real_levels
 from jaxgen.ops.scores import sample_scores
@@ -45,6 +47,20 @@ class Coupled(Adversarial):
         if self.conditional or self.packing > 1:
             raise ConfigError("config.method: coupled games are neither conditional nor packed")
 
+    @property
+    def source(self) -> Source:
+        """Of pairs, the second image in the channels behind the first's."""
+        *sides, channels = self.spec.shape
+        return Source(Player("generator", self.generator), (*sides, 2 * channels), self.prior)
+
+    def real(self, batch: Batch) -> Array:
+        """Two domains side by side in channels, [B / 2, H, W, 2 C], which are no pairs."""
+        x = self.scaled(batch["x"])
+        if len(x) % 2:
+            raise ValueError(f"a batch of {len(x)} is not of two domains: expected an even number")
+        halves = x.reshape(-1, 2, *x.shape[1:])
+        return jnp.concatenate([halves[:, 0], DOMAINS[self.domain](halves[:, 1])], axis=-1)
+
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each: `ops.scores.sample_scores` of either domain, and agreement.
 
@@ -52,8 +68,8 @@ class Coupled(Adversarial):
         makes of the first, both as black and white (the paper's measure on digits);
         `agreement_of_strangers` that of a second image of another pair.
         """
-        x = self._scaled(batch["x"])
-        made = self._image(state, rng, self.latents(rng, len(x)), None)
+        x = self.scaled(batch["x"])
+        made = self.source.apply(state, rng, self.latents(rng, len(x)), None)
         pair, change = jnp.split(made, 2, axis=-1), DOMAINS[self.domain]
         values = {}
         for name, real, fake in zip(("", "second_"), (x, change(x)), pair, strict=True):
@@ -89,18 +105,6 @@ class Coupled(Adversarial):
 
         Grey levels are real unless `rounded`.
         """
-        first, second = jnp.split(self._image(state, jax.random.key(0), z, None), 2, axis=-1)
+        first, second = jnp.split(self.source.apply(state, jax.random.key(0), z, None), 2, axis=-1)
         pair = jnp.concatenate([first, second], axis=2)
-        return self._unscaled(pair) if rounded else real_levels(pair, self.spec.levels)
-
-    def _real(self, batch: Batch) -> Array:
-        """Two domains side by side in channels, [B / 2, H, W, 2 C], which are no pairs."""
-        x = self._scaled(batch["x"])
-        if len(x) % 2:
-            raise ValueError(f"a batch of {len(x)} is not of two domains: expected an even number")
-        halves = x.reshape(-1, 2, *x.shape[1:])
-        return jnp.concatenate([halves[:, 0], DOMAINS[self.domain](halves[:, 1])], axis=-1)
-
-    def _size(self, num: int) -> tuple[int, ...]:
-        *sides, channels = self.spec.shape
-        return (num, *sides, 2 * channels)
+        return self.unscaled(pair) if rounded else real_levels(pair, self.spec.levels)

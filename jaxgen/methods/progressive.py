@@ -3,6 +3,9 @@
 Each level is a branch with shapes of its own, and all parameters exist from the start: those of
 levels to come get no gradient, and an Adam that has seen none does not move them. Nothing is
 compiled when a level begins, and a run that was stopped goes on within a fade as everywhere.
+
+Growth wraps a method: at a level, that is the method itself, with networks of that level and data
+as the level shows them.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +22,59 @@ import jax.numpy as jnp
 from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.stylegan2 import StyleGAN2
+from jaxgen.methods.two_players import TwoPlayers
 from jaxgen.ops.growth import Growth, coarse, switched, top_level
-from jaxgen.types import Array, Batch, Metrics, State, Turn, Vars
+from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
+
+PLAYERS = ("generator", "discriminator")
+FADED = ("__call__", "synthesize")  # methods of networks whose result depends on alpha
+
+
+class Faded(NamedTuple):
+    """A network of a level as methods see networks.
+
+    Attributes:
+        module: with `level` set.
+        alpha: share of the level; the rest is of the one below.
+    """
+
+    module: Any
+    alpha: Array
+
+    @property
+    def latent(self) -> int:
+        """Width of z."""
+        return self.module.latent
+
+    def apply(self, variables: Any, *args: Any, method: str = "__call__", **options: Any) -> Any:
+        """As of the module, at `alpha`."""
+        if method in FADED:
+            options["alpha"] = self.alpha
+        return self.module.apply(variables, *args, method=method, **options)
+
+
+def at_level(function: Callable[..., Any]) -> Any:
+    """A method of the wrapped class, `(self, state, ...)`, as one of growing players.
+
+    It is called of the method at the level of `state.step`; what it gives has the shape of the data
+    at all levels.
+    """
+
+    @functools.wraps(function)
+    def run(self: Progressive, state: State, *args: Any, **options: Any) -> Any:
+        def branch(level: int) -> Callable[..., Any]:
+            return lambda state, alpha: function(self.at(level, alpha), state, *args, **options)
+
+        level, alpha = self.growth.at(state.step)
+        branches = [branch(i) for i in self.growth.levels]
+        return jax.lax.switch(level - self.growth.first, branches, state, alpha)
+
+    return run
 
 
 @dataclasses.dataclass(frozen=True)
-class Progressive(Adversarial):
-    """The game of growing images; see `Adversarial`. Players are as those of `gans.progan`.
+class Progressive(TwoPlayers):
+    """A game of growing images: `Adversarial` at each level. Players are as those of `gans.progan`.
 
     They have an attribute `level` that says at which side they work, take `alpha`, the share of
     that level, and give and take images of the size of the data: those of a level are enlarged, so
@@ -48,6 +97,8 @@ class Progressive(Adversarial):
     fade_steps: int = 1000
     restart: bool = True
 
+    wrapped: ClassVar[type] = Adversarial
+
     def __post_init__(self) -> None:
         """Checks the options."""
         super().__post_init__()
@@ -68,104 +119,98 @@ class Progressive(Adversarial):
         return Growth(*levels, self.stable_steps, self.fade_steps)
 
     @property
+    def whole(self) -> Any:
+        """The method with networks of all levels."""
+        names = [field.name for field in dataclasses.fields(self.wrapped)]
+        return self.wrapped(**{name: getattr(self, name) for name in names})
+
+    def at(self, level: int, alpha: Array) -> Any:
+        """The method with networks at a level, of which `alpha` is shown."""
+        players = {k: Faded(getattr(self, k).clone(level=level), alpha) for k in PLAYERS}
+        return dataclasses.replace(self.whole, **players)
+
+    @property
     def turns(self) -> Sequence[Turn]:
-        """Those of the game, each with a branch for each level."""
+        """Those of the method, each with a branch for each level."""
         return [
-            turn._replace(loss=functools.partial(self._at_step, index=i))
-            for i, turn in enumerate(super().turns)
+            turn._replace(loss=functools.partial(self.grown_loss, i))
+            for i, turn in enumerate(self.whole.turns)
         ]
 
-    def restarts(self, step: Array) -> Array:
-        """Whether optimisers begin anew before a train step."""
-        return self.growth.changes(step) & self.restart
-
-    def _at_step(
-        self, state: State, batch: Batch, rng: Array, index: int
+    def grown_loss(
+        self, index: int, state: State, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[Vars, Metrics]]:
-        """The loss of a turn of the game, at the level of the step."""
-        player = super().turns[index].player
+        """The loss of the method's turn of that index, at the level of the step."""
+        player = self.whole.turns[index].player
         level, alpha = self.growth.at(state.step)
 
         def branch(level: int) -> Callable[..., Any]:
-            loss = super(Progressive, self._at(level)).turns[index].loss
-
             def run(params: Any, state: State, batch: Batch, rng: Array, alpha: Array) -> Any:
                 state = state.replace(params=state.params | {player: params})
                 shown = {**batch, "x": coarse(batch["x"], level, alpha)}
+                loss = self.at(level, alpha).turns[index].loss
                 value, (variables, metrics) = loss(state, shown, rng)
                 return value, (variables, metrics | {"side": jnp.float32(2**level)})
 
             return run
 
-        branches = [branch(i) for i in self._levels]
+        branches = [branch(i) for i in self.growth.levels]
         rest = (state, batch, rng, alpha)
-        return switched(level - self._levels[0], branches, state.params[player], *rest)
+        return switched(level - self.growth.first, branches, state.params[player], *rest)
 
-    @property
-    def _levels(self) -> range:
-        return range(self.growth.first, self.growth.last + 1)
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
+        """Parameters of all levels, and what the method starts with."""
+        return self.whole.init(rng, batch)
 
-    def _at(self, level: int) -> Progressive:
-        """The same game of players at one level."""
-        players = {k: getattr(self, k).clone(level=level) for k in ("generator", "discriminator")}
-        return dataclasses.replace(self, **players)
+    def restarts(self, step: Array) -> Array:
+        """Whether optimisers begin anew before a train step."""
+        return self.growth.changes(step) & self.restart
 
-    def _moved(
-        self, player: str, state: State, variables: Vars, args: Any, rngs: Any, **options: Any
-    ) -> tuple[Array, Vars]:
-        if options.get("method") != "map":
-            options["alpha"] = self.growth.at(state.step)[1]
-        return super()._moved(player, state, variables, args, rngs, **options)
+    def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
+        """Those of the method."""
+        return self.whole.alarms(values)
 
-    def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
-        variables = {"params": state.params["generator"], **state.vars["generator"]}
-        size = (len(z), *self.spec.shape)
+    def latents(self, rng: Array, num: int) -> Array:
+        """Draws of z, [num, latent]."""
+        return self.whole.latents(rng, num)
 
-        def run(generator: Any, alpha: Array) -> Array:
-            return generator.apply(variables, z, size, cond, alpha=alpha, rngs={"noise": rng})
-
-        return self._of_level(state, run)
-
-    def _of_level(self, state: State, run: Callable[[Any, Array], Array]) -> Array:
-        """`run(generator, alpha)` of the generator at the level of the step."""
-        level, alpha = self.growth.at(state.step)
-        if self.generator.level is not None:
-            return run(self.generator, alpha)
-        branches = [functools.partial(run, self.generator.clone(level=i)) for i in self._levels]
-        return jax.lax.switch(level - self._levels[0], branches, alpha)
+    evaluate = at_level(Adversarial.evaluate)
+    sample = at_level(Adversarial.sample)
+    decode = at_level(Adversarial.decode)
 
 
 @dataclasses.dataclass(frozen=True)
-class ProgressiveStyles(Progressive, StyleGAN2):
-    """The growing game with styles: mixed ones, truncation, projection; see both bases.
+class ProgressiveStyles(Progressive):
+    """The growing game with styles: `StyleGAN2` at every level; see there and `Progressive`.
 
-    Layers whose level has not begun have styles that nothing reads.
+    The discriminator moves first, as in the official code. A level has the styles of its own
+    layers.
 
     Source: Karras et al. 2019, sections 2, 3.1 and appendices B and C.
 
     Attributes:
+        mixing: as of `StyleGAN2`.
         path_weight: of the path-length penalty, which the first StyleGAN did not have.
+        path_every: as of `StyleGAN2`.
+        path_shrink: as of `StyleGAN2`.
     """
 
+    mixing: float = 0.9
     path_weight: float = 0.0
+    path_every: int = 4
+    path_shrink: int = 2
+
+    wrapped: ClassVar[type] = StyleGAN2
 
     @property
     def turns(self) -> Sequence[Turn]:
-        """The discriminator first: the official order."""
+        """Those of growing players, the discriminator's first."""
         return sorted(super().turns, key=lambda turn: turn.player == "generator")
 
-    def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
-        return StyleGAN2._image(self, state, rng, z, cond)
-
-    def _synthesized(
-        self, state: State, variables: Vars, styles: Array, rng: Array, noise: str = "random"
-    ) -> Array:
-        own = {"params": state.params["generator"], **variables["generator"]}
-        size = (len(styles), *self.spec.shape)
-
-        def run(generator: Any, alpha: Array) -> Array:
-            num = generator.apply({}, size, method="num_styles")
-            args, rngs = (styles[:, :num], size, noise), {"noise": rng}
-            return generator.apply(own, *args, alpha=alpha, rngs=rngs, method="synthesize")
-
-        return self._of_level(state, run)
+    evaluate = at_level(StyleGAN2.evaluate)
+    sample = at_level(StyleGAN2.sample)
+    decode = at_level(StyleGAN2.decode)
+    styles_of = at_level(StyleGAN2.styles_of)
+    render = at_level(StyleGAN2.render)
+    mix = at_level(StyleGAN2.mix)
+    project = at_level(StyleGAN2.project)

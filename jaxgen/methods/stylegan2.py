@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,28 +12,15 @@ import optax
 
 from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
+from jaxgen.methods.memory import MEMORY, recalled, remembering
+from jaxgen.methods.player import Player
+from jaxgen.methods.styles import Styles
 from jaxgen.ops.classes import one_hot
 from jaxgen.ops.ranges import real_levels
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PATH_DECAY = 0.99  # of the mean path length
 STATISTICS = 10_000  # draws of w for the mean and deviation of a projection
-
-
-def lazy(options: Mapping[str, Any], every: int) -> dict[str, Any]:
-    """Options of an Adam whose player has a further turn every so many steps.
-
-    With c = every / (every + 1): the rate is c times as large, the decays to the power of c.
-
-    Source: Karras et al. 2020, StyleGAN2, appendix B.
-
-    Args:
-        options: with learning_rate, b1 and b2.
-        every: of the lazy turn.
-    """
-    c = every / (every + 1)
-    changed = {"learning_rate": options["learning_rate"] * c}
-    return dict(options) | changed | {k: options[k] ** c for k in ("b1", "b2")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,38 +54,20 @@ class StyleGAN2(Adversarial):
             path = [Turn("generator", self.path_loss, every=self.path_every, name="path")]
         return (generator, *path, discriminator, *penalties)
 
+    @property
+    def source(self) -> Styles:
+        """The generator, with mixed styles."""
+        classes = self.spec.num_classes if self.conditional else 0
+        player = Player("generator", self.generator)
+        return Styles(player, self.spec.shape, self.prior, self.mixing, classes)
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Both players, and the mean path length, of 0."""
         params, variables = super().init(rng, batch)
         if self.path_weight:
-            kept = variables.get("game", {})
-            variables = variables | {"game": {**kept, "path_mean": jnp.float32(0)}}
+            kept = variables.get(MEMORY, {})
+            variables = remembering(variables, {**kept, "path_mean": jnp.float32(0)})
         return params, variables
-
-    def generate(
-        self, state: State, variables: Vars, rng: Array, num: int, cond: Any
-    ) -> tuple[Array, Vars]:
-        """As of every game, with mixed styles."""
-        mixed, noise = jax.random.split(rng)
-        styles, variables = self.styles(state, variables, mixed, num, cond)
-        return self._synthesized(state, variables, styles, noise), variables
-
-    def styles(
-        self, state: State, variables: Vars, rng: Array, num: int, cond: Any
-    ) -> tuple[Array, Vars]:
-        """w of every layer, [num, L, style]: those of a second z from a random layer on."""
-        keys = jax.random.split(rng, 4)
-        z = self.latents(keys[0], num)
-        w, variables = self._moved("generator", state, variables, (z, cond), {}, method="map")
-        styles = self._spread(w)
-        if not self.mixing:
-            return styles, variables
-        other = self._spread(self._mapped(state, self.latents(keys[1], num), cond))
-        layers = styles.shape[1]
-        cut = jax.random.randint(keys[2], (), 1, layers)
-        cut = jnp.where(jax.random.uniform(keys[3]) < self.mixing, cut, layers)
-        first = jnp.arange(layers).reshape(1, -1, 1) < cut
-        return jnp.where(first, styles, other), variables
 
     def path_loss(
         self, state: State, batch: Batch, rng: Array
@@ -111,35 +80,31 @@ class StyleGAN2(Adversarial):
         """
         keys = jax.random.split(rng, 3)
         num = max(len(batch["x"]) // self.path_shrink, 1)
-        cond = None if not self.conditional else self._cond(batch)[:num]
-        styles, variables = self.styles(state, state.vars, keys[0], num, cond)
-        lengths = self.path_lengths(state, variables, styles, keys[1], keys[2])
-        kept = variables["game"]
-        mean = PATH_DECAY * kept["path_mean"] + (1 - PATH_DECAY) * jnp.mean(lengths)
+        cond = self.condition({k: v[:num] for k, v in batch.items()})
+        styles, state = self.source.mixed(state, keys[0], num, cond)
+        lengths = self.path_lengths(state, styles, keys[1], keys[2])
+        memory = recalled(state)
+        mean = PATH_DECAY * memory["path_mean"] + (1 - PATH_DECAY) * jnp.mean(lengths)
         penalty = jnp.mean(jnp.square(lengths - mean))
-        kept = {**kept, "path_mean": jax.lax.stop_gradient(mean)}
+        memory = {**memory, "path_mean": jax.lax.stop_gradient(mean)}
         shown = {"penalty": penalty, "length": jnp.mean(lengths)}
         loss = self.path_every * self.path_weight * penalty
-        return loss, (variables | {"game": kept}, shown)
+        return loss, (remembering(state.vars, memory), shown)
 
-    def path_lengths(
-        self, state: State, variables: Vars, styles: Array, noise: Array, rng: Array
-    ) -> Array:
+    def path_lengths(self, state: State, styles: Array, noise: Array, rng: Array) -> Array:
         """[num]: the norm of J^T y of each example, y normal over the root of the pixels.
 
         Args:
             state: of both players.
-            variables: of both.
             styles: [num, L, style].
             noise: key of the synthesis.
             rng: key of y.
         """
-        size = (len(styles), *self.spec.shape)
         pixels = self.spec.shape[0] * self.spec.shape[1]
-        y = jax.random.normal(rng, size) / jnp.sqrt(jnp.float32(pixels))
+        y = jax.random.normal(rng, self.source.size(len(styles))) / jnp.sqrt(jnp.float32(pixels))
 
         def along(styles: Array) -> Array:
-            return jnp.sum(self._synthesized(state, variables, styles, noise) * y)
+            return jnp.sum(self.source.synthesize(state, styles, noise) * y)
 
         slope = jax.grad(along)(styles)
         return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(slope), axis=2), axis=1))
@@ -168,9 +133,9 @@ class StyleGAN2(Adversarial):
         """
         latent, classes, noisy = jax.random.split(rng, 3)
         cond = self._classes(classes, num, label)
-        w = self._mapped(state, self.latents(latent, num), cond)
-        styles = self.truncated(state, self._spread(w), truncation, cutoff)
-        return self._unscaled(self._synthesized(state, state.vars, styles, noisy, noise))
+        w = self.source.map(state, self.latents(latent, num), cond)
+        styles = self.truncated(state, self.source.spread(w), truncation, cutoff)
+        return self.unscaled(self.source.synthesize(state, styles, noisy, noise))
 
     def truncated(self, state: State, styles: Array, psi: Any, cutoff: int | None) -> Array:
         """Styles [num, L, style] at psi of their distance from the mean, in the first layers."""
@@ -182,12 +147,12 @@ class StyleGAN2(Adversarial):
 
     def styles_of(self, state: State, z: Array, label: Any = None) -> Array:
         """w [B, style] of z [B, latent], not truncated; `label` as of `decode`."""
-        return self._mapped(state, z, self._classes(None, len(z), label))
+        return self.source.map(state, z, self._classes(None, len(z), label))
 
     def render(self, state: State, w: Array, rounded: bool = True) -> Array:
         """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""
-        x = self._synthesized(state, state.vars, self._spread(w), jax.random.key(0), "const")
-        return self._unscaled(x) if rounded else real_levels(x, self.spec.levels)
+        x = self.source.synthesize(state, self.source.spread(w), jax.random.key(0), "const")
+        return self.unscaled(x) if rounded else real_levels(x, self.spec.levels)
 
     def mix(
         self,
@@ -206,14 +171,14 @@ class StyleGAN2(Adversarial):
         """
         keys = jax.random.split(rng)
         of_row, of_column = (
-            self._spread(self.styles_of(state, self.latents(k, n), label))
+            self.source.spread(self.styles_of(state, self.latents(k, n), label))
             for k, n in zip(keys, (rows, columns), strict=True)
         )
         of_row = jnp.repeat(of_row, columns, axis=0)
         of_column = jnp.tile(of_column, (rows, 1, 1))
         first = jnp.arange(of_row.shape[1]).reshape(1, -1, 1) < coarse
         styles = jnp.where(first, of_row, of_column)
-        return self._unscaled(self._synthesized(state, state.vars, styles, keys[0], "const"))
+        return self.unscaled(self.source.synthesize(state, styles, keys[0], "const"))
 
     def project(
         self, state: State, x: Array, rng: Array, steps: int = 400, rate: float = 0.1
@@ -235,13 +200,13 @@ class StyleGAN2(Adversarial):
             w [B, style], the distance at every step [steps], and the images found, in units.
         """
         draws, start = jax.random.split(rng)
-        w = self._mapped(state, self.latents(draws, STATISTICS), None)
+        w = self.source.map(state, self.latents(draws, STATISTICS))
         mean, deviation = jnp.mean(w, axis=0), jnp.sqrt(jnp.mean(jnp.var(w, axis=0)))
-        target = self._scaled(x)
+        target = self.scaled(x)
         adam = optax.scale_by_adam()
 
         def image(w: Array) -> Array:
-            return self._synthesized(state, state.vars, self._spread(w), start, "const")
+            return self.source.synthesize(state, self.source.spread(w), start, "const")
 
         def distance(w: Array) -> Array:
             each = jnp.mean(jnp.square(image(w) - target), axis=(1, 2, 3))
@@ -259,28 +224,7 @@ class StyleGAN2(Adversarial):
 
         first = jnp.broadcast_to(mean[None], (len(x), len(mean)))
         (w, _), values = jax.lax.scan(body, (first, adam.init(first)), jnp.arange(steps))
-        return w, values, self._unscaled(image(w))
-
-    def _image(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
-        styles = self._spread(self._mapped(state, z, cond))
-        return self._synthesized(state, state.vars, styles, rng, "const")
-
-    def _mapped(self, state: State, z: Array, cond: Any) -> Array:
-        if cond is None and self.conditional:
-            cond = one_hot(None, len(z), self.spec.num_classes)
-        variables = {"params": state.params["generator"], **state.vars["generator"]}
-        return self.generator.apply(variables, z, cond, method="map")
-
-    def _spread(self, w: Array) -> Array:
-        return self.generator.apply({}, w, (len(w), *self.spec.shape), method="spread")
-
-    def _synthesized(
-        self, state: State, variables: Vars, styles: Array, rng: Array, noise: str = "random"
-    ) -> Array:
-        own = {"params": state.params["generator"], **variables["generator"]}
-        size = (len(styles), *self.spec.shape)
-        options = {"rngs": {"noise": rng}, "method": "synthesize"}
-        return self.generator.apply(own, styles, size, noise, **options)
+        return w, values, self.unscaled(image(w))
 
     def _classes(self, rng: Array | None, num: int, label: Any) -> Array | None:
         if not self.conditional:

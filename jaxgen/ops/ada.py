@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen.ops.games import Maps, per_example
+
 Images = Float[Array, "b h w c"]
 LUMA = 1 / math.sqrt(3)  # the grey axis, each colour
 
@@ -229,11 +231,15 @@ class ADA:
 
         return jnp.where(p > 0, change(x), x)
 
-    def move(self, kept: dict[str, Array], real: Array, step: Array) -> dict[str, Array]:
-        """After a move of the discriminator on real images with these logits."""
+    def move(self, kept: dict[str, Array], real: Maps, step: Array) -> dict[str, Array]:
+        """After a move of the discriminator on real images with these logits.
+
+        Of logits of patches and scales, an image's sign is the mean of theirs.
+        """
         if self.fixed is not None:
             return kept
-        signs, seen = kept["signs"] + jnp.sum(jnp.sign(real)), kept["seen"] + len(real)
+        sign = per_example(jax.tree.map(jnp.sign, real))
+        signs, seen = kept["signs"] + jnp.sum(sign), kept["seen"] + len(sign)
         due = step % self.interval == 0
         r = signs / seen
         p = jnp.maximum(kept["p"] + jnp.sign(r - self.target) * seen / self.images, 0.0)

@@ -86,7 +86,7 @@ class DiffAugment:
             x = functions[name](jax.random.fold_in(rng, i), x)
         return x
 
-    def move(self, kept: Any, real: Array, step: Array) -> Any:
+    def move(self, kept: Any, real: Any, step: Array) -> Any:
         """Nothing is remembered."""
         return kept
 

@@ -1,20 +1,24 @@
-"""What two players of an adversarial game are paid for their logits, per example and in nats.
+"""What two players of an adversarial game are paid for their logits, per patch and in nats.
 
-The discriminator's logits are high where it takes an example for a real one. All functions take
-logits [B] and give losses [B]; those of players are means of them.
+The discriminator's logits are high where it takes an example for a real one. They are [B], a logit
+an example, or maps [B, h, w], a logit a patch; a discriminator of several scales gives a tree of
+maps, one a scale. The functions of a game take one map and give losses of its shape; what a player
+is paid is `mean_loss`: their mean over examples and patches, then over scales.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 Array = jax.Array
-Logits = Float[Array, " b"]
+Logits = Float[Array, "b *patches"]
+Maps = PyTree[Float[Array, "b ..."]]  # of one scale, or of each
 softplus = jax.nn.softplus
 
 
@@ -22,8 +26,8 @@ class Game(NamedTuple):
     """The losses of both players.
 
     Attributes:
-        discriminator: (real, fake) -> losses.
-        generator: (real, fake) -> losses.
+        discriminator: (real, fake) -> losses, of logits of one scale.
+        generator: the same.
         paired: whether the generator's loss looks at `real`; where not, it may be None.
         targets: whether real examples can have a label between 0 and 1: `smoothed`.
         middle: the logit between real and fake; None where only differences count.
@@ -34,6 +38,36 @@ class Game(NamedTuple):
     paired: bool = False
     targets: bool = False
     middle: float | None = None
+
+
+def mean_over(maps: Maps) -> Float[Array, ""]:
+    """Mean over examples and patches of each map, then over scales, which count alike.
+
+    Wang et al. 2018 (pix2pixHD, equation 2) add the scales up: so many times as much.
+    """
+    means = [jnp.mean(values) for values in jax.tree.leaves(maps)]
+    return functools.reduce(jnp.add, means) / len(means)
+
+
+def per_example(maps: Maps) -> Float[Array, " b"]:
+    """Mean over the patches of each example, then over scales."""
+    means = [jnp.mean(v, axis=tuple(range(1, v.ndim))) for v in jax.tree.leaves(maps)]
+    return functools.reduce(jnp.add, means) / len(means)
+
+
+def mean_loss(loss: Callable[[Any, Any], Any], real: Any, fake: Maps) -> Float[Array, ""]:
+    """What a player pays: the loss of each patch, averaged as `mean_over` does.
+
+    Args:
+        loss: of one scale, as `Game.generator`.
+        real: logits, of the structure of `fake`; None for a generator that does not look at them.
+        fake: logits.
+
+    Source: Isola et al. 2017 (pix2pix), section 3.2.2, for patches.
+    """
+    if real is None:
+        return mean_over(jax.tree.map(functools.partial(loss, None), fake))
+    return mean_over(jax.tree.map(loss, real, fake))
 
 
 def cross_entropy(real: Logits, fake: Logits) -> Logits:
@@ -49,6 +83,30 @@ def smoothed(real: Logits, fake: Logits, target: Logits) -> Logits:
     Source: Salimans et al. 2016, Improved techniques for training GANs, section 3.4.
     """
     return target * softplus(-real) + (1 - target) * softplus(real) + softplus(fake)
+
+
+def smoothing(rng: Array, low: float, high: float) -> Callable[[Logits, Logits], Logits]:
+    """`smoothed` with labels drawn between `low` and `high`, one an example, at all scales."""
+
+    def loss(real: Logits, fake: Logits) -> Logits:
+        target = jax.random.uniform(rng, real.shape[:1], minval=low, maxval=high)
+        wide = target.reshape(-1, *(1,) * (real.ndim - 1))
+        return smoothed(real, fake, jnp.broadcast_to(wide, real.shape))
+
+    return loss
+
+
+def accuracies(game: Game, real: Maps, fake: Maps) -> dict[str, Array]:
+    """Shares of logits, averaged as losses are, that are on the side of what they are of."""
+
+    def right(real: Logits, fake: Logits) -> tuple[Array, Array]:
+        middle = game.middle
+        middle = 0.5 * (jnp.mean(real) + jnp.mean(fake)) if middle is None else middle
+        return (real > middle).astype(jnp.float32), (fake < middle).astype(jnp.float32)
+
+    pairs = [right(*p) for p in zip(jax.tree.leaves(real), jax.tree.leaves(fake), strict=True)]
+    shares = (mean_over([pair[i] for pair in pairs]) for i in (0, 1))
+    return dict(zip(("accuracy_real", "accuracy_fake"), shares, strict=True))
 
 
 def _saturating(real: Logits | None, fake: Logits) -> Logits:

@@ -40,6 +40,11 @@ class Growth:
     stable: int
     fade: int
 
+    @property
+    def levels(self) -> range:
+        """All of them."""
+        return range(self.first, self.last + 1)
+
     def at(self, step: Any) -> tuple[Array, Array]:
         """The level at a train step, int32, and the share of its own images, in (0, 1].
 

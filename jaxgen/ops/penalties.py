@@ -1,8 +1,11 @@
 """Penalties of a critic: pure functions of it, of real and of generated examples.
 
-All are `penalty(critic, real, fake, rng, **options)`, a scalar. `critic` maps [B, ...] to [B];
-each row's value must depend on that row alone, or the gradients of rows mix. Norms are over all
-axes but the first. Two further ones, `lecam` and `history`, remember.
+All are `penalty(critic, real, fake, rng, **options)`, a scalar. `critic` maps [B, ...] to logits
+[B] or to a tree of maps (see `ops.games`); each row's logits must depend on that row alone, or the
+gradients of rows mix. The slope of a critic is that of the sum of its logits over patches and
+scales, as in the code of CycleGAN (`cal_gradient_penalty`); what is of logits themselves is
+averaged as losses are. Norms are over all axes but the first. Two further ones, `lecam` and
+`history`, remember.
 """
 
 from __future__ import annotations
@@ -18,16 +21,21 @@ from jaxtyping import Float
 from jaxgen.config import ConfigError, check_named
 from jaxgen.ops.augment import random_shift
 from jaxgen.ops.densities import sum_event
+from jaxgen.ops.games import Maps, mean_over
 
 Array = jax.Array
-Critic = Callable[[Array], Array]
+Critic = Callable[[Array], Any]
 LECAM_DECAY = 0.99
 TINY = 1e-12  # below the root: the norm of a zero gradient has a finite derivative
 
 
 def squared_slope(critic: Critic, x: Float[Array, "b ..."]) -> Float[Array, " b"]:
-    """||d critic(x) / dx||^2 of every example."""
-    slope = jax.grad(lambda x: jnp.sum(critic(x)))(x)
+    """||d critic(x) / dx||^2 of every example, logits summed over patches and scales."""
+
+    def total(x: Array) -> Array:
+        return functools.reduce(jnp.add, map(jnp.sum, jax.tree.leaves(critic(x))))
+
+    slope = jax.grad(total)(x)
     return sum_event(jnp.square(slope))
 
 
@@ -86,7 +94,7 @@ def between(real: Array, fake: Array, rng: Array) -> Array:
 
 def drift(critic: Critic, real: Array, fake: Array, rng: Array) -> Float[Array, ""]:
     """Mean squared logit of real examples (Karras et al. 2018, Progressive growing, appendix A)."""
-    return jnp.mean(jnp.square(critic(real)))
+    return mean_over(jax.tree.map(jnp.square, critic(real)))
 
 
 def consistency(
@@ -100,7 +108,8 @@ def consistency(
     mirrored = jax.random.bernoulli(flip, 0.5, (len(real), 1, 1, 1))
     moved = jnp.where(mirrored, real[:, :, ::-1], real)
     moved = random_shift(move, moved, fraction)
-    return jnp.mean(jnp.square(critic(real) - critic(moved)))
+    change = jax.tree.map(jnp.subtract, critic(real), critic(moved))
+    return mean_over(jax.tree.map(jnp.square, change))
 
 
 def orthogonality(params: Any, skip: str = "\0") -> Float[Array, ""]:
@@ -124,9 +133,7 @@ def orthogonality(params: Any, skip: str = "\0") -> Float[Array, ""]:
     return total
 
 
-def lecam(
-    real: Float[Array, " b"], fake: Float[Array, " b"], means: dict[str, Array]
-) -> tuple[Array, dict[str, Array]]:
+def lecam(real: Maps, fake: Maps, means: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
     """Mean squared distances of logits from the moving mean of the other side's, and the means.
 
     Source: Tseng et al. 2021, Regularizing GANs under limited data, equation 4, with decay 0.99.
@@ -134,10 +141,14 @@ def lecam(
     Args:
         real: logits.
         fake: logits.
-        means: "real" and "fake", before this batch.
+        means: "real" and "fake", before this batch: a scalar for each scale.
     """
-    value = jnp.mean(jnp.square(real - means["fake"])) + jnp.mean(jnp.square(fake - means["real"]))
-    now = jax.lax.stop_gradient({"real": jnp.mean(real), "fake": jnp.mean(fake)})
+
+    def away(logits: Maps, mean: Any) -> Array:
+        return mean_over(jax.tree.map(lambda v, m: jnp.square(v - m), logits, mean))
+
+    value = away(real, means["fake"]) + away(fake, means["real"])
+    now = jax.tree.map(jnp.mean, jax.lax.stop_gradient({"real": real, "fake": fake}))
     return value, jax.tree.map(lambda m, v: LECAM_DECAY * m + (1 - LECAM_DECAY) * v, means, now)
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.config import ConfigError, build, unknown
+from jaxgen.config import ConfigError, build, check_options, unknown
 from jaxgen.ops.optimizers import adamax_adam
 from jaxgen.train.step import Averages, Optimizer, Optimizers
-from jaxgen.types import Array, Method
+from jaxgen.types import Array, Method, Turn
 from jaxgen.values import check_values
 
 NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "radam", "rmsprop")
@@ -38,11 +39,16 @@ def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
     missing = [p for p in players if p not in section]
     if missing:
         raise ConfigError(f"config.optim misses the players {', '.join(missing)}")
-    return {p: build_optimizer(p, section[p]) for p in players}
+    return {p: build_optimizer(p, section[p], method.turns) for p in players}
 
 
-def build_optimizer(player: str, section: Any) -> Optimizer:
+def build_optimizer(player: str, section: Any, turns: Sequence[Turn] = ()) -> Optimizer:
     """The optimiser of one player, from its section.
+
+    Args:
+        player: whose.
+        section: options of `optimizer`.
+        turns: of the method, for `lazy`.
 
     Raises:
         ConfigError: for an option that there is not, or a value out of range.
@@ -50,7 +56,19 @@ def build_optimizer(player: str, section: Any) -> Optimizer:
     where = f"optim.{player}"
     if not isinstance(section, Mapping):
         raise ConfigError(f"config.{where}={section!r}, expected a section of its own")
-    return build(functools.partial(optimizer, where=where), where, **section)
+    check_options(optimizer, where, section, given=("share", "where"))
+    share = plain_share([turn for turn in turns if turn.player == player])
+    return build(functools.partial(optimizer, where=where, share=share), where, **section)
+
+
+def plain_share(turns: Sequence[Turn]) -> float:
+    """The share of a player's moves that are of no lazy turn: k / (k + 1) with one in k steps.
+
+    1 for a player without a turn of every step.
+    """
+    plain = sum(turn.times for turn in turns if turn.every == 1)
+    lazy = sum(Fraction(turn.times, turn.every) for turn in turns if turn.every > 1)
+    return float(plain / (plain + lazy)) if plain else 1.0
 
 
 def build_averages(section: Mapping[str, Any], method: Method) -> Averages:
@@ -89,6 +107,8 @@ def optimizer(
     l2: float = 0.0,
     skip_norm: float = 0.0,
     bound: float = 0.0,
+    lazy: bool = False,
+    share: float = 1.0,
     where: str = "optim",
     **options: Any,
 ) -> Optimizer:
@@ -109,6 +129,10 @@ def optimizer(
             finite moves nothing; 0 skips none.
         bound: brings every parameter to [-bound, bound] after each move (Arjovsky et al. 2017,
             Wasserstein GAN, algorithm 1); 0 leaves them.
+        lazy: of an Adam whose player has lazy turns beside those of every step: with such a turn on
+            every k steps and c = k / (k + 1), the rates are c times as large, and the decays b1 and
+            b2 to the power of c (Karras et al. 2020, StyleGAN2, appendix B).
+        share: c, from `Turn.every`: see `plain_share`.
         where: the config section, for messages.
         **options: of that function.
 
@@ -117,24 +141,19 @@ def optimizer(
     """
     if name not in NAMES:
         raise ConfigError(unknown(f"config.{where}.name", name, NAMES))
-    if schedule not in SCHEDULES:
-        raise ConfigError(unknown(f"config.{where}.schedule", schedule, SCHEDULES))
-    if (schedule == "steps") != bool(rates):
-        raise ConfigError(f"config.{where}: schedule='steps' needs rates, and rates need it")
-    if schedule not in ("constant", "steps") and decay_steps <= warmup_steps:
-        raise ConfigError(
-            f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
-            f"{warmup_steps}, got {decay_steps}"
-        )
-    if final_rate and schedule in ("constant", "steps"):
-        raise ConfigError(f"config.{where}: final_rate={final_rate} needs a schedule")
+    _check_schedule(where, schedule, rates, warmup_steps, decay_steps, final_rate)
     make = OWN.get(name) or getattr(optax, name)
-    own = [k for k in inspect.signature(optimizer).parameters if k not in ("where", "options")]
+    own = [
+        k for k in inspect.signature(optimizer).parameters if k not in ("share", "where", "options")
+    ]
     theirs = inspect.signature(make).parameters
     for key in options:
         if key not in theirs:
             raise ConfigError(unknown(f"option of config.{where}", key, {*own, *theirs}))
     check_values(make, options, f"config.{where}")
+    share = share if lazy else 1.0
+    if lazy:
+        options |= _decays(theirs, options, share, where)
     # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
     # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
     transform = make(learning_rate=1.0, **options)
@@ -146,14 +165,37 @@ def optimizer(
         transform = _skip(transform, skip_norm)
     rate = functools.partial(
         _rate,
-        peak=learning_rate,
+        peak=learning_rate * share,
         warmup=warmup_steps,
         schedule=schedule,
         end=decay_steps,
-        final=final_rate,
-        rates=rates,
+        final=final_rate * share,
+        rates=[(start, rate * share) for start, rate in rates],
     )
     return Optimizer(transform, rate, functools.partial(_clip, bound=bound) if bound else None)
+
+
+def _check_schedule(
+    where: str, schedule: str, rates: Any, warmup_steps: int, decay_steps: int, final_rate: float
+) -> None:
+    if schedule not in SCHEDULES:
+        raise ConfigError(unknown(f"config.{where}.schedule", schedule, SCHEDULES))
+    if (schedule == "steps") != bool(rates):
+        raise ConfigError(f"config.{where}: schedule='steps' needs rates, and rates need it")
+    if schedule not in ("constant", "steps") and decay_steps <= warmup_steps:
+        raise ConfigError(
+            f"config.{where}: schedule={schedule!r} needs decay_steps above warmup_steps="
+            f"{warmup_steps}, got {decay_steps}"
+        )
+    if final_rate and schedule in ("constant", "steps"):
+        raise ConfigError(f"config.{where}: final_rate={final_rate} needs a schedule")
+
+
+def _decays(theirs: Any, options: Mapping[str, Any], share: float, where: str) -> dict[str, Any]:
+    """b1 and b2 to the power of `share`."""
+    if "b1" not in theirs or "b2" not in theirs:
+        raise ConfigError(f"config.{where}: lazy=True needs an optimiser with b1 and b2, as adam")
+    return {k: options.get(k, theirs[k].default) ** share for k in ("b1", "b2")}
 
 
 def _clip(params: Any, bound: float) -> Any:

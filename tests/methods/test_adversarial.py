@@ -61,7 +61,7 @@ def test_losses_are_those_of_the_game(game):
     method = players(game=game)
     state, _ = start(method)
     keys = jax.random.split(KEY, 6)
-    fake, _ = method.generate(state, state.vars, keys[0], 8, None)
+    fake, _ = method.source.train(state, keys[0], 8, None)
 
     def logits(x):
         return method.discriminator.apply({"params": state.params["discriminator"]}, x)
@@ -69,7 +69,7 @@ def test_losses_are_those_of_the_game(game):
     loss, _ = method.discriminator_loss(state, BATCH, KEY)
     expected = GAMES[game].discriminator(logits(BATCH["x"]), logits(fake))
     np.testing.assert_allclose(loss, jnp.mean(expected), rtol=1e-6)
-    fake, _ = method.generate(state, state.vars, jax.random.split(KEY, 2)[0], 8, None)
+    fake, _ = method.source.train(state, jax.random.split(KEY, 2)[0], 8, None)
     loss, _ = method.generator_loss(state, BATCH, KEY)
     expected = GAMES[game].generator(logits(BATCH["x"]), logits(fake))
     np.testing.assert_allclose(loss, jnp.mean(expected), rtol=1e-6)
@@ -103,7 +103,7 @@ def test_critic_steps_see_fresh_examples():
     fakes = []
     for j in range(5):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(KEY, 0), 0), j)
-        fakes.append(method.generate(before, before.vars, jax.random.split(key, 6)[0], 8, None)[0])
+        fakes.append(method.source.train(before, jax.random.split(key, 6)[0], 8, None)[0])
     moved = after.params["discriminator"]["w"] - before.params["discriminator"]["w"]
     expected = 0.1 * 5 * (batch["x"].mean(0) - jnp.concatenate(fakes).mean(0))
     np.testing.assert_allclose(moved, expected, atol=1e-6)
@@ -132,27 +132,29 @@ def test_a_lazy_penalty_counts_for_the_steps_it_stands_for(every):
 def test_packing_puts_examples_side_by_side():
     method = players(packing=2)
     x = jnp.arange(16.0).reshape(8, 2)
-    packed = method._packed(x)
+    packed = method.critic.views.packed(x)
     np.testing.assert_array_equal(packed, np.arange(16.0).reshape(4, 4))
     images = jnp.asarray(RANDOM.randn(6, 3, 3, 2), jnp.float32)
-    packed = dataclasses.replace(method, packing=3)._packed(images)
+    packed = dataclasses.replace(method.critic.views, packing=3).packed(images)
     assert packed.shape == (2, 3, 3, 6)
     for i in range(2):
         for j in range(3):
             np.testing.assert_array_equal(packed[i, ..., 2 * j : 2 * j + 2], images[3 * i + j])
     with pytest.raises(ValueError, match="packing=3 does not divide the batch of 8"):
-        dataclasses.replace(method, packing=3)._packed(x)
+        dataclasses.replace(method.critic.views, packing=3).packed(x)
     stepped(method)
 
 
 def test_instance_noise_falls_to_zero():
     method = players(instance_noise=0.8, instance_noise_steps=100)
     for step, expected in ((0, 0.8), (25, 0.6), (100, 0.0), (500, 0.0)):
-        np.testing.assert_allclose(method._noise_at(jnp.int32(step)), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            method.critic.views.noise_at(jnp.int32(step)), expected, atol=1e-6
+        )
     line = Adversarial(Generator(2, (4,)), Line(), POINTS, instance_noise=2.0)
     state, _ = start(line)
     x = jnp.zeros((4000, 2))
-    logits, _ = line._critic(state, None, KEY)(x, state.vars, 0)
+    logits, _ = line.critic(state, x, None, KEY)
     np.testing.assert_allclose(jnp.std(logits), 2.0 * np.sqrt(2), rtol=0.05)
 
 
@@ -174,9 +176,9 @@ def test_images_keep_their_units(conditional):
     )
     state, _ = start(method, IMAGES)
     x = np.arange(17, dtype=np.uint8)
-    scaled = jax.jit(method._scaled)(x)
+    scaled = jax.jit(method.scaled)(x)
     np.testing.assert_allclose(scaled, np.linspace(-1, 1, 17), atol=1e-6)
-    np.testing.assert_array_equal(jax.jit(method._unscaled)(scaled), x)
+    np.testing.assert_array_equal(jax.jit(method.unscaled)(scaled), x)
     sample = jax.jit(lambda label: method.sample(state, KEY, 5, label=label))
     samples = np.asarray(sample(None))
     assert samples.dtype == np.uint8 and samples.shape == (5, 8, 8, 1) and samples.max() <= 16

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from command import ROOT
 
-from jaxgen.methods.stylegan2 import StyleGAN2, lazy
+from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.models.gans.stylegan2 import Discriminator, Generator
 from jaxgen.nn.stylegan import EqualDense, modulated_conv, with_deviation
 from jaxgen.sharding import batch_sharding, make_mesh
-from jaxgen.train.optim import average
+from jaxgen.train.optim import average, build_optimizers
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
@@ -158,8 +158,8 @@ def game():
 
 @pytest.fixture(scope="module")
 def draw(game):
-    """draw(state, variables, styles, key, noise) as of `_synthesized`."""
-    return jax.jit(game[0]._synthesized, static_argnums=4)
+    """draw(state, styles, key, noise) as of `Styles.synthesize`."""
+    return jax.jit(game[0].source.synthesize, static_argnums=3)
 
 
 def test_order_of_turns():
@@ -175,12 +175,12 @@ def test_path_length_is_that_of_the_jacobian(game):
     styles = floats(2, 4, 6)
 
     def image(styles):
-        return m._synthesized(state, state.vars, styles, KEY)
+        return m.source.synthesize(state, styles, KEY)
 
     @jax.jit
     def found(styles):
         key = jax.random.key(7)
-        got = m.path_lengths(state, state.vars, styles, KEY, key)
+        got = m.path_lengths(state, styles, KEY, key)
         return got, jax.random.normal(key, (2, 8, 8, 1)) / 8, jax.jacfwd(image)(styles)
 
     got, y, jacobian = map(np.asarray, found(styles))
@@ -196,8 +196,8 @@ def test_mean_path_length_moves_before_the_penalty(game):
     @jax.jit
     def found(state):
         keys = jax.random.split(KEY, 3)
-        styles, _ = m.styles(state, state.vars, keys[0], 2, None)
-        lengths = m.path_lengths(state, state.vars, styles, keys[1], keys[2])
+        styles, _ = m.source.mixed(state, keys[0], 2, None)
+        lengths = m.path_lengths(state, styles, keys[1], keys[2])
         return m.path_loss(state, BATCH, KEY), lengths
 
     (loss, (variables, metrics)), lengths = jax.tree.map(np.asarray, found(state))
@@ -210,7 +210,7 @@ def test_mean_path_length_moves_before_the_penalty(game):
 def test_styles_of_two_latents(game):
     """Layers from the cut on are of the other; where both are equal nothing changes."""
     state = game[1]
-    mixed = jax.jit(lambda k: method(mixing=1.0).styles(state, state.vars, k, 3, None))
+    mixed = jax.jit(lambda k: method(mixing=1.0).source.mixed(state, k, 3, None))
     cuts = set()
     for seed in range(12):
         styles, moved = jax.tree.map(np.asarray, mixed(jax.random.key(seed)))
@@ -219,10 +219,10 @@ def test_styles_of_two_latents(game):
         assert same[:cut].all()
         cuts.add(cut)
     assert cuts == {1, 2, 3}
-    mean = moved["generator"]["moments"]["mapping"]["mean"]
+    mean = moved.vars["generator"]["moments"]["mapping"]["mean"]
     expected = 0.005 * np.mean(styles[:, 0], axis=0)  # of the first latents alone
     np.testing.assert_allclose(mean, expected, rtol=1e-5)
-    styles, _ = jax.jit(lambda k: method(mixing=0.0).styles(state, state.vars, k, 3, None))(KEY)
+    styles, _ = jax.jit(lambda k: method(mixing=0.0).source.mixed(state, k, 3, None))(KEY)
     assert np.ptp(styles, axis=1).max() == 0
 
 
@@ -236,7 +236,7 @@ def test_truncation(game):
 
     @jax.jit
     def found(state):
-        of_mean = m._unscaled(m._synthesized(state, state.vars, mean, KEY, "const"))
+        of_mean = m.unscaled(m.source.synthesize(state, mean, KEY, "const"))
         still = m.sample(state, KEY, 3, truncation=0.0)
         return still, of_mean, m.truncated(state, styles, 0.5, 2)
 
@@ -251,34 +251,25 @@ def test_every_style_is_used(game, draw):
     """No layer reads past the end or shares another's w."""
     m, state = game
     styles = floats(1, 4, 6)
-    before = draw(state, state.vars, styles, KEY, "none")
+    before = draw(state, styles, KEY, "none")
     for layer in range(4):
         broken = styles.copy()
         broken[:, layer] = np.nan
-        assert np.isnan(draw(state, state.vars, broken, KEY, "none")).any()
+        assert np.isnan(draw(state, broken, KEY, "none")).any()
     assert np.isfinite(before).all()
     with pytest.raises(ValueError, match="3 styles, expected 4"):
-        m._synthesized(state, state.vars, styles[:, :3], KEY, "none")
+        m.source.synthesize(state, styles[:, :3], KEY, "none")
 
 
 def test_noise(game, draw):
     _, state = game
-    draw = functools.partial(draw, state, state.vars, floats(1, 4, 6))
+    draw = functools.partial(draw, state, floats(1, 4, 6))
     a, b = draw(jax.random.key(1), "const"), draw(jax.random.key(2), "const")
     np.testing.assert_array_equal(a, b)
     a, b = draw(jax.random.key(1), "random"), draw(jax.random.key(2), "random")
     assert np.abs(np.asarray(a) - b).max() > 1e-4
     with pytest.raises(ValueError, match="noise='loud', expected"):
         draw(KEY, "loud")
-
-
-def test_lazy_constants():
-    """Karras et al. 2020: of a discriminator every 16 steps, of a generator every 4."""
-    d = lazy({"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}, 16)
-    np.testing.assert_allclose([d["learning_rate"], d["b2"]], [0.0018824, 0.990585], rtol=3e-5)
-    g = lazy({"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}, 4)
-    np.testing.assert_allclose([g["learning_rate"], g["b2"]], [0.0016, 0.991992], rtol=1e-5)
-    assert d["b1"] == g["b1"] == 0.0
 
 
 def test_half_life_in_images():
@@ -316,14 +307,20 @@ def test_a_grid_of_mixed_styles(game):
     np.testing.assert_array_equal(grid[0], grid[3])
 
 
-def test_the_config_has_the_lazy_constants():
+@pytest.mark.parametrize(
+    ("path_weight", "share"), [(2.0, 4 / 5), (0.0, 1.0)], ids=["path length", "none"]
+)
+def test_constants_of_lazy_turns(path_weight, share):
+    """Karras et al. 2020: R1 every 16 steps, path length every 4; Adam's first move."""
     spec = importlib.util.spec_from_file_location("config", ROOT / "configs/stylegan2.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    adam = {"learning_rate": 0.002, "b1": 0.0, "b2": 0.99}
-    optim = module.get_config("ffhq1024").optim
-    for player, every in (("generator", 4), ("discriminator", 16)):
-        expected = lazy(adam, every)
-        assert {k: optim[player][k] for k in expected} == pytest.approx(expected)
-    plain = module.get_config("cifar10").optim.generator  # without path length nothing is lazy
-    assert (plain.learning_rate, plain.b2) == (0.0025, 0.99)
+    optim = module.get_config("ffhq1024").optim.to_dict()
+    built = build_optimizers(optim, method(path_weight=path_weight))
+    for player, c in (("generator", share), ("discriminator", 16 / 17)):
+        made = built[player]
+        np.testing.assert_allclose(made.learning_rate(jnp.int32(7)), 0.002 * c, rtol=1e-6)
+        p = jnp.float32(1)
+        memory = made.transform.update(jnp.float32(3), made.transform.init(p), p)[1]
+        np.testing.assert_allclose(memory[0].nu, (1 - 0.99**c) * 9, rtol=1e-4)
+        np.testing.assert_allclose(memory[0].mu, 3, rtol=1e-6)

@@ -50,10 +50,10 @@ def test_units_are_left_out_in_training_alone():
 
     @jax.jit
     def trained(key):
-        x = method.generate(state, state.vars, KEY, 8, cond)[0]
+        x = method.source.train(state, KEY, 8, cond)[0]
         z = method.latents(jax.random.split(KEY, 3)[0], 8)
-        logits = method._critic(state, cond, key)(x, state.vars, 0)[0]
-        return x, method._image(state, key, z, cond), logits
+        logits = method.critic(state, x, cond, key)[0]
+        return x, method.source.apply(state, key, z, cond), logits
 
     (x, whole, logits), (_, same, others) = trained(KEY), trained(jax.random.key(1))
     np.testing.assert_array_equal(whole, same)

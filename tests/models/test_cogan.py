@@ -53,7 +53,7 @@ def test_layers_far_from_the_pixels_are_shared(game):
 
     def total(params, k):
         players = state.replace(params=state.params | {"generator": params})
-        pair = method._image(players, KEY, z, None)
+        pair = method.source.apply(players, KEY, z, None)
         return jnp.sum(pair[..., k] ** 2)
 
     slopes = jax.jit(jax.jacrev(lambda p: jnp.stack([total(p, k) for k in (0, 1)])))
@@ -80,12 +80,12 @@ def check_shared(slopes):
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_no_picture_is_seen_in_both_domains(game, domain):
     method = Coupled(game[0].generator, game[0].discriminator, DIGITS, domain=domain)
-    pairs = np.asarray(method._real(BATCH))
-    x = np.asarray(method._scaled(BATCH["x"]))
+    pairs = np.asarray(method.real(BATCH))
+    x = np.asarray(method.scaled(BATCH["x"]))
     np.testing.assert_array_equal(pairs[..., :1], x[::2])
     np.testing.assert_allclose(pairs[..., 1:], DOMAINS[domain](jnp.asarray(x[1::2])), atol=1e-6)
     with pytest.raises(ValueError, match="a batch of 3 is not of two domains"):
-        method._real({"x": BATCH["x"][:3]})
+        method.real({"x": BATCH["x"][:3]})
 
 
 def test_domains():

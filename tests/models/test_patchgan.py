@@ -1,4 +1,4 @@
-"""Patches: their size by the support of the Jacobian, their number, parameters, scales."""
+"""Patches: their size by the support of the Jacobian, number, parameters, scales, their games."""
 
 import functools
 
@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.methods.adversarial import Adversarial
+from jaxgen.models.gans.gan import Generator
 from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator, _halved
+from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
+SPEC = DataSpec.of("noise", (16, 16, 1), None)
+BATCH = {"x": jax.random.normal(jax.random.key(1), (4, 16, 16, 1))}
 
 
 @pytest.mark.parametrize(("layers", "side"), [(1, 16), (2, 34), (3, 70)])
@@ -18,7 +23,7 @@ def test_receptive_field(layers, side):
     model = PatchDiscriminator(2, layers, "none")
     x = jax.random.normal(KEY, (1, 2 * side, 2 * side, 1))
     variables = model.init(KEY, x)
-    logits = functools.partial(model.apply, variables, method="patches")
+    logits = functools.partial(model.apply, variables)
     rows = jax.eval_shape(logits, x).shape[1]
     slope = jax.jit(jax.grad(lambda x: logits(x)[0, rows // 2, rows // 2]))(x)[0, ..., 0]
     seen = np.flatnonzero(np.abs(slope).sum(1))
@@ -33,8 +38,7 @@ def test_parameter_counts_and_number_of_patches(norm, channels, expected):
     model, x = PatchDiscriminator(norm=norm), jnp.zeros((1, 256, 256, channels))
     made = jax.eval_shape(model.init, KEY, x)
     assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == expected
-    patches = functools.partial(model.init_with_output, method="patches")
-    assert jax.eval_shape(patches, KEY, x)[0].shape == (1, 30, 30)
+    assert jax.eval_shape(model.init_with_output, KEY, x)[0].shape == (1, 30, 30)
 
 
 def test_scales():
@@ -46,7 +50,110 @@ def test_scales():
         one.apply({"params": variables["params"][f"scale{i}"]}, image)
         for i, image in enumerate((x, _halved(x)))
     ]
-    np.testing.assert_allclose(model.apply(variables, x), (parts[0] + parts[1]) / 2, atol=1e-6)
+    maps = model.apply(variables, x)
+    assert [part.shape for part in maps] == [(2, 6, 6), (2, 2, 2)]
+    for got, expected in zip(maps, parts, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["none", "instance", "batch"])
+def test_features_are_what_the_next_layer_is_given(norm):
+    """The last of them, through the last layer alone, is the logits; the logits stay the same."""
+    model, x = PatchDiscriminator(2, 1, norm), BATCH["x"]
+    variables = model.init(KEY, x)
+    logits, features = model.apply(variables, x, features=True)
+    np.testing.assert_array_equal(logits, model.apply(variables, x))
+    assert [h.shape for h in features] == [(4, 8, 8, 2), (4, 7, 7, 4)]
+    last = max(name for name in variables["params"] if name.startswith("Conv"))
+    kernel, bias = (np.asarray(variables["params"][last][k]) for k in ("kernel", "bias"))
+    wide = np.pad(np.asarray(features[-1]), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (4, 4), (1, 2))
+    expected = np.einsum("bhwcij,ijc->bhw", windows, kernel[..., 0]) + bias
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_features_of_scales():
+    model, x = MultiScale(2, 2, 1, "none"), BATCH["x"]
+    variables = model.init(KEY, x)
+    logits, features = model.apply(variables, x, features=True)
+    jax.tree.map(np.testing.assert_array_equal, logits, model.apply(variables, x))
+    one = PatchDiscriminator(2, 1, "none")
+    own = {"params": variables["params"]["scale1"]}
+    expected = one.apply(own, _halved(x), features=True)[1]
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-6), features[1], expected)
+
+
+def game(discriminator, **options):
+    method = Adversarial(Generator(2, (4,)), discriminator, SPEC, **options)
+    params, variables = jax.jit(method.init)(KEY, BATCH)
+    sharp = jax.tree.map(lambda p: 8 * p, params["discriminator"])  # logits of one and more
+    params = params | {"discriminator": sharp}
+    return method, State(jnp.int32(0), params, variables, {}, {})
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_least_squares_of_each_patch(scales):
+    """Mao et al. 2017, equation 9, of every patch, then means, in NumPy; not that of a mean."""
+    method, state = game(MultiScale(scales, 2, 1, "none"), game="least_squares")
+    fake, _ = method.source.train(state, jax.random.split(KEY, 6)[0], 4, None)
+
+    def maps(x):
+        return [np.asarray(m, np.float64) for m in method.critic(state, x, None, KEY)[0]]
+
+    real, fake = maps(BATCH["x"]), maps(fake)
+    pairs = list(zip(real, fake, strict=True))
+    each = [0.5 * ((r - 1) ** 2).mean() + 0.5 * (f**2).mean() for r, f in pairs]
+    loss, (_, metrics) = jax.jit(method.discriminator_loss)(state, BATCH, KEY)
+    np.testing.assert_allclose(loss, sum(each) / scales, rtol=1e-5)
+    of_means = [0.5 * ((r.mean() - 1) ** 2 + f.mean() ** 2) for r, f in pairs]
+    assert abs(loss - sum(of_means) / scales) > 0.01
+    shares = [np.mean([(r > 0.5).mean() for r in real]), np.mean([(f < 0.5).mean() for f in fake])]
+    found = [metrics["accuracy_real"], metrics["accuracy_fake"]]
+    np.testing.assert_allclose(found, shares, rtol=1e-6)
+    made, _ = method.source.train(state, jax.random.split(KEY, 2)[0], 4, None)
+    expected = np.mean([0.5 * ((f - 1) ** 2).mean() for f in maps(made)])
+    np.testing.assert_allclose(method.generator_loss(state, BATCH, KEY)[0], expected, rtol=1e-5)
+
+
+def test_regularisers_of_maps():
+    """Slopes of the sum of all logits; LeCam by scale; the sign of an image is a mean."""
+    penalties = {"r1": {"weight": 0.5}, "drift": {"weight": 0.1}}
+    augment = {"name": "ada", "interval": 4}
+    discriminator = MultiScale(2, 2, 1, "none")
+    method, state = game(discriminator, penalties=penalties, lecam=0.3, augment=augment)
+    own, x = {"params": state.params["discriminator"]}, BATCH["x"]
+    real = [np.asarray(m, np.float64) for m in discriminator.apply(own, x)]
+    state = state.replace(step=jnp.int32(1))
+    _, (variables, metrics) = jax.jit(method.discriminator_loss)(state, BATCH, KEY)
+
+    def total(x):
+        return sum(jnp.sum(m) for m in discriminator.apply(own, x))
+
+    squares = np.sum(np.asarray(jax.grad(total)(x), np.float64) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(metrics["r1"], 0.5 * squares.mean(), rtol=1e-4)
+    np.testing.assert_allclose(metrics["drift"], np.mean([(m**2).mean() for m in real]), rtol=1e-4)
+    memory = variables["game"]
+    means = [0.01 * m.mean() for m in real]
+    np.testing.assert_allclose(memory["lecam"]["real"], means, rtol=1e-4)
+    signs = np.mean([np.sign(m).mean((1, 2)) for m in real], axis=0)
+    np.testing.assert_allclose(memory["augment"]["signs"], signs.sum(), rtol=1e-5)
+    assert memory["augment"]["seen"] == 4
+
+
+def test_a_label_is_of_an_example():
+    """Smoothed: one draw for all patches of both scales."""
+    method, state = game(MultiScale(2, 2, 1, "none"), real_target=(0.6, 0.9))
+    keys = jax.random.split(KEY, 6)
+    fake, _ = method.source.train(state, keys[0], 4, None)
+    target = np.asarray(jax.random.uniform(keys[2], (4,), minval=0.6, maxval=0.9))
+    each = []
+    maps = (method.critic(state, x, None, KEY)[0] for x in (BATCH["x"], fake))
+    for r, f in zip(*maps, strict=True):
+        r, f, t = np.asarray(r, np.float64), np.asarray(f, np.float64), target.reshape(4, 1, 1)
+        logs = [np.logaddexp(0, v) for v in (-r, r, f)]
+        each.append(np.mean(t * logs[0] + (1 - t) * logs[1] + logs[2]))
+    loss, _ = method.discriminator_loss(state, BATCH, KEY)
+    np.testing.assert_allclose(loss, np.mean(each), rtol=1e-5)
 
 
 def test_halving():

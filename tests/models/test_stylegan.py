@@ -185,7 +185,7 @@ def test_cuts_of_mixed_styles(game, level, layers):
     @jax.jit
     @jax.vmap
     def draw(rng):
-        styles, _ = m._at(level).styles(state, state.vars, rng, 1, None)
+        styles, _ = m.at(level, jnp.float32(1)).source.mixed(state, rng, 1, None)
         return jnp.sum(jnp.all(styles[0] == styles[0, :1], axis=1))
 
     cuts = np.asarray(draw(jax.random.split(KEY, num)))
@@ -202,7 +202,7 @@ def test_truncation_ends_at_the_cutoff(game):
     moments = {"mapping": {"mean": jnp.arange(5.0)}}
     state = state.replace(vars={**state.vars, "generator": {**own, "moments": moments}})
     styles = floats(2, 4, 5)
-    near = m.truncated(state, styles, 0.7, 3)
+    near = m.whole.truncated(state, styles, 0.7, 3)
     np.testing.assert_allclose(
         near[:, :3], 0.7 * styles[:, :3] + 0.3 * jnp.arange(5.0).reshape(1, 1, 5), rtol=1e-5
     )
@@ -218,12 +218,17 @@ def test_samples_and_mixtures_of_a_level(game):
     np.testing.assert_array_equal(blocks, blocks[:, ::2, ::2].repeat(2, 1).repeat(2, 2))
     made = np.asarray(sample(fade))
     assert made.shape == (3, 8, 8, 1) and made.dtype == np.uint8
-    styles = floats(2, 4, 5)
-    broken = styles.at[:, 2:].set(jnp.nan)
-    draw = jax.jit(lambda state, styles: m._synthesized(state, state.vars, styles, KEY, "none"))
-    one, two = (draw(low, s) for s in (styles, broken))
-    np.testing.assert_array_equal(one, two)
-    assert jnp.isnan(draw(fade, broken)).any()
+    w = floats(2, 5)
+    spread = [m.at(level, jnp.float32(1)).source.spread(w).shape[1] for level in (2, 3)]
+    assert spread == [2, 4]
+    broken = jax.tree_util.tree_map_with_path(
+        lambda path, p: p * jnp.nan if "8" in jax.tree_util.keystr(path) else p,
+        state.params["generator"],
+    )
+    draw = jax.jit(lambda state: m.render(state, w, rounded=False))
+    one, two = (draw(s.replace(params={"generator": broken})) for s in (low, fade))
+    np.testing.assert_array_equal(one, draw(low))
+    assert jnp.isnan(two).all()
     grid = jax.jit(lambda state: m.mix(state, KEY, 2, 3, coarse=4))(fade)
     assert grid.shape == (6, 8, 8, 1)
     np.testing.assert_array_equal(grid[0], grid[2])

@@ -10,7 +10,16 @@ import optax
 import pytest
 
 from jaxgen.config import ConfigError
-from jaxgen.train.optim import NAMES, OWN, average, build_averages, build_optimizers, optimizer
+from jaxgen.train.optim import (
+    NAMES,
+    OWN,
+    average,
+    build_averages,
+    build_optimizer,
+    build_optimizers,
+    optimizer,
+    plain_share,
+)
 from jaxgen.types import Turn
 
 
@@ -177,6 +186,50 @@ def test_every_player_gets_its_optimiser():
 def test_players_and_optimisers_must_match(section, message):
     with pytest.raises(ConfigError, match=message):
         build_optimizers(section, game("generator", "critic"))
+
+
+def turns(*pairs):
+    return [Turn("a", None, every, times) for every, times in pairs]
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [
+        (turns((1, 1)), 1.0),
+        (turns((1, 1), (16, 1)), 16 / 17),
+        (turns((1, 1), (4, 1)), 4 / 5),
+        (turns((1, 1), (4, 1), (8, 1)), 8 / 11),  # eight steps have eleven moves
+        (turns((1, 5), (4, 1)), 20 / 21),
+        (turns((2, 1)), 1.0),
+    ],
+)
+def test_share_of_moves_of_every_step(given, share):
+    assert plain_share(given) == share
+
+
+def test_a_lazy_schedule_is_scaled_as_a_whole():
+    options = dict(schedule="linear", decay_steps=100, final_rate=0.1, warmup_steps=10)
+    section = dict(name="adam", learning_rate=0.3, b1=0.5, lazy=True, **options)
+    lazy = build_optimizer("a", section, turns((1, 1), (4, 1))).learning_rate
+    plain = build_optimizer("a", {**section, "lazy": False}, turns((1, 1), (4, 1))).learning_rate
+    for step in (0, 9, 55, 200):
+        assert rate(lazy, step) == pytest.approx(0.8 * rate(plain, step), rel=1e-6)
+    steps = dict(name="adam", learning_rate=0.3, schedule="steps", rates=((5, 0.1),), lazy=True)
+    stepped = build_optimizer("a", steps, turns((1, 1), (4, 1))).learning_rate
+    assert [rate(stepped, n) for n in (0, 5)] == pytest.approx([0.24, 0.08])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "sgd", "lazy": True}, "config.optim.a: lazy=True needs an optimiser with b1"),
+        ({"name": "adam", "share": 0.5}, "config.optim.a.share is given by the rest"),
+        ({"name": "adam", "lazy": 3}, "config.optim.a.lazy=3, expected"),
+    ],
+)
+def test_mistakes_of_lazy_optimisers(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build_optimizer("a", {"learning_rate": 0.1, **options})
 
 
 def test_a_weight_halves_in_a_half_life():
