@@ -31,7 +31,7 @@ def fake_run(scans, shift, conditional=True):
         spec=SPEC,
         sample=sample,
         dataset=lambda **_: scans,
-        method=types.SimpleNamespace(conditional=conditional),
+        method=types.SimpleNamespace(given=("label",) * conditional),
         directory=types.SimpleNamespace(path=types.SimpleNamespace(name="fake")),
     )
 
