@@ -167,3 +167,14 @@ def test_halving():
 def test_mistakes():
     with pytest.raises(ValueError, match="norm='layer', expected 'instance'"):
         PatchDiscriminator(norm="layer").init(KEY, jnp.zeros((1, 32, 32, 1)))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_smallest_images(layers):
+    side = 3 * 2**layers
+    model = PatchDiscriminator(1, layers, "none")
+    init = functools.partial(jax.eval_shape, model.init_with_output, KEY)
+    assert init(jnp.zeros((1, side, 2 * side, 1)))[0].shape == (1, 1, 4)
+    message = f"images of {side - 1}x{side} are too small for {layers} layers: .* {side} or more"
+    with pytest.raises(ValueError, match=message):
+        init(jnp.zeros((1, side - 1, side, 1)))

@@ -48,6 +48,7 @@ class PatchDiscriminator(nn.Module):
         if cond is not None:
             planes = jnp.broadcast_to(cond[:, None, None], (*x.shape[:3], cond.shape[-1]))
             x = jnp.concatenate([x, planes], axis=-1)
+        self._check(x)
         made = [leaky(self._conv(self.width, 2)(x), 0.2)]
         for i in range(1, self.layers + 1):
             width = self.width * min(2**i, 8)
@@ -59,6 +60,15 @@ class PatchDiscriminator(nn.Module):
             made.append(leaky(h, 0.2))
         logits = self._conv(1, 1)(made[-1])[..., 0]
         return (logits, tuple(made)) if features else logits
+
+    def _check(self, x: Any) -> None:
+        """Refuses images of which nothing would be left."""
+        least = min(x.shape[1:3]) // 2**self.layers - 2
+        if least < 1:
+            raise ValueError(
+                f"images of {x.shape[1]}x{x.shape[2]} are too small for {self.layers} layers: "
+                f"expected sides of {3 * 2**self.layers} or more"
+            )
 
     def _conv(self, features: int, stride: int, bias: bool = True) -> Conv:
         return Conv(
