@@ -23,7 +23,7 @@ FLAGS = "--xla_backend_optimization_level=0"
 
 
 def presets() -> list[str]:
-    """`NAME:PRESET,tiny` of each that needs no files."""
+    """`NAME:PRESET,tiny` of each that needs neither files nor a first stage."""
     from jaxgen.data.embedded import EMBEDDED
 
     found = []
@@ -33,7 +33,8 @@ def presets() -> list[str]:
         spec.loader.exec_module(module)
         for name in module.PRESETS:
             arg = f"{name},tiny"
-            if module.get_config(arg).data.name in EMBEDDED:
+            config = module.get_config(arg)
+            if config.data.name in EMBEDDED and "frozen" not in config:
                 found.append(f"{path.stem}:{arg}")
     return found
 

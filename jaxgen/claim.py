@@ -23,6 +23,7 @@ FREE = (
     "data.in_memory_mb",
     "data.manual_dir",
     "evaluate.",
+    "frozen.",
     "mesh.",
     "train.log_every_steps",
     "train.max_rollbacks",

@@ -15,6 +15,7 @@ from jaxgen.errors import ConfigError
 from jaxgen.values import check_finite, check_value, check_values
 
 SECTIONS = ("model", "method", "data", "optim", "ema", "mesh", "train", "checkpoint", "evaluate")
+OPTIONAL = ("frozen",)  # sections that most configs do without
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -257,13 +258,13 @@ def check_named(
 def check_sections(config: Mapping[str, Any]) -> None:
     """Refuses a config with an unknown or a missing section, or a number that is not finite."""
     for key in config:
-        if key not in (*SECTIONS, "seed"):
-            raise ConfigError(unknown("section", key, (*SECTIONS, "seed")))
+        if key not in (*SECTIONS, *OPTIONAL, "seed"):
+            raise ConfigError(unknown("section", key, (*SECTIONS, *OPTIONAL, "seed")))
     missing = [k for k in (*SECTIONS, "seed") if k not in config]
     if missing:
         raise ConfigError(f"config misses the sections {', '.join(missing)}")
-    for name in SECTIONS:
-        if not isinstance(config[name], Mapping):
+    for name in (*SECTIONS, *OPTIONAL):
+        if not isinstance(config.get(name, {}), Mapping):
             raise ConfigError(f"config.{name}={config[name]!r}, expected a section of its own")
     check_finite(config)
 

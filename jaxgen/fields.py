@@ -48,14 +48,21 @@ class Units:
     def inward(self, x: Any) -> Any:
         """[..., D] in the columns' own units to float32, by way of float64 unless it is JAX's."""
         if isinstance(x, jax.Array):
-            return (x - jnp.asarray(self.shift, x.dtype)) / jnp.asarray(self.scale, x.dtype)
+            shift, scale = self._beside(x)
+            return (x - shift) / scale
         x = np.asarray(x, np.float64)
         return ((x - np.asarray(self.shift)) / np.asarray(self.scale)).astype(np.float32)
+
+    def _beside(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Shift and scale with the rank of x."""
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        return tuple(jnp.asarray(v, x.dtype).reshape(shape) for v in (self.shift, self.scale))
 
     def outward(self, x: Any) -> Any:
         """[..., D] to the columns' own units, float64 unless it is JAX's."""
         if isinstance(x, jax.Array):
-            return x * jnp.asarray(self.scale, x.dtype) + jnp.asarray(self.shift, x.dtype)
+            shift, scale = self._beside(x)
+            return x * scale + shift
         return np.asarray(x, np.float64) * np.asarray(self.scale) + np.asarray(self.shift)
 
 

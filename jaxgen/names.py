@@ -17,6 +17,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 from jaxgen.config import ConfigError, build, check_options, unknown
@@ -42,7 +43,9 @@ def check_method(config: Mapping[str, Any], allow: Allowed = ()) -> type:
         target, options = _named(section, "jaxgen.models", where, allow)
         check_options(target, where, options)
     target, options = _named(config["method"], "jaxgen.methods", "method", allow)
-    check_options(target, "method", options, given=("spec", *networks))
+    stages = config.get("frozen") or {}
+    _check_stages(target, stages)
+    check_options(target, "method", options, given=("spec", *networks, *stages))
     return target
 
 
@@ -53,7 +56,19 @@ def _networks(section: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     return {k: (f"model.{k}", v) for k, v in section.items()}
 
 
-def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> Any:
+def _check_stages(target: type, stages: Mapping[str, Any]) -> None:
+    """Refuses stages that a method does not hold, and one that it misses."""
+    for name in stages:
+        if name not in inspect.signature(target).parameters:
+            raise ConfigError(f"config.frozen.{name}: {target.__name__} holds no stage {name!r}")
+
+
+def build_method(
+    config: Mapping[str, Any],
+    spec: Any,
+    allow: Allowed = (),
+    stages: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Joins the networks of `config.model` with the objective of `config.method`.
 
     A model section with a `name` is one network and is passed as `model=`; else each of its
@@ -63,6 +78,7 @@ def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> A
         config: with the sections `model` and `method`.
         spec: the DataSpec of the data.
         allow: see `resolve`.
+        stages: name -> trained model of `config.frozen`, passed under its name.
 
     Raises:
         ConfigError: for names and options that fit nothing.
@@ -72,7 +88,8 @@ def build_method(config: Mapping[str, Any], spec: Any, allow: Allowed = ()) -> A
         target, options = _named(section, "jaxgen.models", where, allow)
         networks[name] = build(target, where, **options)
     target, options = _named(config["method"], "jaxgen.methods", "method", allow)
-    given = {"spec": spec} | networks
+    _check_stages(target, stages)
+    given = {"spec": spec} | networks | dict(stages)
     check_options(target, "method", options, given)
     return build(target, "method", **options, **given)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -26,8 +27,11 @@ from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
 from jaxgen.machine import idle_accelerator
 from jaxgen.rundir import RunDir, read_json, write_json
 from jaxgen.sharding import make_mesh
-from jaxgen.train.assemble import assemble
+from jaxgen.train import frozen
+from jaxgen.train.assemble import assemble, state_target
 from jaxgen.train.checkpoint import Checkpoints
+from jaxgen.train.derived import derived
+from jaxgen.train.derived import described as given_by
 from jaxgen.train.integrity import state_digest
 from jaxgen.train.log import Compiling, say, silent
 from jaxgen.train.loop import Options, Parts, train
@@ -58,20 +62,21 @@ def execute(
     """
     main = jax.process_index() == 0
     speak = say if main else silent
-    speak(describe_devices())
-    if (warning := idle_accelerator()) is not None:
-        speak(warning)
+    _greet(speak)
     check(config, allow=None)  # the user's own
     run = claim(path, config, speak)
-    config = {**config, "data": placed(config["data"])}
+    config = {**config, "data": placed(config["data"])} | frozen.placed(config)
     dataset = opened(run, config["data"], speak)
     speak(dataset.report())
     data = dataset.fingerprint()
-    program, options = prepare(config, dataset)
+    where = described(dataset, data)
+    stages = frozen.install(run, config, state_target, speak)
+    dataset = derived(dataset, stages, config, frozen.gives(run), speak)
+    program, options = prepare(config, dataset, stages)
     for player, count in program.parameter_counts().items():
         speak(f"{player}: {count:,} parameters")
-    where = described(dataset, data)
-    manifest = recorded(run, config, where, command) if main else {}
+    held = frozen.described(stages, given_by(dataset.spec, config))
+    manifest = recorded(run, config, where, command, held) if main else {}
     observer = build(_observer(program, dataset), "evaluate", **config["evaluate"])
     observer.prepare()
 
@@ -82,6 +87,7 @@ def execute(
         "about": {"config": as_json(config), "data": where},
         "say": speak,
         "saved": saved if main else None,
+        "frozen": program.frozen,
     }
     checkpoints = build(_checkpoints(run, fixed), "checkpoint", **config["checkpoint"])
     parts = Parts(
@@ -108,6 +114,12 @@ def execute(
         write_json(run.summary, summary)
     speak(f"finished: {run.path}")
     return summary
+
+
+def _greet(speak: Callable[[str], None]) -> None:
+    speak(describe_devices())
+    if (warning := idle_accelerator()) is not None:
+        speak(warning)
 
 
 def placed(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,19 +153,26 @@ def opened(run: RunDir, section: Mapping[str, Any], speak: Any = say) -> Dataset
             f"back, or {RESTART}"
         )
     else:
-        named = {k: own(v) if k == "name" else v for k, v in section.items()}
-        return build(load, "data", **named)
+        return _loaded(section)
     try:
         return build(load_as(known), "data", **section)
     except ConfigError as error:
         raise ConfigError(f"{run.path}: {error}") from error
 
 
-def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Options]:
+def _loaded(section: Mapping[str, Any]) -> Dataset:
+    """The data of a config, which is the user's own."""
+    named = {k: own(v) if k == "name" else v for k, v in section.items()}
+    return build(load, "data", **named)
+
+
+def prepare(
+    config: Mapping[str, Any], dataset: Dataset, stages: frozen.Stages = MappingProxyType({})
+) -> tuple[Program, Options]:
     """The traced program of a config."""
     options = build(Options, "train", **config["train"])
     mesh = build(make_mesh, "mesh", **config["mesh"])
-    method, optimizers, emas = assemble(config, dataset.spec, allow=None)  # the user's own config
+    method, optimizers, emas = assemble(config, dataset.spec, None, stages)  # the user's own
     processes = jax.process_count()
     if options.batch_size % mesh.size:
         raise ConfigError(
@@ -182,6 +201,7 @@ def prepare(config: Mapping[str, Any], dataset: Dataset) -> tuple[Program, Optio
             seed=config["seed"],
             accum=options.accum,
             room=options.steps_per_dispatch,
+            stages=stages,
         )
     except Exception as error:  # raised while tracing
         if (misfit := explained(error, config, dataset.spec, allow=None)) is None:
@@ -225,9 +245,11 @@ def dry_run(config: Mapping[str, Any], path: str, full: bool = False) -> None:
         say(json.dumps(config, indent=1))
     say(describe_devices())
     check(config, allow=None)
-    dataset = build(load, "data", **config["data"])
+    dataset = _loaded(config["data"])
     say(dataset.report())
-    program, options = prepare(config, dataset)
+    stages = frozen.peek(config, state_target)
+    dataset = derived(dataset, stages, config, {}, say)
+    program, options = prepare(config, dataset, stages)
     counts = program.parameter_counts()
     for player, count in counts.items():
         say(f"{player}: {count:,} parameters")
@@ -278,7 +300,11 @@ def described(dataset: Dataset, fingerprint: dict[str, Any]) -> dict[str, Any]:
 
 
 def recorded(
-    run: RunDir, config: Mapping[str, Any], data: dict[str, Any], command: str
+    run: RunDir,
+    config: Mapping[str, Any],
+    data: dict[str, Any],
+    command: str,
+    held: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Writes config and manifest, and returns the latter; a resumption is added to it.
 
@@ -287,6 +313,7 @@ def recorded(
         config: resolved.
         data: see `described`.
         command: that started this.
+        held: what is to be said of frozen stages.
 
     Raises:
         WriteError: when they cannot be written.
@@ -307,6 +334,7 @@ def recorded(
     else:
         # the step of the newest checkpoint: without it, nobody knows that there was one
         manifest = event | {"seed": config["seed"], "data": data, "saved": None}
+        manifest |= {"frozen": held} if held else {}
     write_json(run.config, as_json(config))
     write_json(run.manifest, manifest)
     return manifest

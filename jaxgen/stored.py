@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jaxgen.config import SECTIONS, ConfigError
+from jaxgen.config import OPTIONAL, SECTIONS, ConfigError
 
 MOST_BYTES = 8 * 2**20  # of a JSON file; the largest that a run writes have some 100 KiB
 MOST_DEPTH = 32
@@ -58,9 +58,10 @@ FINGERPRINT = {
     "splits?": {"*": {"count?": int, "sha256?": str}},
 }
 SHAPES: dict[str, Any] = {
-    "config.json": {"seed?": int} | {f"{section}?": dict for section in SECTIONS},
+    "config.json": {"seed?": int} | {f"{section}?": dict for section in (*SECTIONS, *OPTIONAL)},
     "manifest.json": {
         "data?": {"spec?": SPEC, "fingerprint?": FINGERPRINT},
+        "frozen?": {"*": {"run": str, "step": int, "digest": str, "gives?": {"*": FIELD}}},
         "command?": str,
         "devices?": str,
         "versions?": dict,

@@ -17,6 +17,7 @@ from jaxgen.fields import Units as Units
 
 Array = jax.Array
 PyTree = Any
+FROZEN = "frozen"  # in the vars of a run that holds stages, and in its directory
 Batch = Mapping[str, Array]  # field -> [B, ...], as the `DataSpec` says
 Metrics = dict[str, Array]
 Params = dict[str, PyTree]  # player -> Flax params
@@ -43,6 +44,13 @@ class State(flax.struct.PyTreeNode):
     def averaged(self) -> State:
         """The state with averaged params where they exist: what one samples and evaluates."""
         return self.replace(params=self.params | self.ema)
+
+
+def unfrozen(state: PyTree) -> PyTree:
+    """A state without the stages that it holds, as checkpoints have it; other trees as they are."""
+    if not isinstance(state, State):
+        return state
+    return state.replace(vars={k: v for k, v in state.vars.items() if k != FROZEN})
 
 
 Loss = Callable[[State, Batch, Array], tuple[Array, tuple[Vars, Metrics]]]

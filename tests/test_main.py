@@ -332,10 +332,10 @@ EVERY = [(path, name) for path in CONFIGS for name in sorted(config_module(path)
 
 
 def embedded():
-    """The presets that need no files; slow, but for the default ones of a few configs."""
+    """The presets that need neither files nor a first stage; a few configs' own are not slow."""
     for path, name in EVERY:
         config = as_json(get_config(path, name))
-        if config["data"]["name"] in EMBEDDED:
+        if config["data"]["name"] in EMBEDDED and "frozen" not in config:
             quick = config == as_json(get_config(path, "")) and path in QUICK
             yield pytest.param(path, name, marks=() if quick else pytest.mark.slow)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,10 @@ from jaxgen.rundir import open_existing, read_json
 from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.tools.calls import Calls, on_one_device
+from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
+from jaxgen.train.derived import derived, spec_with
 from jaxgen.train.log import say
 from jaxgen.types import DataSpec, Method, State
 
@@ -71,14 +74,16 @@ class Run:
         self.config: dict[str, Any] = read_json(self.directory.config)
         check_sections(self.config)
         check_sizes(self.config["model"])
-        self.spec: DataSpec = self.directory.spec()
+        self.spec: DataSpec = spec_with(self.directory.spec(), frozen.gives(self.directory))
         self.mesh = make_mesh()
         self.method: Method
         self.method, self.target = self._described(modules)
         if not self.directory.checkpoints.exists():
             raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
         with _quiet():
-            checkpoints = Checkpoints(self.directory.checkpoints, read_only=True, say=say)
+            held = functools.partial(frozen.variables, self._stages, self.mesh)
+            place = self.directory.checkpoints
+            checkpoints = Checkpoints(place, read_only=True, say=say, frozen=held)
             try:
                 self.step, self.state = self._restore(checkpoints, step)
             finally:
@@ -90,7 +95,8 @@ class Run:
     def _described(self, modules: Sequence[str]) -> tuple[Method, State]:
         """The method of the stored config, and what its state looks like."""
         try:
-            return state_target(self.config, self.spec, self.mesh, modules)
+            self._stages = frozen.within(self.directory, self.config, state_target, modules)
+            return state_target(self.config, self.spec, self.mesh, modules, self._stages)
         except ConfigError as error:
             raise ConfigError(f"{self.directory.config}: {error}") from error
         except Exception as error:  # of a network that is built of what a stranger wrote
@@ -307,7 +313,9 @@ class Run:
         options, shown = data_options(self.config["data"], places)
         if shown:
             print(f"the run's config names its data: {', '.join(shown)}", file=sys.stderr)
-        return build(load_as(known, self._allow), "data", **options | places)
+        dataset = build(load_as(known, self._allow), "data", **options | places)
+        known = frozen.gives(self.directory)
+        return derived(dataset, self._stages, self.config, known, say)
 
 
 def _checked_step(step: Any) -> int | str | None:

@@ -10,7 +10,6 @@ whose bytes can all be read, and which twice does not restore to its checksums, 
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +22,16 @@ from jax.experimental import multihost_utils
 from jaxgen.files import free_name, room
 from jaxgen.train.array_files import check_claims
 from jaxgen.train.faults import Unreadable, check_readable, check_room, first_line, unreadable
-from jaxgen.train.integrity import Mismatch, check_seal, fingerprint, paths, seal
-from jaxgen.types import PyTree
+from jaxgen.train.integrity import (
+    Mismatch,
+    check_seal,
+    fingerprint,
+    paths,
+    read_json,
+    score_of,
+    seal,
+)
+from jaxgen.types import FROZEN, PyTree, unfrozen
 
 WHOLE, DAMAGED, UNREADABLE, FOREIGN = range(4)  # what came of reading; the worst of all counts
 RESTART = "or start anew with --restart, which moves all of it to a folder before-restart-<time>"
@@ -47,6 +54,7 @@ class Checkpoints:
         about: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = print,
         saved: Callable[[int], None] | None = None,
+        frozen: Callable[[], PyTree] = dict,
     ):
         """Opens the directory, and creates it unless `read_only`.
 
@@ -57,6 +65,7 @@ class Checkpoints:
             read_only: change nothing on disk.
             about: JSON-able, sealed into every checkpoint: see `integrity.seal`.
             say: where messages go.
+            frozen: gives `vars["frozen"]`, which is in no checkpoint, for every state restored.
             saved: is called with each step whose checkpoint is whole on disk, soon after it is.
 
         Raises:
@@ -66,6 +75,7 @@ class Checkpoints:
 
         self._ocp, self._directory, self._say = ocp, directory, say
         self._read_only, self._about, self._saved = read_only, dict(about or {}), saved
+        self._frozen = frozen
         self._pending: int | None = None
         self._size: int | None = None
         if keep_last < 1:
@@ -90,7 +100,7 @@ class Checkpoints:
                 "changed"
             ) from error
         # the score of each step; None without one, NaN where it cannot be read
-        self._scores = {step: _score(directory / str(step), step, say) for step in found}
+        self._scores = {step: score_of(directory / str(step), step, say) for step in found}
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, ascending."""
@@ -120,7 +130,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        args = self._ocp.args
+        args, state = self._ocp.args, unfrozen(state)
         self._size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
         score = None if score is None else float(score)
         try:
@@ -249,9 +259,9 @@ class Checkpoints:
 
     def _restore(self, step: int, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
         where = self._directory / str(step)
-        record, progress = _json(where / "integrity"), _json(where / "progress")
+        record, progress = read_json(where / "integrity"), read_json(where / "progress")
         check_seal(record, progress, step)
-        expected = record["leaves"]
+        expected, target = record["leaves"], unfrozen(target)
         _check_structure(where, expected, target)
         check_claims(where / "state", target)
         args = self._ocp.args
@@ -263,6 +273,8 @@ class Checkpoints:
                 raise Mismatch(f"checksum of {path} is wrong")
         if (own := getattr(restored, "step", None)) is not None and int(own) != step:
             raise Mismatch(f"it is that of step {int(own)}")
+        if frozen := self._frozen():
+            restored = restored.replace(vars=restored.vars | {FROZEN: frozen})
         return restored, progress
 
     def _set_aside(self, step: int, reason: str) -> None:
@@ -318,40 +330,6 @@ class _Kept:
             kept |= set(sorted(known, key=lambda s: (scores[s], s))[:1])
             kept |= {s for s in scores if np.isnan(scores[s])}
         return [step in kept for step in steps]
-
-
-def _json(item: pathlib.Path) -> Any:
-    try:
-        return json.loads((item / "metadata").read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise Mismatch(f"{item.name} is damaged: {first_line(error)}") from error
-
-
-def _score(where: pathlib.Path, step: int, say: Callable[[str], None]) -> float | None:
-    """The sealed score of a checkpoint, or that of a version that kept it in a file of its own.
-
-    The latter was never lower than the lowest one so far, which is part of the data position.
-    """
-    try:
-        record, progress = _json(where / "integrity"), _json(where / "progress")
-        check_seal(record, progress, step)
-        if "score" in record:
-            return record["score"]
-        path = where / "metrics" / "metrics"
-        if not path.exists():
-            return None
-        try:
-            score = float(json.loads(path.read_bytes())["score"])
-            if score >= progress.get("best", score):
-                return score
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass
-        say(f"{path} is damaged: the score of step {step} does not count")
-        return None
-    except OSError as error:
-        return float("nan") if unreadable(error) else None
-    except Mismatch:
-        return None  # its state will not restore either, and that is said then
 
 
 def _cause(error: Exception, where: pathlib.Path) -> Exception:

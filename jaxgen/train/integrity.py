@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxgen.train.faults import first_line, unreadable
 from jaxgen.types import PyTree
 
 FEW_BYTES = 2**25  # of a state whose checksums take less time than to compile them
@@ -136,3 +138,38 @@ def state_digest(state: PyTree) -> str:
         digest.update(f"{path}|{array.dtype}|{array.shape}|".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def read_json(item: pathlib.Path) -> Any:
+    """The value of one JSON item of a checkpoint; raises Mismatch where it is none."""
+    try:
+        return json.loads((item / "metadata").read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Mismatch(f"{item.name} is damaged: {first_line(error)}") from error
+
+
+def score_of(where: pathlib.Path, step: int, say: Callable[[str], None]) -> float | None:
+    """The sealed score of a checkpoint, or that of a version that kept it in a file of its own.
+
+    The latter was never lower than the lowest one so far, which is part of the data position.
+    """
+    try:
+        record, progress = read_json(where / "integrity"), read_json(where / "progress")
+        check_seal(record, progress, step)
+        if "score" in record:
+            return record["score"]
+        path = where / "metrics" / "metrics"
+        if not path.exists():
+            return None
+        try:
+            score = float(json.loads(path.read_bytes())["score"])
+            if score >= progress.get("best", score):
+                return score
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        say(f"{path} is damaged: the score of step {step} does not count")
+        return None
+    except OSError as error:
+        return float("nan") if unreadable(error) else None
+    except Mismatch:
+        return None  # its state will not restore either, and that is said then

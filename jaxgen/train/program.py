@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jax.sharding import Mesh
 
 from jaxgen import sharding
 from jaxgen.config import ConfigError
+from jaxgen.train.frozen import Stages, variables, with_shapes
 from jaxgen.train.memory import check_device, state_bytes
 from jaxgen.train.step import (
     NONFINITE,
@@ -25,7 +27,7 @@ from jaxgen.train.step import (
     train_step,
     watched,
 )
-from jaxgen.types import Array, Method, State
+from jaxgen.types import FROZEN, Array, Method, PyTree, State
 
 LESS = "lower config.train.batch_size, or raise config.train.accum"
 SMALLER = "take smaller networks (config.model), or split them with config.mesh.fsdp"
@@ -56,6 +58,7 @@ class Program:
         watched: turn -> names of the tensors that the codes in `Record.bad` count.
         rng: the run's key.
         room: steps that one dispatch may take.
+        stages: that the state holds, see `frozen`.
     """
 
     method: Method
@@ -65,12 +68,23 @@ class Program:
     watched: Mapping[str, list[str]]
     rng: Array
     room: int
+    stages: Stages
     _init: Any
     _lowered: Any
 
     def init(self, batch: Mapping[str, np.ndarray]) -> State:
         """The state before the first step, from this process's rows of the first batch."""
-        return self._init(self.rng, sharding.put(batch, sharding.batch_sharding(self.mesh)))
+        state = self._init(self.rng, sharding.put(batch, sharding.batch_sharding(self.mesh)))
+        return self.holding(state)
+
+    def frozen(self) -> PyTree:
+        """`vars["frozen"]` on the devices: fresh copies, for a train step donates its own."""
+        return variables(self.stages, self.mesh)
+
+    def holding(self, state: State) -> State:
+        """A state with its frozen stages."""
+        held = {FROZEN: self.frozen()} if self.stages else {}
+        return state.replace(vars=state.vars | held)
 
     def compile(self) -> Any:
         """The train step, ahead of time.
@@ -114,6 +128,7 @@ def build_program(
     seed: int,
     accum: int = 1,
     room: int = 1,
+    stages: Stages = MappingProxyType({}),
     min_size: int = sharding.MIN_SIZE,
 ) -> Program:
     """Traces and lowers everything; compiles nothing yet.
@@ -127,6 +142,7 @@ def build_program(
         seed: of the run.
         accum: microbatches per move.
         room: steps per dispatch.
+        stages: that the method holds.
         min_size: of a leaf that is split, in elements.
 
     Raises:
@@ -140,6 +156,8 @@ def build_program(
     _check_division(next(iter(shapes.values())).shape[0], method, mesh, accum)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     state = jax.eval_shape(init, rng, shapes)
+    where_made = sharding.state_sharding(state, mesh, min_size)
+    state = with_shapes(state, stages)
     where = sharding.state_sharding(state, mesh, min_size)
     check_device(state_bytes(state, where), "parameters, averages and optimiser", SMALLER)
     step = functools.partial(
@@ -164,7 +182,6 @@ def build_program(
         k: jax.ShapeDtypeStruct((room, *s.shape) if room > 1 else s.shape, s.dtype)
         for k, s in shapes.items()
     }
-    count = jax.ShapeDtypeStruct((), jnp.int32)
     return Program(
         method=method,
         mesh=mesh,
@@ -173,10 +190,11 @@ def build_program(
         watched={t.label: watched(target.params[t.player]) for t in method.turns},
         rng=rng,
         room=room,
+        stages=stages,
         _init=jax.jit(
-            init, in_shardings=(whole, rows), out_shardings=where, compiler_options=_once(mesh)
+            init, in_shardings=(whole, rows), out_shardings=where_made, compiler_options=_once(mesh)
         ),
-        _lowered=compiled.lower(target, stacked, rng, count),
+        _lowered=compiled.lower(target, stacked, rng, jax.ShapeDtypeStruct((), jnp.int32)),
     )
 
 

@@ -14,6 +14,7 @@ from jaxgen.evaluate.knobs import check_knobs, check_seed
 from jaxgen.names import Allowed, check_method
 from jaxgen.sharding import make_mesh
 from jaxgen.train.checkpoint import Checkpoints
+from jaxgen.train.frozen import Wanted
 from jaxgen.train.loop import Options
 from jaxgen.train.observe import Observer
 from jaxgen.train.optim import build_average, build_optimizer
@@ -34,6 +35,8 @@ def check(config: Mapping[str, Any], allow: Allowed = ()) -> None:
     check_sections(config)
     check_seed(config["seed"], "config.seed")
     check_options(load, "data", config["data"])
+    for name, entry in (config.get("frozen") or {}).items():
+        Wanted.of(name, entry)
     method = check_method(config, allow)
     for player, options in config["optim"].items():
         build_optimizer(player, options)

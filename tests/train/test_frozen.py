@@ -1,0 +1,202 @@
+"""Frozen stages: copied once, whole without the old run, in no checkpoint, always the same."""
+
+import json
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+from command import has_row
+
+import jaxgen
+from jaxgen.config import ConfigError
+from jaxgen.data import load
+from jaxgen.rundir import RunDir
+from jaxgen.train import derived, frozen
+from jaxgen.train.assemble import state_target
+from jaxgen.types import unfrozen
+
+FIRST = ("--config=configs/autoencoder.py:plain,tiny", "--config.train.steps=8")
+SECOND = (
+    "--config=configs/latent_flow.py:digits,tiny",
+    "--config.train.log_every_steps=1",
+    "--config.train.save_every_steps=4",
+    "--config.train.steps_per_dispatch=1",
+)
+
+
+@pytest.fixture(scope="module")
+def stages(starter, tmp_path_factory):
+    """A first stage that is gone, another one, and the finished second stage of the first."""
+    base = tmp_path_factory.mktemp("stages")
+    for name, seed in (("first", 0), ("other", 1)):
+        starter.run(*FIRST, f"--config.seed={seed}", f"--workdir={base / name}")
+    job = starter.run(*second(base), f"--workdir={base / 'second'}")
+    return base, job
+
+
+def second(base, at="@best"):
+    return (*SECOND, f"--config.frozen.first.run={base / 'first'}{at}")
+
+
+@pytest.fixture
+def copy(stages, tmp_path):
+    shutil.copytree(stages[0] / "second", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_run_is_whole_without_the_stage_that_it_copied(stages, copy, tmp_path):
+    """It samples, restores and encodes; and its stage is the run that it was copied from."""
+    first, run = (jaxgen.load(stages[0] / "first", step="best"), None)
+    moved = stages[0] / "first"
+    moved.rename(stages[0] / "gone")
+    try:
+        run = jaxgen.load(copy)
+    finally:
+        (stages[0] / "gone").rename(moved)
+    x = load("digits", data_dir=str(tmp_path)).splits["test"].take(np.arange(5))["x"]
+    (z,) = jax.tree.leaves(run.encode(x))
+    np.testing.assert_array_equal(z, jax.tree.leaves(first.encode(x))[0])
+    images = run.sample(5, seed=1)
+    assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8
+    assert len(np.unique(images, axis=0)) > 1
+    np.testing.assert_array_equal(run.reconstruct(x), first.reconstruct(x))
+
+
+def test_samples_are_decoded_draws_of_the_prior(stages):
+    """By hand: the prior's draw, out of its units, through the first run's own decoder."""
+    base, _ = stages
+    run, first = jaxgen.load(base / "second"), jaxgen.load(base / "first", step="best")
+    state = run.state.averaged()
+    key = jax.random.key(3)
+    z = run.method.inner.sample(state, key, 6)
+    units = run.spec.fields["z"].units
+    own = np.asarray(z) * np.array(units.scale) + np.array(units.shift)
+    by_hand = first.method.decode(first.state.averaged(), (own.astype(np.float32),), rounded=True)
+    np.testing.assert_array_equal(run.method.sample(state, key, 6), by_hand)
+
+
+def test_latents_are_those_of_the_stage(stages, data_root):
+    base, _ = stages
+    run, first = jaxgen.load(base / "second"), jaxgen.load(base / "first", step="best")
+    split = run.dataset(data_dir=str(data_root)).splits["test"]
+    batch = split.take(np.array([7, 3, 290]))
+    (z,) = jax.tree.leaves(first.encode(batch["x"]))
+    units = run.spec.fields["z"].units
+    np.testing.assert_allclose(batch["z"], units.inward(z), rtol=1e-4, atol=1e-5)
+    whole = run.dataset(data_dir=str(data_root)).splits["train"]
+    z = whole.take(np.arange(len(whole)))["z"]
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1, atol=1e-4)
+
+
+def test_no_checkpoint_holds_the_stage(stages):
+    base, _ = stages
+    run = jaxgen.load(base / "second")
+    assert run.state.vars["frozen"]["first"]["params"]
+    record = json.loads((base / "second/checkpoints/20/integrity/metadata").read_text())
+    assert set(record["leaves"]) and not [k for k in record["leaves"] if "frozen" in k]
+    assert "frozen" not in unfrozen(run.state).vars
+
+
+def test_a_run_that_was_killed_ends_in_the_same_state(stages, starter, tmp_path):
+    base, whole = stages
+    command = (*second(base), f"--workdir={tmp_path / 'run'}")
+    job = starter.start(*command).until(has_row(tmp_path / "run", 9))
+    job.kill().wait(-signal.SIGKILL)
+    resumed = starter.run(*command)
+    assert "resumed at step" in resumed.out and "copied from" not in resumed.out
+    assert resumed.digest == whole.digest
+
+
+def test_another_stage_is_refused(stages, starter, copy):
+    base, _ = stages
+    error = starter.run(*second(base, "@8"), f"--workdir={copy}", code=2).error
+    assert "was begun with" in error and "give another --workdir" in error
+    place = copy / "frozen/first"
+    shutil.rmtree(place / "checkpoints")
+    shutil.copytree(base / "other/checkpoints", place / "checkpoints")
+    with pytest.raises(ConfigError, match="is not the stage that the run began with: its digest"):
+        jaxgen.load(copy)
+    shutil.rmtree(place)
+    with pytest.raises(ConfigError, match="frozen/first is missing: put the copy of .*first@best"):
+        jaxgen.load(copy)
+
+
+def test_what_is_stored_opens_nothing_else(copy):
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("../../other", "a/b", "", "first.x"):
+        path.write_text(json.dumps(config | {"frozen": {name: {"run": "/etc"}}}))
+        with pytest.raises(ConfigError, match="expected a name and 'RUN'"):
+            jaxgen.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (3, "expected a name and 'RUN'"),
+        ("", "expected a name and 'RUN'"),
+        ({"run": "a", "new": 1}, "expected a name and 'RUN'"),
+        ({"run": "a", "field": 3}, "expected a name and 'RUN'"),
+        ("a@last", "step 'last', expected a number or 'best'"),
+        ("a@-1", "step '-1', expected a number or 'best'"),
+    ],
+)
+def test_what_a_config_says_of_a_stage(section, said):
+    with pytest.raises(ConfigError, match=said):
+        frozen.Wanted.of("first", section)
+
+
+def test_steps_of_stages():
+    assert frozen.Wanted.of("f", "/r").step is None
+    assert frozen.Wanted.of("f", "/r@12").step == 12
+    assert frozen.Wanted.of("f", "/a@b/r").run == "/a@b/r"
+    best = frozen.Wanted.of("f", {"run": "/r@best", "field": "z"})
+    assert best == frozen.Wanted("/r", "best", "z")
+    assert frozen.Wanted.of("f", best.as_json()) == best
+
+
+def test_a_stage_that_is_not_there(starter, stages, tmp_path):
+    base, _ = stages
+    workdir = f"--workdir={tmp_path / 'run'}"
+    error = starter.run(*SECOND, f"--config.frozen.first.run={tmp_path}/no", workdir, code=2).error
+    assert f"{tmp_path}/no is not a run directory" in error
+    error = starter.run(*second(base, "@99"), workdir, code=2).error
+    assert "has no checkpoint of step 99; it has [" in error
+    error = starter.run(*second(base), "--config.method.field=w", workdir, code=2).error
+    assert "method.field='w' is no field of the data: config.frozen.first.field=w" in error
+    glow = ("--config=configs/nice.py:digits,tiny",)
+    assert "no stage" not in starter.run(*glow, "--dry_run", workdir).out
+
+
+def test_a_computation_that_was_stopped_goes_on(stages, data_root, tmp_path, monkeypatch):
+    base, _ = stages
+    monkeypatch.setattr(derived, "CHUNK", 100)
+    stage = frozen.read(RunDir(base / "first"), "first", None, state_target, ())
+    split = load("digits", data_dir=str(data_root)).splits["test"]
+    whole = np.concatenate(list(derived._chunks(split, stage, tmp_path / "a")))
+    assert len(whole) == len(split) == 297
+    chunks = derived._chunks(split, stage, tmp_path / "b")
+    next(chunks), next(chunks)
+    chunks.close()
+    taken, take = [], type(split).take
+    monkeypatch.setattr(type(split), "take", lambda s, i: taken.append(i) or take(s, i))
+    again = np.concatenate(list(derived._chunks(split, stage, tmp_path / "b")))
+    assert [i[0] for i in taken] == [200]
+    np.testing.assert_array_equal(again, whole)
+
+
+def test_other_data_are_refused(stages, data_root):
+    base, _ = stages
+    stage = frozen.read(RunDir(base / "first"), "first", None, state_target, ())
+    config = {"data": {"data_dir": str(data_root)}, "frozen": {"first": {"run": "r", "field": "z"}}}
+    points = load("ring8", data_dir=str(data_root))
+    with pytest.raises(
+        ConfigError, match=r"was trained on image of \(8, 8, 1\), 17 levels; ring8 has"
+    ):
+        derived.derived(points, {"first": stage}, config, {}, print)
+    flipped = load("digits", data_dir=str(data_root), flip=True)
+    with pytest.raises(ConfigError, match="can be neither flipped, shifted nor binarised anew"):
+        derived.derived(flipped, {"first": stage}, config, {}, print)
