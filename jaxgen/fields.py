@@ -56,7 +56,8 @@ class Units:
     def _beside(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Shift and scale with the rank of x."""
         shape = (1,) * (x.ndim - 1) + (-1,)
-        return tuple(jnp.asarray(v, x.dtype).reshape(shape) for v in (self.shift, self.scale))
+        shift, scale = (jnp.asarray(v, x.dtype).reshape(shape) for v in (self.shift, self.scale))
+        return shift, scale
 
     def outward(self, x: Any) -> Any:
         """[..., D] to the columns' own units, float64 unless it is JAX's."""

@@ -257,8 +257,8 @@ def _step(source: RunDir, wanted: Wanted) -> int:
     there = steps(source)
     if wanted.step == "best":
         scores = {s: score_of(source.checkpoints / str(s), s, print) for s in there}
-        there = [s for s, v in scores.items() if v is not None and not np.isnan(v)]
-        there.sort(key=lambda s: -scores[s])
+        known = {s: v for s, v in scores.items() if v is not None and not np.isnan(v)}
+        there = [min(known, key=known.__getitem__)] if known else []
     elif wanted.step is not None:
         there = [s for s in there if s == wanted.step]
     if not there:

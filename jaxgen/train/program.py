@@ -156,7 +156,7 @@ def build_program(
     _check_division(next(iter(shapes.values())).shape[0], method, mesh, accum)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
     state = jax.eval_shape(init, rng, shapes)
-    where_made = sharding.state_sharding(state, mesh, min_size)
+    made = sharding.state_sharding(state, mesh, min_size)
     state = with_shapes(state, stages)
     where = sharding.state_sharding(state, mesh, min_size)
     check_device(state_bytes(state, where), "parameters, averages and optimiser", SMALLER)
@@ -192,7 +192,7 @@ def build_program(
         room=room,
         stages=stages,
         _init=jax.jit(
-            init, in_shardings=(whole, rows), out_shardings=where_made, compiler_options=_once(mesh)
+            init, in_shardings=(whole, rows), out_shardings=made, compiler_options=_once(mesh)
         ),
         _lowered=compiled.lower(target, stacked, rng, jax.ShapeDtypeStruct((), jnp.int32)),
     )
