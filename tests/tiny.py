@@ -35,8 +35,10 @@ def config_of(name: str) -> dict[str, Any]:
 
 
 def tiny(name: str, data_root: Any, size: int) -> Tiny:
-    """Initialised on `size` examples; the test is skipped where the data need files."""
+    """Initialised on `size` examples; skipped where they need files or a first stage."""
     config = config_of(name)
+    if "frozen" in config:
+        pytest.skip("needs a first stage: tests/train/test_frozen.py")
     try:
         dataset = build(load, "data", **config["data"] | {"data_dir": str(data_root)})
     except FileNotFoundError:

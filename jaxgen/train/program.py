@@ -150,8 +150,7 @@ def build_program(
             does not fit on a device.
     """
     rng = jax.random.key(seed)
-    rows = sharding.batch_sharding(mesh)
-    whole = sharding.replicated(mesh)
+    rows, whole = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     shapes = _global_shapes(batch, rows)
     _check_division(next(iter(shapes.values())).shape[0], method, mesh, accum)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
