@@ -6,6 +6,7 @@ All add to the evidence lower bound of a model with one group of normal latents.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.methods.elbo import ELBO
+from jaxgen.methods.player import Player
 from jaxgen.nn.latents import Draw, Normal
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
@@ -113,6 +115,11 @@ class FactorVAE(ELBO):
     gamma: float = 10.0
 
     @property
+    def critic(self) -> Player:
+        """The discriminator."""
+        return Player("discriminator", self.discriminator)
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """The model, then the discriminator."""
         return (
@@ -124,20 +131,16 @@ class FactorVAE(ELBO):
         """Initialises both players."""
         params, variables = super().init(rng, batch)
         x = jax.eval_shape(self._scaled, batch["x"])
-        posterior = jax.eval_shape(
-            lambda x: self.model.apply(
-                {"params": params["model"], **variables["model"]}, x, method="bottom_up"
-            ),
-            x,
-        )
+        state = State(jnp.int32(0), params, variables, {}, {})
+        bottom_up = functools.partial(self.player.apply, state, method="bottom_up")
+        posterior = jax.eval_shape(bottom_up, x)
         codes = jnp.zeros(posterior.mean.shape)
-        made = dict(self.discriminator.init(jax.random.fold_in(rng, 1), codes))
-        params["discriminator"] = made.pop("params")
-        return params, variables | {"discriminator": made}
+        own, moving = self.critic.init(jax.random.fold_in(rng, 1), codes)
+        return params | {"discriminator": own}, variables | {"discriminator": moving}
 
     def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
         """`gamma` times the mean logit, which estimates the total correlation."""
-        value = jnp.mean(self._logits(jax.lax.stop_gradient(state), draw.z[0]))
+        value = jnp.mean(self.critic.apply(jax.lax.stop_gradient(state), draw.z[0]))
         return self.gamma * value, {"tc": value}
 
     def discriminator_loss(
@@ -147,15 +150,11 @@ class FactorVAE(ELBO):
         latent, order = jax.random.split(rng)
         draw = self._posterior(state, batch["x"], self._cond(batch), latent)
         z = jax.lax.stop_gradient(draw.z[0])
-        real = self._logits(state, z)
-        mixed = self._logits(state, jax.random.permutation(order, z, axis=0, independent=True))
+        real = self.critic.apply(state, z)
+        mixed = self.critic.apply(state, jax.random.permutation(order, z, axis=0, independent=True))
         loss = 0.5 * jnp.mean(jax.nn.softplus(-real) + jax.nn.softplus(mixed))
         right = jnp.mean(real > 0) + jnp.mean(mixed < 0)
         return loss, (state.vars, {"accuracy": 0.5 * right})
-
-    def _logits(self, state: State, z: Array) -> Array:
-        variables = {"params": state.params["discriminator"], **state.vars["discriminator"]}
-        return self.discriminator.apply(variables, z)
 
 
 def _normal(draw: Draw) -> Normal:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
+from jaxgen.methods.player import Player
 from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Observation, observation
@@ -118,12 +119,17 @@ class ELBO:
         spec = self.spec
         return observation(self.observation, spec.levels, self.mixtures, spec.x.log_volume)
 
+    @property
+    def player(self) -> Player:
+        """The model."""
+        return Player("model", self.model)
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""
-        params, latent = jax.random.split(rng)
-        x, rngs = self._scaled(batch["x"]), {"params": params, "latent": latent}
-        variables = dict(self.model.init(rngs, x, self._size(len(x)), self._cond(batch)))
-        return {"model": variables.pop("params", {})}, {"model": variables}
+        own, latent = jax.random.split(rng)
+        x, rngs = self._scaled(batch["x"]), {"params": own, "latent": latent}
+        params, variables = self.player.init(rngs, x, self._size(len(x)), self._cond(batch))
+        return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean negative bound, in nats per example (per dimension with `per_dim`)."""
@@ -136,7 +142,7 @@ class ELBO:
         kl = sum(jnp.mean(jnp.sum(group, -1)) for group in draw.kl) + jnp.float32(0)
         metrics |= self._values(nll + kl) | {"reconstruction": nll, "kl": kl} | more
         loss = nll + divergence + penalty
-        variables = state.vars | {"model": {**state.vars["model"], **moved}}
+        variables = self.player.moved(state, moved).vars
         return loss / self.spec.dims if self.per_dim else loss, (variables, metrics)
 
     def corrupt(self, x: Array, rng: Array) -> Array:
@@ -212,7 +218,7 @@ class ELBO:
     ) -> Array:
         """log 1/K sum_k p(x, z_k) / q(z_k | x), [B] in nats, at most `chunk` draws at a time."""
         size = next(c for c in range(min(samples, self.chunk), 0, -1) if samples % c == 0)
-        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
 
         def body(k: Array, total: Array) -> Array:
             weights = self._log_weights(state, x, h, cond, jax.random.fold_in(rng, k), size)
@@ -234,7 +240,7 @@ class ELBO:
     def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
         """Data to latents, one entry a group: the posterior's mean where there is one group."""
         cond = self._given(label)
-        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
         if isinstance(h, Normal):
             return (h.mean,)
         return self._top_down(state, h, len(x), cond, rng).z
@@ -309,26 +315,22 @@ class ELBO:
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
 
     def _posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
-        h = self._apply(state, self._scaled(x), cond, method="bottom_up")
+        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
         return self._top_down(state, h, len(x), cond, rng)
 
     def _train(
         self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
     ) -> tuple[Draw, Vars]:
         """A draw of the posterior with dropout and statistics that move, and these."""
-        moving = [name for name in state.vars["model"] if name != "constants"]
+        moving = self.player.moving(state)
         rngs = {"latent": latent, "dropout": dropout}
-        return self._apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
 
     def _top_down(
         self, state: State, h: Any, num: int, cond: Any, rng: Array, **options: Any
     ) -> Draw:
         size, rngs = self._size(num), {"latent": rng}
-        return self._apply(state, h, size, cond, rngs=rngs, method="top_down", **options)
-
-    def _apply(self, state: State, *args: Any, **options: Any) -> Any:
-        variables = {"params": state.params["model"], **state.vars["model"]}
-        return self.model.apply(variables, *args, **options)
+        return self.player.apply(state, h, size, cond, rngs=rngs, method="top_down", **options)
 
     def _size(self, num: int) -> tuple[int, ...]:
         """The shape of theta."""

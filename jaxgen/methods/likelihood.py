@@ -16,6 +16,7 @@ from jaxgen.bijectors.affine import Affine
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
 from jaxgen.config import ConfigError
+from jaxgen.methods.player import Player
 from jaxgen.ops.augment import random_shift
 from jaxgen.ops.densities import BASES, LN2, nats_to_bits_per_dim, tree_log_prob, tree_sample
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
@@ -151,37 +152,39 @@ class Likelihood:
         model = self.model.conditioned() if self.spec.context else self.model
         return model if self.dequantizer is None else Chain((self.pre, model))
 
+    @property
+    def player(self) -> Player:
+        """The model."""
+        return Player("model", self.network)
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch.
 
         Raises:
             ConfigError: for a model that would ignore the context.
         """
-        noise, params = jax.random.split(rng)
+        noise, own = jax.random.split(rng)
         x, _ = self._pre(batch["x"], noise)
-        rngs = {"params": params, "dequantize": noise}
-        variables = dict(self.network.init(rngs, x, self._cond(batch)))
+        rngs = {"params": own, "dequantize": noise}
+        params, variables = self.player.init(rngs, x, self._cond(batch))
         if self.spec.context:
-            without = jax.eval_shape(self.network.init, rngs, x)
-            if jax.tree.map(jnp.shape, dict(without)) == jax.tree.map(jnp.shape, variables):
+            without = jax.eval_shape(self.player.init, rngs, x)
+            if jax.tree.map(jnp.shape, without) == jax.tree.map(jnp.shape, (params, variables)):
                 raise ConfigError(
                     f"{type(self.model).__name__} takes no condition, and {self.spec.name} gives "
                     f"{', '.join(self.spec.context)}: configs/spline.py and configs/maf.py do"
                 )
-        return {"model": variables.pop("params", {})}, {"model": variables}
+        return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean bits/dim (nats/dim for continuous data), with dropout and statistics that move."""
         noise, dropout, move = jax.random.split(rng, 3)
         if self.shift:
             batch = {**batch, "x": random_shift(move, batch["x"], self.shift)}
-        moving = [name for name in state.vars["model"] if name != "constants"]
         x, before = self._pre(batch["x"], noise)
         rngs = {"dropout": dropout, "dequantize": noise}
-        (z, logdet), moved = self._apply(
-            state, x, self._cond(batch), rngs=rngs, mutable=[*moving, "logits"]
-        )
-        noted = moved.pop("logits", {})
+        cond = self._cond(batch)
+        (z, logdet), state, noted = self.player.noting(state, ("logits",), x, cond, rngs=rngs)
         log_prob = tree_log_prob(self.base, z) + logdet + before
         values = self._values(log_prob)
         metrics = {k: jnp.mean(v) for k, v in values.items()}
@@ -191,8 +194,7 @@ class Likelihood:
         if self.class_weight:
             bits, metrics["accuracy"] = self._classify(noted, batch["label"])
             loss += self.class_weight * bits
-        variables = state.vars | {"model": {**state.vars["model"], **moved}}
-        return loss, (variables, metrics)
+        return loss, (state.vars, metrics)
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """`bpd` [B] of integer data, `nll` [B] in nats of continuous data; no dropout.
@@ -233,7 +235,7 @@ class Likelihood:
         """Data to latents: the noises of all levels, finest first."""
         cond = self._given(label, context, len(x))
         x, _ = self._pre(x, rng)
-        return self._apply(state, x, cond, rngs={"dequantize": rng})[0]
+        return self.player.apply(state, x, cond, rngs={"dequantize": rng})[0]
 
     def decode(
         self, state: State, z: Any, label: Any = None, context: Any = None, rounded: bool = True
@@ -251,7 +253,7 @@ class Likelihood:
             ConfigError: for what is not rounded, behind a learnt dequantisation.
         """
         cond = self._given(label, context, len(jax.tree.leaves(z)[0]))
-        x, _ = self._apply(state, z, cond, method="inverse")
+        x, _ = self.player.apply(state, z, cond, method="inverse")
         if not rounded and self.levels is not None:
             if self.dequantizer is not None:
                 raise ConfigError("a learnt dequantisation gives rounded data alone")
@@ -296,7 +298,7 @@ class Likelihood:
         x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
         wide = self.spec.num_classes * self.conditional + len(self.spec.context)
         cond = jax.ShapeDtypeStruct((num, wide), jnp.float32)
-        apply = functools.partial(self._apply, state, rngs={"dequantize": jax.random.key(0)})
+        apply = functools.partial(self.player.apply, state, rngs={"dequantize": jax.random.key(0)})
         return jax.eval_shape(apply, x, cond if wide else None)[0]
 
     def _cond(self, batch: Batch) -> Array | None:
@@ -337,13 +339,9 @@ class Likelihood:
         x, before = self.pre.apply({}, x, rngs={"dequantize": rng})
         return x, before - self.spec.x.log_volume
 
-    def _apply(self, state: State, x: Any, cond: Any, **options: Any) -> tuple[Any, Array]:
-        variables = {"params": state.params["model"], **state.vars["model"]}
-        return self.network.apply(variables, x, cond, **options)
-
     def _log_prob(self, state: State, x: Array, cond: Any, rng: Array) -> Array:
         x, before = self._pre(x, rng)
-        z, logdet = self._apply(state, x, cond, rngs={"dequantize": rng})
+        z, logdet = self.player.apply(state, x, cond, rngs={"dequantize": rng})
         return tree_log_prob(self.base, z) + logdet + before
 
     def _examine(
@@ -354,8 +352,8 @@ class Likelihood:
             return self._log_prob(state, x, cond, rng), {}
         x, before = self._pre(x, rng)
         rngs = {"dequantize": rng}
-        (z, logdet), noted = self._apply(state, x, cond, rngs=rngs, mutable=["health"])
-        back, _ = self._apply(state, z, cond, method="inverse")
+        (z, logdet), noted = self.player.apply(state, x, cond, rngs=rngs, mutable=["health"])
+        back, _ = self.player.apply(state, z, cond, method="inverse")
         wide = jnp.promote_types(back.dtype, jnp.float32)
         error = jnp.abs(x.astype(wide) - back.astype(wide)).reshape(len(x), -1)
         figures = {"reconstruction_error": jnp.max(error, axis=1)}

@@ -201,8 +201,7 @@ class NVAE(ELBO):
         """
 
         def body(statistics: Any, k: Array) -> tuple[Any, None]:
-            model = {**state.vars["model"], "batch_stats": statistics}
-            current = state.replace(vars={**state.vars, "model": model})
+            current = self.player.moved(state, {"batch_stats": statistics})
             _, moved = self._top_down(
                 current,
                 None,
@@ -216,8 +215,7 @@ class NVAE(ELBO):
 
         before = state.vars["model"]["batch_stats"]
         after, _ = jax.lax.scan(body, before, jnp.arange(passes))
-        model = {**state.vars["model"], "batch_stats": after}
-        return state.replace(vars={**state.vars, "model": model})
+        return self.player.moved(state, {"batch_stats": after})
 
     def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
         """As of every model; `rounded` to the levels that are modelled."""
@@ -257,13 +255,13 @@ class NVAE(ELBO):
     ) -> tuple[Draw, Vars]:
         """As of every model, with what the penalties are of."""
         rngs, moving = {"latent": latent, "dropout": dropout}, ["batch_stats", "intermediates"]
-        return self._apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
 
     def _noting(self, state: State, batch: Batch, rng: Array) -> tuple[Draw, Vars]:
         """A draw with running statistics, and what the penalties are of."""
         x, cond = self._scaled(batch["x"]), self._cond(batch)
         options = {"rngs": {"latent": rng}, "mutable": ["intermediates"]}
-        return self._apply(state, x, self._size(len(x)), cond, **options)
+        return self.player.apply(state, x, self._size(len(x)), cond, **options)
 
     def _scaled(self, x: Array) -> Array:
         """To [0, 1]; with `n_bits`, of the leading bits alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxgen.types import PyTree, State
@@ -50,9 +50,17 @@ class Player:
         self, state: State, notes: Sequence[str], *args: Any, **options: Any
     ) -> tuple[Any, State, PyTree]:
         """As `train`, and what the network noted in the collections `notes`, name -> tree."""
-        own = state.vars[self.name]
-        moving = [name for name in own if name != FIXED]
-        out, moved = self.apply(state, *args, mutable=[*moving, *notes], **options)
+        mutable = [*self.moving(state), *notes]
+        out, moved = self.apply(state, *args, mutable=mutable, **options)
         noted = {name: moved[name] for name in notes if name in moved}
         kept = {name: tree for name, tree in moved.items() if name not in notes}
-        return out, state.replace(vars=state.vars | {self.name: {**own, **kept}}), noted
+        return out, self.moved(state, kept), noted
+
+    def moving(self, state: State) -> list[str]:
+        """Names of the collections that training moves."""
+        return [name for name in state.vars[self.name] if name != FIXED]
+
+    def moved(self, state: State, collections: Mapping[str, PyTree]) -> State:
+        """The state with these collections of the player, and its others as they were."""
+        own = {**state.vars[self.name], **collections}
+        return state.replace(vars=state.vars | {self.name: own})

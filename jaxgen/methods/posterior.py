@@ -18,6 +18,7 @@ from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.box import Box
 from jaxgen.config import ConfigError
+from jaxgen.methods.player import Player
 from jaxgen.ops.densities import tree_log_prob
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
@@ -90,12 +91,17 @@ class Posterior:
         """From the support of the prior to real numbers; it has no parameters."""
         return Chain(()) if self.low is None else Box(tuple(self.low), tuple(self.high))
 
+    @property
+    def player(self) -> Player:
+        """The model."""
+        return Player("model", self.model)
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch, whose statistics it keeps."""
         theta, observed = self._split(batch["x"])
         theta, _ = self.support.apply({}, theta)
-        variables = dict(self.model.init({"params": rng}, theta, observed))
-        return {"model": variables.pop("params", {})}, {"model": variables}
+        params, variables = self.player.init({"params": rng}, theta, observed)
+        return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean negative log-likelihood in nats."""
@@ -157,15 +163,11 @@ class Posterior:
         return x[:, : self.parameters], x[:, self.parameters :]
 
     def _decode(self, state: State, z: Array, observed: Array) -> tuple[Array, Array]:
-        theta, logdet = self._apply(state, z, observed, method="inverse")
+        theta, logdet = self.player.apply(state, z, observed, method="inverse")
         theta, after = self.support.apply({}, theta, method="inverse")
         return theta, logdet + after
 
     def _log_prob(self, state: State, theta: Array, observed: Array, **options: Any) -> Array:
         theta, before = self.support.apply({}, theta)
-        z, logdet = self._apply(state, theta, observed, **options)
+        z, logdet = self.player.apply(state, theta, observed, **options)
         return tree_log_prob("normal", z) + logdet + before
-
-    def _apply(self, state: State, x: Any, cond: Any, **options: Any) -> tuple[Any, Array]:
-        variables = {"params": state.params["model"], **state.vars["model"]}
-        return self.model.apply(variables, x, cond, **options)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.base import Bijector
 from jaxgen.config import ConfigError
+from jaxgen.methods.player import Player
 from jaxgen.ops.densities import BASES, tree_log_prob, tree_sample
 from jaxgen.ops.targets import TARGETS, Target
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
@@ -78,12 +79,17 @@ class ReverseKL:
         """Of the column of `evaluate`."""
         return {"nll": self.density}
 
+    @property
+    def player(self) -> Player:
+        """The model."""
+        return Player("model", self.model)
+
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on standard normal noise: it may not look at the target."""
-        noise, params = jax.random.split(rng)
+        noise, own = jax.random.split(rng)
         x = jax.random.normal(noise, batch["x"].shape, batch["x"].dtype)
-        variables = dict(self.model.init({"params": params}, x))
-        return {"model": variables.pop("params", {})}, {"model": variables}
+        params, variables = self.player.init({"params": own}, x)
+        return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean free energy in nats, with the target annealed."""
@@ -117,16 +123,16 @@ class ReverseKL:
 
     def log_prob(self, state: State, x: Array, rng: Array) -> Array:
         """[B], in nats, of given points."""
-        z, logdet = self._apply(state, x)
+        z, logdet = self.player.apply(state, x)
         return tree_log_prob(self.base, z) + logdet
 
     def encode(self, state: State, x: Array, rng: Array) -> Any:
         """Points to latents."""
-        return self._apply(state, x)[0]
+        return self.player.apply(state, x)[0]
 
     def decode(self, state: State, z: Any, rounded: bool = False) -> Array:
         """Latents to points, which have no grey levels: `rounded` or not, they are the same."""
-        return self._apply(state, z, method="inverse")[0]
+        return self.player.apply(state, z, method="inverse")[0]
 
     def sample(self, state: State, rng: Array, num: int, temperature: float = 1.0) -> Array:
         """Samples of the flow, [num, D].
@@ -141,13 +147,13 @@ class ReverseKL:
 
     def _latents(self, state: State, rng: Array, num: int, temperature: float = 1.0) -> Any:
         x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
-        shapes = jax.eval_shape(lambda x: self._apply(state, x)[0], x)
+        shapes = jax.eval_shape(lambda x: self.player.apply(state, x)[0], x)
         return tree_sample(self.base, rng, shapes, temperature)
 
     def _draw(self, state: State, rng: Array, num: int) -> tuple[Array, Array, Array]:
         """Samples, their log-density under the flow, and under the target but for log Z."""
         z = self._latents(state, rng, num)
-        x, logdet = self._apply(state, z, method="inverse")
+        x, logdet = self.player.apply(state, z, method="inverse")
         return x, tree_log_prob(self.base, z) - logdet, self.target.log_density(x)
 
     def _weights(self, log_q: Array, log_p: Array) -> Metrics:
@@ -165,7 +171,3 @@ class ReverseKL:
             "ess": ess * (2 * w / mean - jnp.square(w) / square),
             "log_z": top + jnp.log(mean) + w / mean - 1,
         }
-
-    def _apply(self, state: State, x: Any, **options: Any) -> tuple[Any, Array]:
-        variables = {"params": state.params["model"], **state.vars["model"]}
-        return self.model.apply(variables, x, None, **options)

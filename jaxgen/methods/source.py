@@ -79,10 +79,10 @@ class Source:
         name = self.player.name
 
         def run(own: Any, rng: Array) -> Any:
-            before = state.replace(vars={**state.vars, name: own})
+            before = self.player.moved(state, own)
             z = draw(rng)
             args, rngs = (z, self.size(len(z)), cond), {"noise": rng}
             return self.player.train(before, *args, rngs=rngs)[1].vars[name]
 
         own = standing_statistics(run, state.vars[name], rng, passes)
-        return state.replace(vars={**state.vars, name: own})
+        return self.player.moved(state, own)
