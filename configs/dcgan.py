@@ -8,8 +8,8 @@
         the same with the class (Mirza & Osindero 2014): jaxgen sample RUN --class=3
     python -m jaxgen.main --config=configs/dcgan.py:cifar10
         CIFAR-10 at 32x32, the paper's optimiser, no penalty: for one GPU
-    python -m jaxgen.main --config=configs/dcgan.py:faces64 --config.data.name=FOLDER
-        a folder of images at 64x64, the paper's network
+    python -m jaxgen.main --config=configs/dcgan.py:celeba64
+        CelebA at 64x64, the paper's network and batch; or --config.data.name=FOLDER
     python -m jaxgen.main --config=configs/dcgan.py:PRESET,tiny
         seconds, for tests
 
@@ -54,8 +54,8 @@ def cifar10(c: ConfigDict) -> None:
     c.evaluate.update(every_steps=5000, sample_every_steps=5000)
 
 
-def faces64(c: ConfigDict) -> None:
-    """A folder: give its path as data.name."""
+def celeba64(c: ConfigDict) -> None:
+    """As the paper's faces."""
     cifar10(c)
     c.data.update(name="celeb_a", size=(64, 64), fit="crop")
 
@@ -65,7 +65,7 @@ PRESETS = {
     "mnist": mnist,
     "mnist_class": mnist_class,
     "cifar10": cifar10,
-    "faces64": faces64,
+    "celeba64": celeba64,
 }
 
 

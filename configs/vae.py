@@ -16,6 +16,8 @@
         shapes with known factors, convolutional, 10 latents
     python -m jaxgen.main --config=configs/vae.py:faces_like
         cartoon faces, 256 grey levels, a mixture of logistics
+    python -m jaxgen.main --config=configs/vae.py:celeba64
+        CelebA at 64x64, the same networks, 64 latents: for one GPU
     python -m jaxgen.main --config=configs/vae.py:PRESET,tiny
         seconds, for tests
 
@@ -83,6 +85,16 @@ def faces(c: ConfigDict) -> None:
     c.method.update(observation="logistic_mixture", mixtures=5)
 
 
+def celeba64(c: ConfigDict) -> None:
+    """As faces, wider latents; 40 epochs of 2,543 steps."""
+    faces(c)
+    c.data.update(name="celeb_a", size=(64, 64), fit="crop")
+    c.model.latent = 64
+    c.train.update(steps=100_000, save_every_steps=5000)
+    c.optim.model.decay_steps = 100_000
+    c.evaluate.update(every_steps=5000, sample_every_steps=5000)
+
+
 def digits_grey(c: ConfigDict) -> None:
     """As digits, until it overfits."""
     digits(c)
@@ -117,6 +129,7 @@ PRESETS = {
     "bbans": bbans,
     "dsprites_like": conv,
     "faces_like": faces,
+    "celeba64": celeba64,
 }
 
 

@@ -11,6 +11,8 @@
         :lipschitz_exp with exp(x) and :lipschitz_sqrt with x + sqrt(x^2 + 1) of the logits
     python -m jaxgen.main --config=configs/wgan_gp.py:cifar10
         the residual networks of the paper's CIFAR-10: for one GPU
+    python -m jaxgen.main --config=configs/wgan_gp.py:celeba64
+        CelebA at 64x64, the networks of DCGAN: for one GPU
     python -m jaxgen.main --config=configs/wgan_gp.py:PRESET,tiny
         seconds, for tests
 
@@ -85,6 +87,13 @@ def cifar10(c: ConfigDict) -> None:
         player.update(learning_rate=2e-4, schedule="linear", decay_steps=100_000)
 
 
+def celeba64(c: ConfigDict) -> None:
+    """200,000 moves of the generator, as the paper's at 64x64."""
+    c.data.update(name="celeb_a", size=(64, 64), fit="crop")
+    c.train.update(steps=200_000, save_every_steps=5000)
+    c.evaluate.update(every_steps=5000, sample_every_steps=5000)
+
+
 PRESETS = {
     "digits": digits,
     "mnist": mnist,
@@ -93,6 +102,7 @@ PRESETS = {
     "lipschitz_exp": lipschitz_exp,
     "lipschitz_sqrt": lipschitz_sqrt,
     "cifar10": cifar10,
+    "celeba64": celeba64,
 }
 
 

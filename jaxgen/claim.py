@@ -22,6 +22,7 @@ FREE = (
     "data.data_dir",
     "data.in_memory_mb",
     "data.manual_dir",
+    "data.threads",
     "evaluate.",
     "frozen.",
     "mesh.",

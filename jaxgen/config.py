@@ -90,6 +90,7 @@ def common(data: str) -> Any:
         range=config_dict.placeholder(tuple),
         flip=False,
         shift=0,
+        threads=2,
     )
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)

@@ -22,16 +22,18 @@ class Remote:
         url: of its public release.
         sha256: of its bytes.
         size: bytes, about.
+        name: of the file, where the url does not end in it.
     """
 
     url: str
     sha256: str
     size: int
+    name: str = ""
 
     @property
     def file(self) -> str:
         """Its name."""
-        return self.url.rpartition("/")[2]
+        return self.name or self.url.rpartition("/")[2]
 
 
 def sha256_of(path: pathlib.Path) -> str:

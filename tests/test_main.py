@@ -18,6 +18,9 @@ from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError, check_sections
 from jaxgen.data import load
 from jaxgen.data.embedded import EMBEDDED
+from jaxgen.sharding import make_mesh
+from jaxgen.train.assemble import state_target
+from jaxgen.types import DataSpec
 
 HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
 
@@ -346,6 +349,27 @@ def test_every_preset_loads(path, name):
     check_sections(full)
     assert full.keys() == tiny.keys()
     assert tiny["train"]["steps"] <= 100
+
+
+PUBLISHED = {  # data sets that presets name and that are not on every machine
+    "mnist": DataSpec.of("mnist", (28, 28, 1), 256, 10),
+    "cifar10": DataSpec.of("cifar10", (32, 32, 3), 256, 10),
+    "celeb_a": DataSpec.of("celeb_a", (64, 64, 3), 256),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS)
+def test_every_preset_of_published_data_can_be_built(path):
+    """At their full size; nothing is computed."""
+    for name in (n for p, n in EVERY if p == path):
+        config = as_json(get_config(path, name))
+        if (spec := PUBLISHED.get(config["data"]["name"])) is None or "frozen" in config:
+            continue
+        if config["data"]["binarize"] != "none":
+            spec = spec.with_field("x", levels=2)
+        _, state = state_target(config, spec, make_mesh())
+        assert sum(x.size for x in jax.tree.leaves(state.params)) > 1000
 
 
 @pytest.mark.parametrize(("path", "name"), list(embedded()))

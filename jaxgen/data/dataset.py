@@ -187,6 +187,7 @@ class Dataset:
         held_out: the test split was drawn here: the data came without one.
         flip: training images are mirrored at random; see `augment.AugmentedSplit`.
         shift: pixels by which they are moved at random.
+        threads: that read batches ahead.
     """
 
     spec: DataSpec
@@ -199,6 +200,7 @@ class Dataset:
     held_out: bool = False
     flip: bool = False
     shift: int = 0
+    threads: int = 2
 
     def augmented(self, flip: bool, shift: int) -> Dataset:
         """The data set whose training images are flipped, and shifted by up to `shift` pixels.

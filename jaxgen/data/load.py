@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import os
@@ -47,6 +48,7 @@ def load(
     test_fraction: float = 0.1,
     seed: int = 0,
     in_memory_mb: float = 512,
+    threads: int = 2,
     download: bool = False,
     earlier: bool = False,
 ) -> Dataset:
@@ -55,8 +57,8 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
             a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
-            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, a tfds name
-            ("cifar100", "imagenet_resized/64x64", with or without "tfds:" in front), a folder of
+            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds
+            name ("cifar100", "imagenet_resized/64x64", with or without "tfds:" before), a folder of
             images ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
             `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
@@ -82,6 +84,7 @@ def load(
         test_fraction: held out for the test where there is no test split.
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
+        threads: that read and decode batches ahead of the steps; no number changes a batch.
         download: fetches what is not on disk; tfds, for other names than those of `published`,
             prepares it, which needs `jaxgen[tf]`.
         earlier: divide a folder or array into train and test by the rules of version 0.1; a run
@@ -116,7 +119,8 @@ def load(
     else:
         dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
-    return binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
+    dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
+    return dataclasses.replace(dataset, threads=threads)
 
 
 def own(name: Any, allow: Allowed = None) -> Any:
@@ -164,7 +168,8 @@ def _by_name(
     if name in EMBEDDED:
         return EMBEDDED[name].load(name, data_dir=data_dir)
     if name in published.NAMES:
-        if found := published.load(name, manual_dir, data_dir, download):
+        sizes = {k: choices[k] for k in ("size", "fit", "in_memory_mb")}
+        if found := published.load(name, manual_dir, data_dir, download, **sizes):
             return found
     plain = name.removeprefix("tfds:")
     return _tfds(plain, manual_dir=manual_dir, download=download, data_dir=data_dir, **choices)

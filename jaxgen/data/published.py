@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from jaxgen.data import idx
+from jaxgen.data import celeba, idx
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset
 from jaxgen.data.prepare import data_root
 from jaxgen.errors import ConfigError
@@ -18,6 +18,7 @@ from jaxgen.types import DataSpec
 
 _MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 _KMNIST = "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"
 _TRAIN, _TEST = "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"
 _TRAIN_LABELS, _TEST_LABELS = "train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
@@ -96,6 +97,20 @@ FILES: Mapping[str, tuple[Remote, ...]] = {
             170_052_171,
         ),
     ),
+    celeba.NAME: (
+        Remote(
+            f"{_DRIVE}0B7EVK8r0v71pZjFTYXZWM3FlRnM",
+            "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74",
+            1_443_490_838,
+            celeba.ARCHIVE,
+        ),
+        Remote(
+            f"{_DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",
+            "fc955bcb3ef8fbdf7d5640d9a8693a8431b5f2ee291a5c1449a1549e7e073fe7",
+            2_836_386,
+            celeba.DIVISION,
+        ),
+    ),
 }
 NAMES = tuple(FILES)
 CIFAR = "cifar-10-batches-bin"
@@ -134,6 +149,13 @@ def fetch(name: str, data_dir: str | None, say: Callable[[str], None]) -> pathli
     for remote in FILES[name]:
 
         def check(path: pathlib.Path, remote: Remote = remote) -> None:
+            with open(path, "rb") as start:
+                page = start.read(64).lstrip().lower().startswith((b"<!doctype", b"<html"))
+            if page:
+                raise DataError(
+                    f"{remote.url} gave a web page: too many have asked today, or it wants a "
+                    f"confirmation; {wanted(name)}"
+                )
             if (found := sha256_of(path)) != remote.sha256:
                 raise DataError(
                     f"{remote.url} gave other bytes than were published, sha256 {found[:16]}... "
@@ -149,8 +171,25 @@ def fetch(name: str, data_dir: str | None, say: Callable[[str], None]) -> pathli
     return root
 
 
-def load(name: str, manual_dir: str | None, data_dir: str | None, download: bool) -> Dataset | None:
+def load(
+    name: str,
+    manual_dir: str | None,
+    data_dir: str | None,
+    download: bool,
+    size: tuple[int, int] | None = None,
+    fit: str = "none",
+    in_memory_mb: float = 512,
+) -> Dataset | None:
     """The data set from `manual_dir`, else from what was fetched; None where there is neither.
+
+    Args:
+        name: one of `NAMES`.
+        manual_dir: see `jaxgen.data.load`, as the rest.
+        data_dir: see there.
+        download: see there.
+        size: of images that are decoded when asked for, CelebA's; others are resized afterwards.
+        fit: of these.
+        in_memory_mb: see there.
 
     Raises:
         DataError: for a file that is absent from `manual_dir`, or damaged.
@@ -161,6 +200,9 @@ def load(name: str, manual_dir: str | None, data_dir: str | None, download: bool
     if manual_dir is None and not root.is_dir():
         return None
     where = str(manual_dir or root)
+    if name == celeba.NAME:
+        place_of = pathlib.Path(where).expanduser()
+        return celeba.load(place_of, size, fit, in_memory_mb, wanted(name))
     return cifar10(where) if name == "cifar10" else idx.load(name, where)
 
 

@@ -174,6 +174,7 @@ class _Feed:
             skipped=tuple(position.skipped),
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            threads=dataset.threads,
         )
 
     def __enter__(self) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:

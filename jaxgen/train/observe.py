@@ -204,6 +204,7 @@ class Observer:
             max_examples=self._max,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            threads=self._dataset.threads,
         )
 
     def prepare(self) -> None:

@@ -16,6 +16,7 @@ from jaxgen.files import write_image
 
 GAP = 2  # pixels between the images of a grid
 SLICES, CURVES = 8, 9  # of a volume, and of sequences, that are shown
+CELL = 8  # pixels of a token
 SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
 
 
@@ -38,7 +39,8 @@ def view(field: Field, x: np.ndarray) -> np.ndarray:
     if field.kind == "sequence":
         return _curves(x)
     if field.kind in ("label", "tokens"):
-        return grid(_coloured(x.reshape(1, len(x), -1), field.values or 1))
+        rows = _coloured(x.reshape(1, len(x), -1), field.values or 1)
+        return grid(rows.repeat(CELL, 1).repeat(CELL, 2))
     if field.kind == "layout":
         return grid(_coloured(x, field.values or 1))
     images = to_uint8(x, field.levels, field.range)

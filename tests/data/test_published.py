@@ -6,8 +6,10 @@ import hashlib
 import io
 import struct
 import tarfile
+import zipfile
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import jaxgen.data
@@ -147,3 +149,73 @@ def test_the_command(tmp_path, monkeypatch, jaxgen_command):
     monkeypatch.setattr("jaxgen.data.published.data_root", lambda data_dir: tmp_path / "data")
     out = jaxgen_command("data", "cifar10").out
     assert f"cifar10: {tmp_path}/data/published/cifar10" in out
+
+
+def faces(folder, parts="00012", zipped=False, missing=0):
+    """CelebA as its authors give it, of a few small noisy JPEGs; returns what they decode to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{i + 1:06}.jpg" for i in range(len(parts))]
+    lines = "".join(f"{name} {part}\n" for name, part in zip(names, parts, strict=True))
+    (folder / "list_eval_partition.txt").write_text(lines)
+    pixels, content = [], {}
+    for i, name in enumerate(names):
+        x = np.random.RandomState(i).randint(256, size=(28, 22, 3)).repeat(8, 0).repeat(9, 1)
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(x[:218, :178].astype(np.uint8)).save(buffer, "jpeg")
+        content[name] = buffer.getvalue()
+        pixels.append(np.asarray(PIL.Image.open(buffer)))
+    for name in names[missing:]:
+        if zipped:
+            with zipfile.ZipFile(folder / "img_align_celeba.zip", "a") as archive:
+                archive.writestr(f"img_align_celeba/{name}", content[name])
+        else:
+            (folder / "img_align_celeba").mkdir(exist_ok=True)
+            (folder / "img_align_celeba" / name).write_bytes(content[name])
+    return np.stack(pixels)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_celeba(tmp_path, zipped):
+    x = faces(tmp_path, zipped=zipped)
+    data = jaxgen.data.load("celeb_a", manual_dir=str(tmp_path))
+    assert (data.spec.name, data.spec.shape, data.spec.levels) == ("celeb_a", (218, 178, 3), 256)
+    np.testing.assert_array_equal(data.splits["train"].take(np.arange(3))["x"], x[:3])
+    np.testing.assert_array_equal(data.splits["test"].take(np.arange(1))["x"], x[4:])
+    small = {"size": (64, 64), "fit": "crop"}
+    held = jaxgen.data.load("celeb_a", manual_dir=str(tmp_path), **small)
+    streamed = jaxgen.data.load("celeb_a", manual_dir=str(tmp_path), in_memory_mb=0, **small)
+    for split in ("train", "test"):
+        one, other = (d.splits[split].take(np.arange(1))["x"] for d in (held, streamed))
+        assert one.shape == (1, 64, 64, 3)
+        np.testing.assert_array_equal(one, other)
+    assert (
+        held.splits["train"].place == "in memory" and streamed.splits["train"].place != "in memory"
+    )
+
+
+def test_celeba_that_is_not_whole(tmp_path):
+    with pytest.raises(
+        DataError, match="no .*img_align_celeba.zip, nor .*type jaxgen data celeb_a"
+    ):
+        jaxgen.data.load("celeb_a", manual_dir=str(tmp_path))
+    faces(tmp_path / "a", missing=2)
+    with pytest.raises(DataError, match="misses 2 of 3 faces, as 000001.jpg; fetch it anew"):
+        jaxgen.data.load("celeb_a", manual_dir=str(tmp_path / "a"))
+    faces(tmp_path / "b", parts="0003")
+    with pytest.raises(DataError, match="line 4: '000004.jpg 3', expected a name and 0, 1 or 2"):
+        jaxgen.data.load("celeb_a", manual_dir=str(tmp_path / "b"))
+    faces(tmp_path / "c", parts="000")
+    with pytest.raises(DataError, match="names no train or no test faces"):
+        jaxgen.data.load("celeb_a", manual_dir=str(tmp_path / "c"))
+    (tmp_path / "c/list_eval_partition.txt").unlink()
+    with pytest.raises(DataError, match="cannot read .*list_eval_partition.txt .*manual_dir=DIR"):
+        jaxgen.data.load("celeb_a", manual_dir=str(tmp_path / "c"))
+
+
+def test_a_page_in_place_of_the_file(tmp_path, monkeypatch):
+    page = tmp_path / "img_align_celeba.zip"
+    page.write_text("<!DOCTYPE html><html>Google Drive - Quota exceeded</html>")
+    served(monkeypatch, "celeb_a", [page])
+    with pytest.raises(DataError, match="gave a web page: too many .* fetch file:.* elsewhere"):
+        published.fetch("celeb_a", str(tmp_path / "data"), lambda _: None)
+    assert not list((tmp_path / "data").rglob("*.zip"))
