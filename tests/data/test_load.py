@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import socket
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -88,7 +87,9 @@ def test_every_embedded_name_is_routed(monkeypatch):
         monkeypatch.setattr(module, "load", lambda name, data_dir: asked.append(name))
     monkeypatch.setattr(routes.images, "resized", lambda data, size, fit: data)
     monkeypatch.setattr(routes.ranges, "ranged", lambda data, wanted: data)
-    monkeypatch.setattr(routes.binarization, "binarized", lambda data, mode, seed: MagicMock())
+    monkeypatch.setattr(
+        routes.binarization, "binarized", lambda data, mode, seed: words(None, None, 0)
+    )
     for name in embedded.EMBEDDED:
         jaxgen.data.load(name)
     assert asked == list(embedded.EMBEDDED)
