@@ -156,3 +156,33 @@ def long_parts(path):
 
 def test_files_and_functions_are_short():
     assert [line for path in FILES for line in long_parts(path)] == []
+
+
+def private(name):
+    return name.startswith("_") and not name.startswith("__") and name != "_replace"
+
+
+def of_class(node, kind):
+    """Private names of a class: those that it defines, or those that its methods read of self."""
+    if kind == "defined":
+        return {n.name for n in node.body if isinstance(n, ast.FunctionDef) and private(n.name)}
+    return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and private(n.attr)}
+
+
+def test_methods_hide_what_they_hide():
+    """No private function of a method is called or replaced in the file of another."""
+    classes = {}
+    for path in sorted((ROOT / "methods").glob("*.py")):
+        found = [node for node in tree(path).body if isinstance(node, ast.ClassDef)]
+        classes |= {node.name: (path, node) for node in found}
+    offenders = []
+    for name, (path, node) in classes.items():
+        bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+        here, above = of_class(node, "defined"), list(filter(classes.get, bases))
+        for other in above:  # grows: bases of bases
+            where, base = classes[other]
+            above += [b.id for b in base.bases if isinstance(b, ast.Name) and b.id in classes]
+            theirs = of_class(base, "defined")
+            if where != path and (taken := theirs & (here | of_class(node, "read"))):
+                offenders.append((name, other, sorted(taken)))
+    assert not offenders

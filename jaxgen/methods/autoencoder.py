@@ -60,10 +60,10 @@ class Reconstruction(ELBO):
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """`reconstruction` [B], nats, of the clean input; with a corruption also `denoising`."""
-        x, cond = batch["x"], self._cond(batch)
+        x, cond = batch["x"], self.condition(batch)
 
         def nats(seen: Array) -> Array:
-            draw = self._posterior(state, seen, cond, rng)
+            draw = self.draw_posterior(state, seen, cond, rng)
             return -self.decoder.log_prob(x, draw.theta)
 
         values = {"reconstruction": nats(x)}
@@ -71,5 +71,6 @@ class Reconstruction(ELBO):
             values["denoising"] = nats(self.corrupt(x, rng))
         return values
 
-    def _values(self, nelbo: Array) -> Metrics:
+    def columns(self, nelbo: Array) -> Metrics:
+        """None: there is no bound."""
         return {}

@@ -130,7 +130,7 @@ class FactorVAE(ELBO):
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises both players."""
         params, variables = super().init(rng, batch)
-        x = jax.eval_shape(self._scaled, batch["x"])
+        x = jax.eval_shape(self.scaled, batch["x"])
         state = State(jnp.int32(0), params, variables, {}, {})
         bottom_up = functools.partial(self.player.apply, state, method="bottom_up")
         posterior = jax.eval_shape(bottom_up, x)
@@ -148,7 +148,7 @@ class FactorVAE(ELBO):
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """Cross-entropy in nats of telling draws from draws with exchanged dimensions."""
         latent, order = jax.random.split(rng)
-        draw = self._posterior(state, batch["x"], self._cond(batch), latent)
+        draw = self.draw_posterior(state, batch["x"], self.condition(batch), latent)
         z = jax.lax.stop_gradient(draw.z[0])
         real = self.critic.apply(state, z)
         mixed = self.critic.apply(state, jax.random.permutation(order, z, axis=0, independent=True))

@@ -127,20 +127,22 @@ class ELBO:
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""
         own, latent = jax.random.split(rng)
-        x, rngs = self._scaled(batch["x"]), {"params": own, "latent": latent}
-        params, variables = self.player.init(rngs, x, self._size(len(x)), self._cond(batch))
+        x, rngs = self.scaled(batch["x"]), {"params": own, "latent": latent}
+        params, variables = self.player.init(
+            rngs, x, self.theta_size(len(x)), self.condition(batch)
+        )
         return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean negative bound, in nats per example (per dimension with `per_dim`)."""
         latent, dropout = jax.random.split(rng)
-        x = self._scaled(self.corrupt(batch["x"], jax.random.fold_in(rng, 2)))
-        draw, moved = self._train(state, x, self._cond(batch), latent, dropout)
+        x = self.scaled(self.corrupt(batch["x"], jax.random.fold_in(rng, 2)))
+        draw, moved = self.draw_training(state, x, self.condition(batch), latent, dropout)
         nll = -jnp.mean(self.decoder.log_prob(batch["x"], draw.theta))
         divergence, metrics = self.divergence(draw, state.step)
         penalty, more = self.penalty(state, moved, draw)
         kl = sum(jnp.mean(jnp.sum(group, -1)) for group in draw.kl) + jnp.float32(0)
-        metrics |= self._values(nll + kl) | {"reconstruction": nll, "kl": kl} | more
+        metrics |= self.columns(nll + kl) | {"reconstruction": nll, "kl": kl} | more
         loss = nll + divergence + penalty
         variables = self.player.moved(state, moved).vars
         return loss / self.spec.dims if self.per_dim else loss, (variables, metrics)
@@ -192,12 +194,12 @@ class ELBO:
 
         Source: Burda et al. 2016, Importance weighted autoencoders, equation 8.
         """
-        cond = self._cond(batch)
-        draw = self._posterior(state, batch["x"], cond, rng)
+        cond = self.condition(batch)
+        draw = self.draw_posterior(state, batch["x"], cond, rng)
         nll = -self.decoder.log_prob(batch["x"], draw.theta)
         groups = [jnp.sum(group, axis=-1) for group in draw.kl]
         kl = sum(groups) + jnp.zeros_like(nll)
-        values = self._values(nll + kl) | {"reconstruction": nll, "kl": kl}
+        values = self.columns(nll + kl) | {"reconstruction": nll, "kl": kl}
         if len(groups) > 1:
             values |= {f"kl_{i + 1}": group for i, group in enumerate(groups)}
         if self.importance_samples > 1:
@@ -218,32 +220,32 @@ class ELBO:
     ) -> Array:
         """log 1/K sum_k p(x, z_k) / q(z_k | x), [B] in nats, at most `chunk` draws at a time."""
         size = next(c for c in range(min(samples, self.chunk), 0, -1) if samples % c == 0)
-        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
+        h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
 
         def body(k: Array, total: Array) -> Array:
-            weights = self._log_weights(state, x, h, cond, jax.random.fold_in(rng, k), size)
+            weights = self.log_weights(state, x, h, cond, jax.random.fold_in(rng, k), size)
             return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
 
         start = jnp.full(len(x), -jnp.inf, jnp.result_type(float))
         return jax.lax.fori_loop(0, samples // size, body, start) - jnp.log(samples)
 
-    def _log_weights(
+    def log_weights(
         self, state: State, x: Array, h: Any, cond: Any, rng: Array, samples: int
     ) -> Array:
         """log p(x, z) - log q(z | x) of so many draws, [samples, B]."""
         tile = functools.partial(jnp.repeat, repeats=samples, axis=0)
         h, x, cond = jax.tree.map(tile, (h, x, cond))
-        draw = self._top_down(state, h, len(x), cond, rng)
+        draw = self.top_down(state, h, len(x), cond, rng)
         weights = self.decoder.log_prob(x, draw.theta) + draw.log_p - draw.log_q
         return weights.reshape(-1, samples).T
 
     def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
         """Data to latents, one entry a group: the posterior's mean where there is one group."""
         cond = self._given(label)
-        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
+        h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
         if isinstance(h, Normal):
             return (h.mean,)
-        return self._top_down(state, h, len(x), cond, rng).z
+        return self.top_down(state, h, len(x), cond, rng).z
 
     def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
         """Latents, one entry a group, to the expected data, in their units.
@@ -255,7 +257,7 @@ class ELBO:
             rounded: to the nearest grey levels, between which the expected data are.
         """
         num = len(jax.tree.leaves(z)[0])
-        draw = self._top_down(
+        draw = self.top_down(
             state, None, num, self._given(label), jax.random.key(0), given=tuple(z)
         )
         mean = self.decoder.mean(draw.theta)
@@ -276,13 +278,13 @@ class ELBO:
                 compression, section 4. None keeps all.
         """
         cond = self._given(label)
-        draw = self._posterior(state, x, cond, rng)
+        draw = self.draw_posterior(state, x, cond, rng)
         if groups is not None:
             if not 1 <= groups <= len(draw.z):
                 raise ConfigError(f"groups={groups}, expected 1 to {len(draw.z)} of this model")
             kept = tuple(z if i < groups else None for i, z in enumerate(draw.z))
             key = jax.random.fold_in(rng, 1)
-            draw = self._top_down(state, None, len(x), cond, key, given=kept)
+            draw = self.top_down(state, None, len(x), cond, key, given=kept)
         return self.decoder.mean(draw.theta)
 
     def sample(
@@ -311,39 +313,42 @@ class ELBO:
         if label is not None:
             label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
         cond = self._given(label)
-        draw = self._top_down(state, None, num, cond, latent, temperature=temperature)
+        draw = self.top_down(state, None, num, cond, latent, temperature=temperature)
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
 
-    def _posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
-        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
-        return self._top_down(state, h, len(x), cond, rng)
+    def draw_posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
+        """A draw of the posterior of x, in the units of the data."""
+        h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
+        return self.top_down(state, h, len(x), cond, rng)
 
-    def _train(
+    def draw_training(
         self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
     ) -> tuple[Draw, Vars]:
         """A draw of the posterior with dropout and statistics that move, and these."""
         moving = self.player.moving(state)
         rngs = {"latent": latent, "dropout": dropout}
-        return self.player.apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(state, x, self.theta_size(len(x)), cond, rngs=rngs, mutable=moving)
 
-    def _top_down(
+    def top_down(
         self, state: State, h: Any, num: int, cond: Any, rng: Array, **options: Any
     ) -> Draw:
-        size, rngs = self._size(num), {"latent": rng}
+        """Draws of `num` latents, and theta: by features h the posterior's, by None the prior's."""
+        size, rngs = self.theta_size(num), {"latent": rng}
         return self.player.apply(state, h, size, cond, rngs=rngs, method="top_down", **options)
 
-    def _size(self, num: int) -> tuple[int, ...]:
+    def theta_size(self, num: int) -> tuple[int, ...]:
         """The shape of theta."""
         *positions, channels = self.spec.shape
         return (num, *positions, self.decoder.width(channels))
 
-    def _scaled(self, x: Array) -> Array:
+    def scaled(self, x: Array) -> Array:
         """Integer data to [0, 1]; continuous data as they are."""
         if self.spec.levels is None:
             return x
         return x.astype(jnp.float32) / (self.spec.levels - 1)
 
-    def _cond(self, batch: Batch) -> Array | None:
+    def condition(self, batch: Batch) -> Array | None:
+        """The one-hot class [B, K], None where the model is given none."""
         return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
 
     def _given(self, label: Any) -> Array | None:
@@ -351,9 +356,10 @@ class ELBO:
         if (label is not None) != self.conditional:
             wanted = "label=, one per example" if self.conditional else "no label="
             raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
-        return self._cond({"label": jnp.asarray(label)}) if self.conditional else None
+        return self.condition({"label": jnp.asarray(label)}) if self.conditional else None
 
-    def _values(self, nelbo: Array) -> Metrics:
+    def columns(self, nelbo: Array) -> Metrics:
+        """A negative bound in nats under its names, also in bits/dim where it is of a mass."""
         if not self.decoder.is_mass:
             return {"nelbo": nelbo}
         return {"nelbo": nelbo, "bpd": nats_to_bits_per_dim(nelbo, self.spec.dims)}

@@ -36,9 +36,9 @@ class IWAE(ELBO):
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean negative bound of `samples` draws, in nats per example."""
-        x, cond = batch["x"], self._cond(batch)
-        h = self.player.apply(state, self._scaled(x), cond, method="bottom_up")
-        log_w = self._log_weights(state, x, h, cond, rng, self.samples)
+        x, cond = batch["x"], self.condition(batch)
+        h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
+        log_w = self.log_weights(state, x, h, cond, rng, self.samples)
         bound = jnp.mean(jax.nn.logsumexp(log_w, axis=0)) - jnp.log(self.samples)
-        metrics = self._values(-bound) | {"draw_nelbo": -jnp.mean(log_w)}
+        metrics = self.columns(-bound) | {"draw_nelbo": -jnp.mean(log_w)}
         return -bound / (self.spec.dims if self.per_dim else 1), (state.vars, metrics)

@@ -202,7 +202,7 @@ class NVAE(ELBO):
 
         def body(statistics: Any, k: Array) -> tuple[Any, None]:
             current = self.player.moved(state, {"batch_stats": statistics})
-            _, moved = self._top_down(
+            _, moved = self.top_down(
                 current,
                 None,
                 num,
@@ -250,23 +250,23 @@ class NVAE(ELBO):
             state = self.readjust(state, jax.random.fold_in(rng, 1), readjust, temperature)
         return super().sample(state, rng, num, temperature, mean, label)
 
-    def _train(
+    def draw_training(
         self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
     ) -> tuple[Draw, Vars]:
         """As of every model, with what the penalties are of."""
         rngs, moving = {"latent": latent, "dropout": dropout}, ["batch_stats", "intermediates"]
-        return self.player.apply(state, x, self._size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(state, x, self.theta_size(len(x)), cond, rngs=rngs, mutable=moving)
 
     def _noting(self, state: State, batch: Batch, rng: Array) -> tuple[Draw, Vars]:
         """A draw with running statistics, and what the penalties are of."""
-        x, cond = self._scaled(batch["x"]), self._cond(batch)
+        x, cond = self.scaled(batch["x"]), self.condition(batch)
         options = {"rngs": {"latent": rng}, "mutable": ["intermediates"]}
-        return self.player.apply(state, x, self._size(len(x)), cond, **options)
+        return self.player.apply(state, x, self.theta_size(len(x)), cond, **options)
 
-    def _scaled(self, x: Array) -> Array:
+    def scaled(self, x: Array) -> Array:
         """To [0, 1]; with `n_bits`, of the leading bits alone."""
         if self.n_bits is None:
-            return super()._scaled(x)
+            return super().scaled(x)
         return (x // (256 >> self.n_bits)).astype(jnp.float32) / (2**self.n_bits - 1)
 
 

@@ -91,7 +91,7 @@ def test_samples_have_the_moments_of_the_codes():
     moments = state.vars["model"]["batch_stats"]["codes"]
     np.testing.assert_allclose(moments["mean"], codes.mean(0), atol=2e-3)
     np.testing.assert_allclose(moments["var"], codes.var(0), rtol=0.05)
-    draw = method._top_down(state, None, 20_000, None, KEY)
+    draw = method.top_down(state, None, 20_000, None, KEY)
     np.testing.assert_allclose(draw.z[0].std(0), codes.std(0), rtol=0.05)
 
 

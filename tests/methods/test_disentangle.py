@@ -87,7 +87,7 @@ def test_discriminator_learns_and_only_its_own_turn_moves_it():
 
     # codes that stand on a line: dimensions exchanged between examples do not
     line = jnp.repeat(jax.random.normal(KEY, (512, 1)), 3, axis=1)
-    object.__setattr__(method, "_posterior", lambda *_: type("Draw", (), {"z": (line,)}))
+    object.__setattr__(method, "draw_posterior", lambda *_: type("Draw", (), {"z": (line,)}))
 
     @jax.jit
     def step(params, key):

@@ -97,7 +97,7 @@ def test_bound_of_the_mean_field_posterior(x64):
     @jax.jit
     def bound(z):
         h = method.player.apply(state, batch["x"], method="bottom_up")
-        draw = method._top_down(state, h, 1, None, KEY, given=(z[None],))
+        draw = method.top_down(state, h, 1, None, KEY, given=(z[None],))
         return (method.decoder.log_prob(batch["x"], draw.theta) - draw.kl[0].sum())[0]
 
     bounds = [bound(z) for z in cubature(state)[1]]
@@ -134,7 +134,7 @@ def test_bound_in_chunks_is_that_of_all_its_draws_at_once(x64):
     @jax.jit
     def weights(k):
         h = method.player.apply(state, batch["x"], method="bottom_up")
-        return method._log_weights(state, batch["x"], h, None, jax.random.fold_in(KEY, k), 4)
+        return method.log_weights(state, batch["x"], h, None, jax.random.fold_in(KEY, k), 4)
 
     every = np.concatenate([weights(k) for k in range(3)])
     assert every.shape == (12, 2)

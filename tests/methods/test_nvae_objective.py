@@ -211,7 +211,7 @@ def test_coarse_bits_are_a_mass_of_the_leading_bits():
     method = NVAE(MODEL, spec, "logistic_mixture", n_bits=5)
     x = jnp.arange(256, dtype=jnp.uint8)
     leading = np.floor(np.arange(256) / 255 * 255 / 8) / 31  # as the official code has it
-    np.testing.assert_allclose(method._scaled(x), leading, atol=1e-7)
+    np.testing.assert_allclose(method.scaled(x), leading, atol=1e-7)
     coarse = Coarse(LogisticMixture(32, 2), 8)
     theta = jax.random.normal(KEY, (1, 1, 1, coarse.width(1)))
     every = x.reshape(256, 1, 1, 1)

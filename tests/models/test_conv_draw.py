@@ -31,7 +31,7 @@ def trained():
 def top_down(trained):
     """top_down(h, given): compiled once for each structure of its arguments."""
     method, state, _ = trained
-    return jax.jit(lambda h, given, rng: method._top_down(state, h, 3, None, rng, given=given))
+    return jax.jit(lambda h, given, rng: method.top_down(state, h, 3, None, rng, given=given))
 
 
 def test_posterior_draw_given_again_writes_the_same(trained, top_down):
@@ -48,7 +48,7 @@ def test_divergence_is_between_the_densities(trained, top_down):
     """On average over draws, log q - log p is the analytic sum."""
     method, state, x = trained
     tiled = jnp.tile(x[:1], (4096, 1, 1, 1))
-    draw = jax.jit(lambda x: method._posterior(state, x, None, KEY))(tiled)
+    draw = jax.jit(lambda x: method.draw_posterior(state, x, None, KEY))(tiled)
     difference = np.asarray(draw.log_q - draw.log_p - sum(kl.sum(-1) for kl in draw.kl))
     assert abs(difference.mean()) < 4 * difference.std() / 64
     assert sum(float(kl.mean()) for kl in draw.kl) > 0.01
@@ -75,7 +75,7 @@ def test_lossy_reconstructions_hold_what_the_first_latents_say(trained):
     method, state, x = trained
     one, two = (jax.random.key(k) for k in (1, 2))
     run = jax.jit(method.reconstruct, static_argnames="groups")
-    z = method._posterior(state, x, None, one).z
+    z = method.draw_posterior(state, x, None, one).z
     whole = run(state, x, one, groups=3)
     np.testing.assert_allclose(whole, method.decode(state, z), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(whole, run(state, x, one), rtol=1e-4, atol=1e-5)
@@ -83,7 +83,7 @@ def test_lossy_reconstructions_hold_what_the_first_latents_say(trained):
     np.testing.assert_allclose(
         part,
         method.decoder.mean(
-            method._top_down(
+            method.top_down(
                 state, None, 3, None, jax.random.fold_in(one, 1), given=(z[0], None, None)
             ).theta
         ),

@@ -37,7 +37,7 @@ def quadrature(method, state, points=160):
     axis = np.linspace(-20, 20, points)
     z = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     given = (jnp.asarray(z[:, :1]), jnp.asarray(z[:, 1:]))
-    draw = jax.jit(lambda g: method._top_down(state, None, len(z), None, KEY, given=g))(given)
+    draw = jax.jit(lambda g: method.top_down(state, None, len(z), None, KEY, given=g))(given)
     nats = [
         method.decoder.log_prob(jnp.tile(jnp.asarray(x)[None], (len(z), 1, 1, 1)), draw.theta)
         + draw.log_p
@@ -71,8 +71,8 @@ def test_bound_of_few_draws_is_lower(trained):
 
 def test_a_draw_given_again_is_the_same(trained):
     method, state = trained
-    draw = method._posterior(state, EVERY, None, KEY)
-    again = method._top_down(state, None, 16, None, KEY, given=draw.z)
+    draw = method.draw_posterior(state, EVERY, None, KEY)
+    again = method.top_down(state, None, 16, None, KEY, given=draw.z)
     np.testing.assert_allclose(again.theta, draw.theta, rtol=1e-6)
     np.testing.assert_allclose(again.log_p, draw.log_p, rtol=1e-6)
     assert [kl.shape for kl in draw.kl] == [(16, 1)] * 2 and again.kl == ()
