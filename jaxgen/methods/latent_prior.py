@@ -29,6 +29,8 @@ LIKELIHOOD = {"name": "likelihood.Likelihood"}
 class LatentPrior:
     """Trains `prior` on the field that the stage gives; samples are decoded by the stage.
 
+    What the prior is given, the stage is not: there `label` and `context` change nothing.
+
     Attributes:
         model: network of the prior.
         first: the frozen stage, see `train.frozen`.
@@ -118,11 +120,20 @@ class LatentPrior:
         units = self.spec.fields[self.field].units
         return self.decode(state, units.outward(z) if units else z)
 
-    def encode(self, state: State, x: Array, rng: Array) -> Any:
+    def encode(
+        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
+    ) -> Any:
         """Data to latents in the stage's own units."""
         return self.first.method.encode(self.first.state(state), x, rng)
 
-    def decode(self, state: State, z: Any, rounded: bool = True) -> Array:
+    def decode(
+        self,
+        state: State,
+        z: Any,
+        rounded: bool = True,
+        label: Any = None,
+        context: Any = None,
+    ) -> Array:
         """Latents in the stage's own units to data."""
         if not isinstance(z, tuple | dict | list):  # as the stage's own encode has them
             x = self.spec.batch(1)["x"]
@@ -130,7 +141,9 @@ class LatentPrior:
             z = jax.tree.unflatten(jax.tree.structure(found), [z])
         return self.first.method.decode(self.first.state(state), z, rounded=rounded)
 
-    def reconstruct(self, state: State, x: Array, rng: Array) -> Array:
+    def reconstruct(
+        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
+    ) -> Array:
         """What the stage restores of x."""
         stage = self.first.method
         if isinstance(stage, Restores):

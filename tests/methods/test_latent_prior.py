@@ -1,0 +1,36 @@
+"""A prior over latents: what it is given, its stage is not. Runs: train/test_frozen.py."""
+
+import types
+
+import pytest
+
+from jaxgen.abilities import check, given
+from jaxgen.bijectors.base import Chain
+from jaxgen.config import ConfigError
+from jaxgen.methods.elbo import ELBO
+from jaxgen.methods.latent_prior import LatentPrior
+from jaxgen.methods.reverse_kl import ReverseKL
+from jaxgen.types import DataSpec
+
+SPEC = DataSpec.of("scans", (8, 8, 1), 17, 10).with_field("z", kind="vector", shape=(8,))
+
+
+def prior_over(stage, **options):
+    first = types.SimpleNamespace(method=stage, state=None)
+    prior = {"name": "likelihood.Likelihood"} | options
+    return LatentPrior(Chain(()), first, SPEC, prior=prior)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_prior_may_be_given_a_class(conditional):
+    method = prior_over(ELBO(None, SPEC, "logistic"), conditional=conditional)
+    check(method)
+    assert given(method) == ("label",) * conditional
+
+
+def test_the_stage_may_not():
+    with pytest.raises(ConfigError, match="config.frozen.first is conditional on label"):
+        prior_over(ELBO(None, SPEC, "logistic", conditional=True))
+    blind = type("Blind", (ReverseKL,), {"encode": None})(Chain(()), DataSpec.of("u1", (2,)))
+    with pytest.raises(ConfigError, match="Blind cannot encode and decode: no first stage"):
+        prior_over(blind)
