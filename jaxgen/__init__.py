@@ -18,6 +18,11 @@ def load(
         run: its directory.
         step: of the checkpoint, or "best"; None takes the newest.
         allow: names of modules, trusted, whose classes the run's config may name beside jaxgen's.
+
+    Example:
+        >>> run = load("runs/nice-digits", step="best")
+        >>> run.sample(4, seed=0).shape
+        (4, 8, 8, 1)
     """
     from jaxgen.tools.run import Run
 

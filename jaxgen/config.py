@@ -35,6 +35,11 @@ def parse_arg(arg: str | None, **defaults: Any) -> Any:
     Returns:
         An object with one attribute per default.
 
+    Example:
+        >>> arg = parse_arg("cifar10,tiny", data="digits", tiny=False, levels=2)
+        >>> arg.data, arg.tiny, arg.levels
+        ('cifar10', True, 2)
+
     Raises:
         ConfigError: for a name that is not in `defaults` or a value of another type.
     """

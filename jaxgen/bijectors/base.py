@@ -102,7 +102,17 @@ def positions(x: Float[Array, "b *event"]) -> int:
 
 
 class Chain(Bijector):
-    """`Chain((f, g))` is g(f(x)): bijectors apply in reading order."""
+    """`Chain((f, g))` is g(f(x)): bijectors apply in reading order.
+
+    Example:
+        >>> from jaxgen.bijectors import Affine, Reverse
+        >>> flow, x = Chain((Affine(), Reverse())), jnp.arange(6.0).reshape(2, 3)
+        >>> params = flow.init(jax.random.key(0), x, method="forward")
+        >>> y, logdet = flow.apply(params, x, method="forward")
+        >>> back, of_inverse = flow.apply(params, y, method="inverse")
+        >>> back.tolist() == x.tolist(), logdet.shape
+        (True, (2,))
+    """
 
     bijectors: Sequence[Bijector]
 

@@ -95,6 +95,14 @@ def load(
 
     Raises:
         DataError: in one message, what is wrong, where, and what to do.
+
+    Example:
+        >>> data = load("digits", flip=True)
+        >>> data.spec.shape, data.spec.levels, len(data.splits["train"])
+        ((8, 8, 1), 17, 1500)
+        >>> batch = data.splits["test"].take(np.arange(5))
+        >>> batch["x"].shape, batch["label"].tolist()
+        ((5, 8, 8, 1), [2, 2, 9, 8, 8])
     """
     shape = _checked(size, fit, binarize, test_fraction)
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)

@@ -33,6 +33,11 @@ class Order:
         count: number of examples.
         batch_size: of the global batch.
         seed: 0 <= seed < 2**32.
+
+    Example:
+        >>> order = Order(count=5, batch_size=3, seed=0)
+        >>> sorted(int(i) for k in range(5) for i in order[k])  # three epochs
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
     """
 
     count: int

@@ -151,6 +151,12 @@ class Run:
     def encode(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """Latents of data [B, ...], as a pytree; `seed` is that of the noise, if any is added.
 
+        Example:
+            >>> run = jaxgen.load("runs/nice-digits")
+            >>> x = run.sample(3)
+            >>> bool((run.decode(run.encode(x)) == x).all())
+            True
+
         Raises:
             ConfigError: for arrays that are no examples of the run's data, as all calls do.
         """
