@@ -18,7 +18,8 @@ nothing but each other. Other noise: --config.method.corruption=gaussian|salt_an
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:

@@ -20,7 +20,8 @@ and those of CelebA take dense networks (as Higgins et al. did for such shapes, 
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def beta(c: ConfigDict) -> None:

@@ -22,7 +22,8 @@ docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten, two_players
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:

@@ -18,7 +18,8 @@ configs/dcgan.py:mnist_class, configs/sngan.py:mnist_class. No preset has been t
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten, two_players
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:

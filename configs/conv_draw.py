@@ -16,7 +16,8 @@ are not published in full; these are ours.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:

@@ -35,7 +35,8 @@ averaged with decay 0.999. Our own measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten, two_players
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
 
 
 def weight(c: ConfigDict) -> float:

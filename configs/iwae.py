@@ -14,7 +14,8 @@ of `method.importance_samples` draws. With one stochastic layer: `configs/vae.py
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:

@@ -18,7 +18,8 @@ nats of the stage's own latents, compares flows over the same stage alone.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:

@@ -35,7 +35,8 @@ raise `method.penalty_weight`, or lower the learning rate.
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def schedule(c: ConfigDict, steps: int, warmup_steps: int) -> None:

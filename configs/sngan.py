@@ -19,7 +19,8 @@ same size; the official code shows the generator's loss twice as many samples.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten, two_players
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:

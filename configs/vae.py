@@ -30,7 +30,8 @@ measurements are in docs/results.md.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:

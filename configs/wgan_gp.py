@@ -24,7 +24,8 @@ to the bound after each of its moves, where the official code does so before.
 
 from ml_collections import ConfigDict
 
-from jaxgen.config import common, parse_arg, preset, shorten, two_players
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
 
 
 def digits(c: ConfigDict) -> None:

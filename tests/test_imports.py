@@ -15,6 +15,7 @@ LAYERS = {
     "types": 0,
     "abilities": 0,
     "config": 0,
+    "recipes": 0,
     "errors": 0,
     "values": 0,
     "machine": 0,

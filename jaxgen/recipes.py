@@ -1,0 +1,39 @@
+"""What configs of some families share beyond `config.common`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxgen.config import ConfigError
+
+
+def two_players(c: Any, half_life_steps: float = 500.0, **adam: Any) -> None:
+    """What configs of a generator and a discriminator share.
+
+    Averages the generator, and judges by samples, on test examples alone.
+
+    Args:
+        c: its sections `optim`, `ema` and `evaluate` are changed.
+        half_life_steps: of the average.
+        **adam: options of each player's own Adam; without any, presets say how players move.
+    """
+    c.optim = {k: dict(name="adam", **adam) for k in ("generator", "discriminator") if adam}
+    c.ema = dict(generator=dict(half_life_steps=half_life_steps))
+    c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
+
+
+def shorten(c: Any, **sizes: Any) -> None:
+    """Makes a config train 20 steps on few examples, for tests.
+
+    Args:
+        c: the config.
+        **sizes: values of fields of the networks of `c.model`, of each that has the field.
+    """
+    c.train.update(steps=20, batch_size=16, log_every_steps=5, save_every_steps=10)
+    c.evaluate.update(every_steps=10, sample_every_steps=20, num_samples=4, max_examples=64)
+    for name, size in sizes.items():
+        networks = [network for network in c.model.values() if name in network]
+        if not networks:
+            raise ConfigError(f"shorten: no network of config.model has {name!r}")
+        for network in networks:
+            network[name] = size
