@@ -57,6 +57,11 @@ class Bijector(nn.Module):
         """Whether `inverse` costs about what `forward` does and loses rounding errors only."""
         return True
 
+    @property
+    def per(self) -> str:
+        """Of x, the unit by whose volume the densities are measured that `forward` gives."""
+        return "unit of x"
+
     def conditioned(self) -> Bijector:
         """The same, with every element dependent on the condition: itself, where it always is."""
         return self

@@ -113,7 +113,7 @@ class Likelihood:
     def density(self) -> DensityOf:
         """Of continuous data the density is exact; of integers the noise makes it a bound."""
         if self.levels is None:
-            about = DensityOf("exact", "density", self.spec.dims, per="unit of x")
+            about = DensityOf("exact", "density", self.spec.dims, per=self.model.per)
         else:
             noise = "udq" if self.dequantizer is None else "vdq"
             about = DensityOf(noise, "mass", self.spec.dims, levels=self.levels)

@@ -70,9 +70,8 @@ class ReverseKL:
 
     @property
     def density(self) -> DensityOf:
-        """Of a point, in the units of its target's density."""
-        unit = "area of the sphere" if self.target.space == "sphere" else "unit of x"
-        return DensityOf("exact", "density", self.spec.dims, per=unit)
+        """Of a point."""
+        return DensityOf("exact", "density", self.spec.dims, per=self.model.per)
 
     @property
     def likelihoods(self) -> Mapping[str, DensityOf]:

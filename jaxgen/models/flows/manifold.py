@@ -69,6 +69,11 @@ class ManifoldFlow(Bijector):
     bins: int = 32
     width: int = 64
 
+    @property
+    def per(self) -> str:
+        """See `Bijector`."""
+        return "area of the sphere" if self.space == "sphere" else "unit of x"
+
     def setup(self) -> None:
         """Builds the layers."""
         if self.space not in SPACES:
