@@ -57,12 +57,12 @@ def test_memory_is_rolled_back(starter, data_root, tmp_path):
     job = starter.run(*flags, f"--workdir={tmp_path / 'run'}", limit=900)
     assert f"rolled back to step {SAVED}, batch {BAD} is left out" in job.out
     assert [row["step"] for row in rows(job.workdir, "train")] == list(range(1, 13))
-    kept = jaxgen.load(job.workdir).state.vars["game"]
+    kept = jaxgen.load(job.workdir, allow="test_rollback").state.vars["game"]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept))
     # up by 1, 4 and 4 batches at steps 0, 4 and 8: those played twice would count twice
     np.testing.assert_allclose(kept["augment"]["p"], 9 * 16 / 400, rtol=1e-5)
     assert kept["augment"]["seen"] == 3 * 16 and kept["path_mean"] > 0
-    early = jaxgen.load(job.workdir, step=10).state.vars["game"]
+    early = jaxgen.load(job.workdir, step=10, allow="test_rollback").state.vars["game"]
     assert kept["path_mean"] == early["path_mean"]  # of steps 0, 4 and 8: none since
     progress = json.loads((job.workdir / "checkpoints/12/progress/metadata").read_text())
     assert progress["skipped"] == [BAD]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -203,13 +204,13 @@ class ADA:
     `images` images. It does not fall below 0; above 1 it has no more effect.
 
     Attributes:
-        target: of r.
+        target: of r; beyond -1 p always rises.
         interval: train steps between adaptations.
         images: that move p by one.
         fixed: this p instead; None adapts.
     """
 
-    target: float = 0.6
+    target: Annotated[float, -math.inf] = 0.6
     interval: int = 4
     images: int = 500_000
     fixed: float | None = None
