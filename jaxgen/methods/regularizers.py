@@ -35,21 +35,25 @@ class Move(NamedTuple):
 
 
 class Regularizer(Protocol):
-    """A term of a player's loss, which may remember.
-
-    Attributes:
-        name: of its metric.
-        weight: that multiplies the term.
-        every: 1 for each move; else the term is a turn of its own on every so many steps, which
-            counts so many times (Karras et al. 2020, StyleGAN2, appendix B).
-    """
+    """A term of a player's loss, which may remember."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Of its metric."""
+        ...
+
     @property
-    def weight(self) -> float: ...  # noqa: D102
+    def weight(self) -> float:
+        """That multiplies the term."""
+        ...
+
     @property
-    def every(self) -> int: ...  # noqa: D102
+    def every(self) -> int:
+        """1 for each move; else the term is a turn of its own on every so many steps.
+
+        It then counts so many times (Karras et al. 2020, StyleGAN2, appendix B).
+        """
+        ...
 
     def start(self, memory: Memory, params: PyTree, logits: Any) -> Memory:
         """The memory with what this one remembers at first.
