@@ -19,6 +19,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxgen.config import ConfigError
+from jaxgen.fields import DataSpec, Field
 
 LARGEST_SEED = 2**32 - 1
 LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "groups": 1}
@@ -81,7 +82,7 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
 
 
 def options_of(
-    function: Callable[..., Any], skip: int, given: Mapping[str, Any], num: int, classes: int
+    function: Callable[..., Any], skip: int, given: Mapping[str, Any], num: int, spec: DataSpec
 ) -> Options:
     """The options of a call, checked.
 
@@ -90,7 +91,7 @@ def options_of(
         skip: leading parameters that are no options.
         given: name -> value.
         num: of examples.
-        classes: that the data have.
+        spec: of the data, whose fields some of them are.
 
     Raises:
         ConfigError: for an unknown name, a wrong type, or a value out of its range.
@@ -102,7 +103,10 @@ def options_of(
     for name, value in (floats | dict(given)).items():
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
         if name == "label" and value is not None:
-            options.rows[name] = check_label(value, num, classes)
+            options.rows[name] = check_label(value, num, spec.num_classes)
+            continue
+        if name in spec.fields and spec.fields[name].values and value is not None:
+            options.rows[name] = check_integers(name, value, num, spec.fields[name])
             continue
         checked = _checked(name, value, known[name])
         if isinstance(checked, np.ndarray) and checked.ndim > 1 and len(checked) == num:
@@ -136,6 +140,29 @@ def check_label(label: Any, num: int, classes: int) -> np.ndarray:
             f"label={short(label)}: {found.size} of them, expected one class, or {num}, one each"
         )
     return np.broadcast_to(found.astype(np.int32), (num,))
+
+
+def check_integers(name: str, value: Any, num: int, field: Field) -> np.ndarray:
+    """A field of integers that examples are given, [num, ...] of its dtype.
+
+    Args:
+        name: of the field.
+        value: of all examples, or one each.
+        num: of examples.
+        field: of the data.
+
+    Raises:
+        ConfigError: for another shape, or values that there are not.
+    """
+    found, most = _array(name, value), field.values or 1
+    if found.shape not in (field.shape, (num, *field.shape)):
+        raise ConfigError(
+            f"{name} of shape {list(found.shape)}, expected {list(field.shape)} of all or "
+            f"{[num, *field.shape]}"
+        )
+    if found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= most:
+        raise ConfigError(f"{name}={short(value)}: expected integers from 0 to {most - 1}")
+    return np.broadcast_to(found.astype(field.dtype), (num, *field.shape))
 
 
 def _parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.abilities import (
@@ -193,7 +192,7 @@ class Calls:
                 f"{self._path} needs values of {', '.join(self._spec.context)}: add "
                 f"--context=1.5,2 or --context=FILE, in Python context="
             )
-        return options_of(function, LEADING.get(name, 3), given, num, self._spec.num_classes)
+        return options_of(function, LEADING.get(name, 3), given, num, self._spec)
 
     def _outward(self, x: Any) -> Any:
         """Data in their own units."""
@@ -218,12 +217,9 @@ class Calls:
         """What `encode` gives, or the prior; None where the method has neither."""
         method = self._method
         if self._latents is None and isinstance(method, Encodes):
-            values = {"label": np.zeros(self._size, np.int32)}
-            values["context"] = np.zeros(len(self._spec.context))
-            fields = {name: values[name] for name in given(method)}
-            levels = self._spec.levels
-            dtype = jnp.float32 if levels is None else jnp.uint8 if levels <= 256 else jnp.uint16
-            x = jax.ShapeDtypeStruct((self._size, *self._spec.shape), dtype)
+            batch = self._spec.batch(self._size)
+            fields = {k: np.zeros(batch[k].shape, batch[k].dtype) for k in given(method)}
+            x = batch["x"]
             options = self._options("encode", fields, self._size)
             call = self._call("encode", self._size, options)
             self._latents = jax.eval_shape(
@@ -239,7 +235,7 @@ class Calls:
 
 def example_bytes(spec: DataSpec) -> int:
     """Of one example in the units of the data, as samples come."""
-    return spec.dims * (4 if spec.levels is None else 1 if spec.levels <= 256 else 2)
+    return spec.dims * np.dtype(spec.x.dtype).itemsize
 
 
 def on_one_device(state: State) -> State:

@@ -22,7 +22,7 @@ def is_traced(tree: PyTree) -> bool:
 
 
 def check_data(x: Any, spec: DataSpec, call: str = "x") -> Any:
-    """Examples [B, ...] in the units of the data, as uint8, uint16 or float32.
+    """Examples [B, ...] in the units of the data, of the dtype of their field.
 
     Args:
         x: anything that NumPy makes an array of.
@@ -38,20 +38,19 @@ def check_data(x: Any, spec: DataSpec, call: str = "x") -> Any:
         raise ConfigError(f"{call}: one example, shape {x.shape}, expected {wanted}: give x[None]")
     if x.ndim == 0 or x.shape[1:] != spec.shape or not len(x):
         raise ConfigError(f"{call}: shape {x.shape}, expected {wanted}")
-    if spec.levels is None:
+    if spec.x.values is None:
         return _continuous(x, spec, wanted, call)
-    return _levels(x, spec.levels, wanted, call)
+    return _integers(x, spec.x.values, spec.x.dtype, wanted, call)
 
 
-def _levels(x: Any, levels: int, wanted: str, call: str) -> Any:
-    wanted = f"expected {wanted}, integers from 0 to {levels - 1}"
+def _integers(x: Any, values: int, dtype: str, wanted: str, call: str) -> Any:
+    wanted = f"expected {wanted}, integers from 0 to {values - 1}"
     if x.dtype.kind not in "iu":
         raise ConfigError(f"{call}: {x.dtype} values, {wanted}, not scaled")
-    dtype = np.uint8 if levels <= 256 else np.uint16
     if isinstance(x, jax.core.Tracer):
         return x.astype(dtype)
     low, high = int(x.min()), int(x.max())
-    if low < 0 or high >= levels:
+    if low < 0 or high >= values:
         raise ConfigError(f"{call}: values from {low} to {high}, {wanted}")
     return x.astype(dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -12,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 
 from jaxgen.abilities import Infers, Weighted
 from jaxgen.config import ConfigError, build, check_sections, unknown
@@ -26,7 +24,7 @@ from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.derived import derived, spec_with
-from jaxgen.train.log import say
+from jaxgen.train.log import quiet, say
 from jaxgen.types import DataSpec, Method, State
 
 OBSERVERS = 4  # that are kept, with their data
@@ -80,7 +78,7 @@ class Run:
         self.method, self.target = self._described(modules)
         if not self.directory.checkpoints.exists():
             raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
-        with _quiet():
+        with quiet():
             held = functools.partial(frozen.variables, self._stages, self.mesh)
             place = self.directory.checkpoints
             checkpoints = Checkpoints(place, read_only=True, say=say, frozen=held)
@@ -338,14 +336,3 @@ def _checked_step(step: Any) -> int | str | None:
     if isinstance(step, bool) or not (text.isascii() and text.isdigit()):
         raise ConfigError(f"step={step!r}: expected a number of train steps, or 'best'")
     return int(text)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without orbax's remarks that a run which is only read is only read."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(min(before, logging.ERROR))
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

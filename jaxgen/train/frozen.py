@@ -9,6 +9,7 @@ verified, and are in no checkpoint. The method gets the stage under its name, as
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -30,6 +31,7 @@ from jaxgen.names import Allowed
 from jaxgen.rundir import RunDir, open_existing, read_json
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.integrity import score_of, state_digest
+from jaxgen.train.log import quiet
 from jaxgen.types import FROZEN, DataSpec, Method, PyTree, State
 
 
@@ -154,16 +156,18 @@ def read(run: RunDir, name: str, step: int | None, describe: Describe, allow: Al
     config, spec = read_json(run.config), run.spec()
     held = within(run, config, describe, allow)
     method, target = describe(config, spec, sharding.make_mesh(), allow, held)
-    checkpoints = Checkpoints(run.checkpoints, read_only=True, frozen=lambda: variables(held))
-    try:
-        if step is not None:
-            found = step, checkpoints.restore_step(step, target)[0]
-        elif (newest := checkpoints.restore(target)) is not None:
-            found = newest[0], newest[1]
-        else:
-            raise CheckpointError(f"{run.path} has no whole checkpoint")
-    finally:
-        checkpoints.close()
+    with quiet():
+        own = functools.partial(variables, held)
+        checkpoints = Checkpoints(run.checkpoints, read_only=True, frozen=own)
+        try:
+            if step is not None:
+                found = step, checkpoints.restore_step(step, target)[0]
+            elif (newest := checkpoints.restore(target)) is not None:
+                found = newest[0], newest[1]
+            else:
+                raise CheckpointError(f"{run.path} has no whole checkpoint")
+        finally:
+            checkpoints.close()
     at, state = found[0], found[1].averaged()
     arrays = jax.tree.map(np.asarray, {"params": dict(state.params), "vars": dict(state.vars)})
     return Stage(name, method, spec, arrays, state_digest(arrays), at, str(run.path))

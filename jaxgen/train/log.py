@@ -8,10 +8,11 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from jaxgen import rows
 from jaxgen.files import WriteError
@@ -153,3 +154,14 @@ class Compiling:
             self._status.stop()
         if not self._quiet and exception[0] is None:
             say(f"compiled {self._what} in {time.monotonic() - self._start:.1f} s")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without orbax's remarks that a run which is only read is only read."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,123 @@
+"""Parts of a stranger's, one file each, that train, resume, evaluate and sample with no other edit.
+
+A game of two domains and four players is in `methods/`.
+"""
+
+import itertools
+import json
+
+import jax
+import numpy as np
+import pytest
+from command import ROOT, rows
+
+import jaxgen
+from jaxgen.abilities import Density
+from strangers import captions, tokens
+
+ALLOW = "--allow=strangers"
+CONFIGS = ("tokens", "volume", "captions", "guided")
+
+
+@pytest.fixture(scope="module")
+def classifier(starter, tmp_path_factory):
+    """The first stage of `guided`."""
+    folder = tmp_path_factory.mktemp("classifier")
+    starter.run(f"--config={ROOT}/tests/strangers/guided.py:classifier", f"--workdir={folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(starter, classifier, tmp_path_factory):
+    """name -> a finished run and its flags, each trained once."""
+    made = {}
+
+    def run(name):
+        if name not in made:
+            flags = [f"--config={ROOT}/tests/strangers/{name}.py"]
+            if name == "guided":
+                flags.append(f"--config.frozen.classifier={classifier}")
+            folder = tmp_path_factory.mktemp(name)
+            made[name] = starter.run(*flags, f"--workdir={folder}"), flags
+        return made[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_learns_and_resumes_to_the_same_bits(name, finished, starter, tmp_path):
+    job, flags = finished(name)
+    metric = next(k for k in job.summary if k.startswith("test/"))
+    first = rows(job.workdir, "eval_test")[0][metric.partition("/")[2]]
+    assert job.summary[metric] < first
+    half = json.loads((job.workdir / "config.json").read_text())["train"]["steps"] // 2
+    workdir = f"--workdir={tmp_path}"
+    starter.run(*flags, f"--config.train.steps={half}", workdir)
+    resumed = starter.run(*flags, workdir)
+    assert f"resumed at step {half}" in resumed.out
+    assert resumed.digest == job.digest
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_commands(name, finished, jaxgen_command, tmp_path):
+    """Pictures, arrays of the field's own kind, and an evaluation as the run's own."""
+    job, _ = finished(name)
+    out = tmp_path / "x.npz"
+    jaxgen_command("sample", job.workdir, ALLOW, "--num=5", f"--out={out}")
+    jaxgen_command("sample", job.workdir, ALLOW, "--num=5", f"--out={tmp_path / 'x.png'}")
+    run = jaxgen.load(job.workdir, allow=("strangers",))
+    field, x = run.spec.x, np.load(out)["x"]
+    assert x.shape == (5, *field.shape) and x.dtype == field.dtype
+    if field.values is not None:
+        assert x.min() >= 0 and x.max() < field.values
+    assert len(np.unique(x, axis=0)) > 1
+    assert list((job.workdir / "samples").glob("*.png"))
+    found = json.loads(jaxgen_command("eval", job.workdir, ALLOW).out)
+    metric = next(k for k in job.summary if k.startswith("test/"))
+    np.testing.assert_allclose(found[metric]["mean"], job.summary[metric], rtol=1e-6)
+
+
+def test_a_stranger_is_not_let_in_without_a_word(finished, jaxgen_command):
+    job, _ = finished("tokens")
+    error = jaxgen_command("sample", job.workdir, code=2).err
+    assert "add --allow=strangers" in error
+
+
+def test_a_reader_of_probabilities_can_code_with_them(finished):
+    """Masses of all texts sum to one; and no code is shorter than the entropy of the test texts."""
+    job, _ = finished("tokens")
+    run = jaxgen.load(job.workdir, allow=("strangers",))
+    assert isinstance(run.method, Density) and run.method.density.measure == "mass"
+    every = itertools.product(range(tokens.VOCABULARY), repeat=tokens.LENGTH)
+    every = np.array(list(every), np.int32)
+    mass = np.exp(np.float64(run.log_prob(every)))
+    np.testing.assert_allclose(mass.sum(), 1, rtol=1e-5)
+    x = tokens.load(None, None, 0).splits["test"].x
+    bits = -np.float64(run.log_prob(x)) / np.log(2)
+    assert bits.mean() > np.log2(tokens.VOCABULARY) + tokens.LENGTH - 1 - 0.5
+
+
+def test_what_a_text_gives(finished):
+    job, _ = finished("captions")
+    run = jaxgen.load(job.workdir, allow=("strangers",))
+    dark, bright = (run.sample(4, text=np.full(captions.LENGTH, k)).mean() for k in (0, 3))
+    assert bright - dark > 5
+    data = captions.load(None, None, 0).splits["test"]
+    batch = data.take(np.arange(len(data)))
+    mixed = np.roll(batch["text"], 1, axis=0)
+    right, wrong = (run.log_prob(batch["x"], text=text) for text in (batch["text"], mixed))
+    assert right.mean() > wrong.mean() + 10
+
+
+def test_the_classifier_guides(finished):
+    """Samples of a class are read as that class, by the classifier's own scores."""
+    job, _ = finished("guided")
+    run = jaxgen.load(job.workdir, allow=("strangers",))
+    held = run.method.classifier.state(run.state)
+    label = np.arange(40) % 10
+    shares = []
+    for scale in (0.0, 1.0):
+        x = np.asarray(run.method.sample(run.state, jax.random.key(0), 40, scale, label))
+        logits = run.method.classifier.method.logits(held, x / 16)
+        shares.append((np.argmax(logits, 1) == label).mean())
+    assert shares[0] < 0.3 and shares[1] > 0.8
