@@ -25,10 +25,11 @@ from jax.sharding import Mesh
 
 from jaxgen import sharding
 from jaxgen.claim import steps
-from jaxgen.config import ConfigError
+from jaxgen.config import ConfigError, check_sections
 from jaxgen.files import WriteError
 from jaxgen.names import Allowed
 from jaxgen.rundir import RunDir, open_existing, read_json
+from jaxgen.stored import check_sizes
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.integrity import score_of, state_digest
 from jaxgen.train.log import quiet
@@ -154,6 +155,8 @@ def read(run: RunDir, name: str, step: int | None, describe: Describe, allow: Al
         CheckpointError: without a whole checkpoint.
     """
     config, spec = read_json(run.config), run.spec()
+    check_sections(config)
+    check_sizes(config["model"])
     held = within(run, config, describe, allow)
     method, target = describe(config, spec, sharding.make_mesh(), allow, held)
     with quiet():
@@ -226,10 +229,12 @@ def install(
             f"config.frozen: {run.path} was begun with {known or 'none'}, now it is "
             f"{now or 'none'}: give another --workdir"
         )
+    begun = run.manifest.exists() or bool(steps(run))
     for name, entry in section.items():
         wanted = Wanted.of(name, entry)
         place = run.path / FROZEN / name
-        if jax.process_index() == 0 and not place.exists():
+        if jax.process_index() == 0 and not (begun and place.exists()):
+            shutil.rmtree(place, ignore_errors=True)  # of a start that came no further
             _copy(open_existing(wanted.run), wanted, place)
             say(f"frozen stage {name}: copied from {wanted.run} into {place}")
     if jax.process_count() > 1:

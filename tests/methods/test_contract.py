@@ -16,7 +16,7 @@ KEY = jax.random.key(7)
 SIZE = 4
 
 
-SLOW = {"flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
+SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 
 
 def is_slow(name):

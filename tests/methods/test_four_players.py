@@ -229,6 +229,7 @@ def test_what_the_players_pay():
         np.testing.assert_allclose(loss, expected + terms, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_only_its_own_player_follows_a_turn():
     """Under SGD one step moves each by the slopes of its own losses, one after the other."""
     method = Cycle(noise=0.1, every=1)

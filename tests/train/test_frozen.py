@@ -200,3 +200,27 @@ def test_other_data_are_refused(stages, data_root):
     flipped = load("digits", data_dir=str(data_root), flip=True)
     with pytest.raises(ConfigError, match="can be neither flipped, shifted nor binarised anew"):
         derived.derived(flipped, {"first": stage}, config, {}, print)
+
+
+def test_a_copy_of_a_start_that_came_no_further_is_made_anew(stages, tmp_path):
+    base, _ = stages
+    run, said = RunDir(tmp_path), []
+    for name in ("other", "first"):
+        config = {"frozen": {"first": f"{base / name}"}}
+        made = frozen.install(run, config, state_target, said.append)
+        wanted = frozen.read(RunDir(base / name), "first", None, state_target, ())
+        assert made["first"].digest == wanted.digest
+    assert len(said) == 2 and not list(tmp_path.glob("frozen/.copying*"))
+    run.manifest.write_text(json.dumps({"frozen": frozen.described(made, {})}))
+    frozen.install(run, config, state_target, said.append)
+    assert len(said) == 2
+
+
+def test_a_stage_of_absurd_size_is_refused(copy):
+    """As a run of a stranger is, before anything is built."""
+    path = copy / "frozen/first/config.json"
+    config = json.loads(path.read_text())
+    config["model"]["latent"] = 2**40
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="latent"):
+        jaxgen.load(copy)
