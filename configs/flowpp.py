@@ -1,7 +1,7 @@
 """Flow++ (Ho et al. 2019) by maximum likelihood with a learned dequantisation, in bits/dim.
 
     python -m jaxgen.main --config=configs/flowpp.py
-        digits, 8x8, 17 grey levels: compiles for 90 s on two CPU cores; not run to its end yet
+        digits, 8x8, 17 grey levels: compiles for 50 s on two CPU cores; not run to its end yet
     python -m jaxgen.main --config=configs/flowpp.py:mnist --config.data.manual_dir=DIR
         MNIST, 28x28, from idx files in DIR: a small Flow++ for one GPU
     python -m jaxgen.main --config=configs/flowpp.py:cifar10
