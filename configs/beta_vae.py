@@ -50,7 +50,6 @@ def celeba64_10(c: ConfigDict) -> None:
     conv(c)
     c.data.update(name="celeb_a", size=(64, 64), fit="crop")
     c.method.observation = "gaussian"
-    c.evaluate.best = "test/nelbo"
 
 
 def celeba64_32(c: ConfigDict) -> None:

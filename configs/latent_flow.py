@@ -11,9 +11,9 @@
 Another first stage: `--config.frozen.first.run=RUN`, or RUN@STEP, or RUN@best; any run whose method
 encodes and decodes, as a VAE's. It is copied into the new run, which is whole without it.
 
-Source: Xiao et al. 2019, "Generative Latent Flow" (arXiv:1905.10485), section 3; there the two
-are trained side by side, which it finds as good as one after the other, as here. `latent_nll`, in
-nats of the stage's own latents, compares flows over the same stage alone.
+Source: Xiao et al. 2019, "Generative Latent Flow" (arXiv:1905.10485), there the two
+are trained side by side, here one after the other. `latent_nll`, in nats of the stage's own
+latents, compares flows over the same stage alone.
 """
 
 from ml_collections import ConfigDict

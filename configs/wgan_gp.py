@@ -89,7 +89,7 @@ def cifar10(c: ConfigDict) -> None:
 
 
 def celeba64(c: ConfigDict) -> None:
-    """200,000 moves of the generator, as the paper's at 64x64."""
+    """Rates and length of the official `gan_64x64.py`, whose critic has layer normalisation."""
     c.data.update(name="celeb_a", size=(64, 64), fit="crop")
     c.train.update(steps=200_000, save_every_steps=5000)
     c.evaluate.update(every_steps=5000, sample_every_steps=5000)

@@ -130,7 +130,8 @@ class Field:
             raise ValueError(f"{self.kind} of {self.dtype}: expected {said}, got {counts}")
         if self.names and (self.kind != "vector" or len(self.names) != self.dims):
             raise ValueError(
-                f"{self.kind} of shape {self.shape}: expected no {len(self.names)} names"
+                f"{self.kind} of shape {self.shape} with {len(self.names)} names, expected one for "
+                "each number of a vector"
             )
         if (ends := self.range) is not None:
             if len(ends) != 2 or not 0 < ends[1] - ends[0] < math.inf:

@@ -78,7 +78,7 @@ WRONG = [
     (dict(kind="tokens", shape=(4,), dtype="int32", classes=4), "expected vocabulary=, got"),
     (dict(kind="label", dtype="int32", classes=0), "classes=0, expected an integer above zero"),
     (dict(kind="label", dtype="int32", classes=2.5), "classes=2.5, expected an integer"),
-    (dict(kind="vector", shape=(2,), names=("a",)), "expected no 1 names"),
+    (dict(kind="vector", shape=(2,), names=("a",)), "with 1 names, expected one for each number"),
     (dict(kind="image", shape=(8, 8, 1), range=(1.0, 1.0)), "a lower and a higher end"),
     (dict(kind="vector", shape=(2,), units=Units((0.0,), (1.0,))), "expected 2 shifts and scales"),
     (dict(kind="vector", shape=(1,), units=Units((0.0,), (0.0,))), "scales above zero"),

@@ -5,7 +5,7 @@ of its codes is modelled by a density of its own, from which one samples and the
 
 Source: Ghosh et al. 2020, "From Variational to Deterministic Autoencoders" (ICLR), section 4,
 ex-post density estimation, there with mixtures of Gaussians; Xiao et al. 2019, "Generative Latent
-Flow" (arXiv:1905.10485), section 3, with a flow, as here by default.
+Flow" (arXiv:1905.10485), with a flow, as here by default.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -168,8 +169,7 @@ def _kept(
     )
     for note in said:
         notes(note)
-    for file in parts.glob("*/*.npz"):
-        file.unlink(missing_ok=True)
+    shutil.rmtree(parts, ignore_errors=True)
     return arrays
 
 

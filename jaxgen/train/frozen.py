@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -26,7 +28,7 @@ from jax.sharding import Mesh
 from jaxgen import sharding
 from jaxgen.claim import steps
 from jaxgen.config import ConfigError, check_sections
-from jaxgen.files import WriteError
+from jaxgen.files import WriteError, free_name
 from jaxgen.names import Allowed
 from jaxgen.rundir import RunDir, open_existing, read_json
 from jaxgen.stored import check_sizes
@@ -103,7 +105,7 @@ class Stage:
         method: what it was trained with.
         spec: of its data.
         arrays: {"params", "vars"} of NumPy: averaged where the run had averages.
-        digest: of `arrays`, see `integrity.state_digest`.
+        digest: of `arrays` and of the config's sections model and method.
         step: of the checkpoint.
         source: the run that it came from.
     """
@@ -173,7 +175,10 @@ def read(run: RunDir, name: str, step: int | None, describe: Describe, allow: Al
             checkpoints.close()
     at, state = found[0], found[1].averaged()
     arrays = jax.tree.map(np.asarray, {"params": dict(state.params), "vars": dict(state.vars)})
-    return Stage(name, method, spec, arrays, state_digest(arrays), at, str(run.path))
+    digest = hashlib.sha256(state_digest(arrays).encode())
+    for section in ("model", "method"):  # the same arrays mean something else in another network
+        digest.update(json.dumps(config[section], sort_keys=True).encode())
+    return Stage(name, method, spec, arrays, digest.hexdigest(), at, str(run.path))
 
 
 def within(run: RunDir, config: Mapping[str, Any], describe: Describe, allow: Allowed) -> Stages:
@@ -234,7 +239,8 @@ def install(
         wanted = Wanted.of(name, entry)
         place = run.path / FROZEN / name
         if jax.process_index() == 0 and not (begun and place.exists()):
-            shutil.rmtree(place, ignore_errors=True)  # of a start that came no further
+            if place.exists():  # of a start that came no further
+                os.rename(place, free_name(place.with_name(f"before-{name}")))
             _copy(open_existing(wanted.run), wanted, place)
             say(f"frozen stage {name}: copied from {wanted.run} into {place}")
     if jax.process_count() > 1:

@@ -55,8 +55,8 @@ def _coloured(numbers: np.ndarray, count: int) -> np.ndarray:
     """Integers 0 .. count - 1 to colours, [...] to [..., 3] uint8."""
     from matplotlib import colormaps
 
-    shades = colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
-    return np.rint(255 * shades).astype(np.uint8)[np.clip(np.asarray(numbers, int), 0, count - 1)]
+    shares = np.clip(np.asarray(numbers, float) / max(count - 1, 1), 0, 1)
+    return np.rint(255 * colormaps["turbo"](shares)[..., :3]).astype(np.uint8)
 
 
 def _curves(x: np.ndarray) -> np.ndarray:

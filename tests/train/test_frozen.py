@@ -224,3 +224,13 @@ def test_a_stage_of_absurd_size_is_refused(copy):
     path.write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="latent"):
         jaxgen.load(copy)
+
+
+def test_the_same_arrays_in_another_network_are_another_stage(copy):
+    path = copy / "frozen/first/config.json"
+    config = json.loads(path.read_text())
+    assert config["model"]["activation"] == "relu"
+    config["model"]["activation"] = "tanh"
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="is not the stage that the run began with: its digest"):
+        jaxgen.load(copy)
