@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxgen.methods.memory import Memory, recalled
 from jaxgen.methods.player import Player
-from jaxgen.ops.augmentations import AUGMENTATIONS
+from jaxgen.ops.augment import AUGMENTATIONS
 from jaxgen.types import Array, Metrics, State
 
 
@@ -20,7 +20,7 @@ class Views:
     """What a discriminator is shown of examples: augmented, then noisy, then packed.
 
     Attributes:
-        augment: `name` in `ops.augmentations.AUGMENTATIONS` and its options; empty for none.
+        augment: `name` in `ops.augment.AUGMENTATIONS` and its options; empty for none.
         noise: deviation of noise that is added; it falls to zero
         noise_steps: in so many train steps, linearly; 0 keeps it.
         packing: examples shown at a time, side by side in channels (Lin et al. 2018, PacGAN).

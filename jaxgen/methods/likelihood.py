@@ -17,7 +17,7 @@ from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
 from jaxgen.config import ConfigError
 from jaxgen.methods.player import Player
-from jaxgen.ops.augment import random_shift
+from jaxgen.ops.augment.shift import random_shift
 from jaxgen.ops.densities import BASES, LN2, nats_to_bits_per_dim, tree_log_prob, tree_sample
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 

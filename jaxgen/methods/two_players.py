@@ -13,7 +13,7 @@ from jaxgen.methods.critic import Critic, Views
 from jaxgen.methods.player import Player
 from jaxgen.methods.regularizers import History, LeCam, Orthogonality, Penalty, Regularizer
 from jaxgen.methods.source import PRIORS, Source
-from jaxgen.ops.augmentations import check_augmentation
+from jaxgen.ops.augment import check_augmentation
 from jaxgen.ops.games import GAMES, Game
 from jaxgen.ops.penalties import check_penalties
 from jaxgen.ops.ranges import symmetric, to_levels
@@ -41,7 +41,7 @@ class TwoPlayers:
         history: weight of the squared distance of a player's parameters from their mean over all
             steps (Salimans et al. 2016, section 3.3).
         orthogonal: weight of `ops.penalties.orthogonality` of the generator's kernels.
-        augment: `name` in `ops.augmentations.AUGMENTATIONS` and its options: what the discriminator
+        augment: `name` in `ops.augment.AUGMENTATIONS` and its options: what the discriminator
             sees is augmented, and the generator's gradient flows through it.
         prior: of z, "normal" or "uniform" in [-1, 1].
         conditional: give both players the class.

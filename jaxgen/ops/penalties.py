@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxgen.config import ConfigError, check_named
-from jaxgen.ops.augment import random_shift
+from jaxgen.ops.augment.shift import random_shift
 from jaxgen.ops.densities import sum_event
 from jaxgen.ops.games import Maps, mean_over
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxgen.config import check_named
-from jaxgen.ops.ada import ADA
-from jaxgen.ops.diffaugment import DiffAugment
+from jaxgen.ops.augment.ada import ADA
+from jaxgen.ops.augment.diffaugment import DiffAugment
 
 AUGMENTATIONS: dict[str, Any] = {"ada": ADA, "diffaugment": DiffAugment}
 
