@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import pathlib
-import tempfile
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from jaxgen.errors import ConfigError
+from jaxgen.files import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,29 +67,30 @@ def fetched(
         advice: what to do without a network.
 
     Raises:
-        ConfigError: without a network or space on the disk.
+        ConfigError: without a network.
+        WriteError: see `files.atomic`.
     """
     if target.is_file():
         check(target)
         return target
+    done = 0
+    with atomic(target, remote.size) as file:
+        for block in _blocks(remote, advice):
+            file.write(block)
+            tenth, done = 10 * done // remote.size, done + len(block)
+            if 10 * done // remote.size > tenth:
+                say(f"{done / 1e6:.1f} MB")
+        file.flush()
+        check(pathlib.Path(file.name))
+    return target
+
+
+def _blocks(remote: Remote, advice: str) -> Iterator[bytes]:
+    """The bytes of a file, as they arrive."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
-    except OSError as error:
-        raise ConfigError(f"cannot write in {target.parent}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(remote.url) as answer:
-            done = 0
+        with urllib.request.urlopen(remote.url) as answer:
             while block := answer.read(1 << 20):
-                file.write(block)
-                tenth, done = 10 * done // remote.size, done + len(block)
-                if 10 * done // remote.size > tenth:
-                    say(f"{done / 1e6:.1f} MB")
-        check(pathlib.Path(part))
-        os.replace(part, target)
-    except (urllib.error.URLError, OSError) as error:
+                yield block
+    except OSError as error:
         reason = getattr(error, "reason", error)
         raise ConfigError(f"cannot fetch {remote.url} ({reason}); {advice}") from error
-    finally:
-        pathlib.Path(part).unlink(missing_ok=True)
-    return target

@@ -19,7 +19,7 @@ class Units:
 
     Attributes:
         shift: of each column, in its own units.
-        scale: the same; above zero.
+        scale: deviation of each column, in its own units; above zero.
     """
 
     shift: tuple[float, ...]

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -66,10 +67,14 @@ class _Plain:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def atomic(path: str | os.PathLike[str], need: int | None = None) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never a part; so does a disk after a power cut.
+
+    Args:
+        path: the file; folders above it are made.
+        need: bytes that are to be written, for the message; None if unknown.
 
     Raises:
         WriteError: naming the path, what was to be written, and what is free.
@@ -90,45 +95,71 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, WriteError):
-            raise WriteError(path, error) from error
+            raise WriteError(path, error, need) from error
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """An empty folder that becomes `path` when the block ends without an error.
+
+    Raises:
+        WriteError: see `atomic`; also where a folder with files is there by then.
+    """
+    path = pathlib.Path(path)
+    work = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        yield work
+        work.chmod(0o755)
+        os.rename(work, path)
+    except OSError as error:
+        raise error if isinstance(error, WriteError) else WriteError(path, error) from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def set_aside(path: pathlib.Path, name: str) -> pathlib.Path:
+    """Gives a file or folder another name beside it, or the next that is free; returns that.
+
+    Raises:
+        OSError: where it cannot be.
+    """
+    aside = free_name(path.with_name(name))
+    os.rename(path, aside)
+    return aside
 
 
 def write(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Writes bytes, or text as UTF-8, atomically.
 
     Raises:
-        WriteError: see `replacing`.
+        WriteError: see `atomic`.
     """
     data = data.encode() if isinstance(data, str) else data
-    try:
-        with replacing(path) as file:
-            file.write(data)
-    except WriteError as error:
-        raise WriteError(pathlib.Path(path), error.__cause__, len(data)) from error.__cause__
+    with atomic(path, len(data)) as file:
+        file.write(data)
 
 
 def write_arrays(path: str | os.PathLike[str], compressed: bool = False, **arrays: Any) -> None:
     """Writes a `.npz` file atomically.
 
     Raises:
-        WriteError: see `replacing`.
+        WriteError: see `atomic`.
     """
     import numpy as np
 
-    need = sum(np.asarray(a).nbytes for a in arrays.values())
-    try:
-        with replacing(path) as file:
-            (np.savez_compressed if compressed else np.savez)(file, **arrays)
-    except WriteError as error:
-        raise WriteError(pathlib.Path(path), error.__cause__, need) from error.__cause__
+    with atomic(path, sum(np.asarray(a).nbytes for a in arrays.values())) as file:
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
 
 def write_image(path: str | os.PathLike[str], image: Any, **options: Any) -> None:
     """Encodes a PIL image, with the options of its `save`, and writes it atomically.
 
     Raises:
-        WriteError: see `replacing`.
+        WriteError: see `atomic`.
     """
     buffer = io.BytesIO()
     image.save(buffer, **options)

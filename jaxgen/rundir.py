@@ -20,7 +20,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from jaxgen.config import ConfigError
-from jaxgen.files import WriteError, free_name, write
+from jaxgen.files import WriteError, set_aside, write
 from jaxgen.stored import read_json
 
 if TYPE_CHECKING:
@@ -83,11 +83,10 @@ class RunDir:
             step = f"step_{int(read_json(self.summary)['step']):08}"
         except (ConfigError, LookupError, TypeError, ValueError):
             step = "damaged"
-        aside = free_name(self.path / f"summary.{step}.json")
         try:
-            os.rename(self.summary, aside)
+            set_aside(self.summary, f"summary.{step}.json")
         except OSError as error:
-            raise WriteError(aside, error) from error
+            raise WriteError(self.summary, error) from error
 
     def spec(self) -> DataSpec:
         """The DataSpec of the data that the run was trained on.

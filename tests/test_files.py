@@ -1,7 +1,9 @@
 """Files are written whole or not at all, and an error names path, need and room."""
 
+import ast
 import errno
 import os
+import pathlib
 
 import numpy as np
 import PIL.Image
@@ -9,7 +11,16 @@ import pytest
 
 from jaxgen import files
 from jaxgen.evaluate.generate import Stored
-from jaxgen.files import WriteError, free_name, replacing, write, write_arrays, write_image
+from jaxgen.files import (
+    WriteError,
+    atomic,
+    atomic_folder,
+    free_name,
+    set_aside,
+    write,
+    write_arrays,
+    write_image,
+)
 from jaxgen.rundir import write_json
 from jaxgen.tools.outputs import save_npz, save_text
 from jaxgen.train.pictures import save_gif, save_png
@@ -76,6 +87,57 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path, monkeypatch, name
     assert path.read_text() == "old"
 
 
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "above" / "folder"
+    with atomic_folder(path) as work:
+        (work / "x").write_text("new")
+        assert not path.exists() and work.parent == path.parent
+    assert (path / "x").read_text() == "new" and os.listdir(path.parent) == ["folder"]
+    with pytest.raises(WriteError, match="could not write .*folder: Directory not empty"):
+        with atomic_folder(path) as work:
+            (work / "x").write_text("other")
+    with pytest.raises(WriteError, match=r"other: No space left on device \(.* free in .*above\)"):
+        with atomic_folder(path.with_name("other")) as work:
+            raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_folder(path.with_name("other")):
+            raise KeyboardInterrupt
+    assert (path / "x").read_text() == "new" and os.listdir(path.parent) == ["folder"]
+
+
+def test_names_of_what_is_set_aside(tmp_path):
+    for name in ("old", "old.2"):
+        (tmp_path / "a").write_text(name)
+        assert set_aside(tmp_path / "a", "old") == tmp_path / name
+        assert (tmp_path / name).read_text() == name
+
+
+TEMPORARIES = {"mkstemp", "mkdtemp", "NamedTemporaryFile"}
+# temporaries that nobody renames: a cache for one process, and the report of an error
+OWN_TEMPORARIES = {"platform.py": {"mkdtemp"}, "boundary.py": {"mkstemp"}}
+# what is whole already gets another name: works of before, and damaged checkpoints
+MOVES = {"claim.py", "train/checkpoint.py"}
+
+
+def test_nobody_else_writes_a_temporary_and_renames_it():
+    root = pathlib.Path(files.__file__).parent
+    offenders = []
+    for path in sorted(root.rglob("*.py")):
+        name = str(path.relative_to(root))
+        if name == "files.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                wrong = node.attr == "rename" and not (owner == "os" and name in MOVES)
+                wrong |= owner == "os" and node.attr in ("replace", "renames", "link")
+                made = owner == "tempfile" and node.attr in TEMPORARIES
+                wrong |= made and node.attr not in OWN_TEMPORARIES.get(name, ())
+                if wrong:
+                    offenders.append(f"{name}:{node.lineno}: {owner}.{node.attr}")
+    assert not offenders
+
+
 def test_what_was_written_is_there(tmp_path):
     for name, writer in WRITERS.items():
         writer(tmp_path / "new" / name / "x.npy")
@@ -92,7 +154,7 @@ def test_numpy_says_why_it_could_not_write(tmp_path):
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(WriteError, match="No space left on device"), replacing(tmp_path / "x") as f:
+    with pytest.raises(WriteError, match="No space left on device"), atomic(tmp_path / "x") as f:
         assert not isinstance(f, type(f._file))
         np.save(Full(f), PIXELS)
 

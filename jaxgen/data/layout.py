@@ -38,7 +38,7 @@ class Layout:
 
     Attributes:
         files: "train" and "test" -> relative paths, sorted.
-        labels: the same -> int32 [N], or None.
+        labels: "train" and "test" -> int32 [N], or None.
         classes: names of the labels.
         notes: on all that is not used, and on what stands in for something.
         held_out: the test split was drawn.

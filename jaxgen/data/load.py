@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import arrays, folder, images, points, published, ranges, tables, tfds_source
+from jaxgen.data import arrays, folder, images, points, published, ranges, tables
 from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
+from jaxgen.data.tfds import source as tfds_source
 from jaxgen.fields import DataSpec
 from jaxgen.names import DOTTED, Allowed, resolve
 

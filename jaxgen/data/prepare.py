@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxgen.data import seals
 from jaxgen.data.dataset import DataError
-from jaxgen.files import FULL, free_name
+from jaxgen.files import FULL, WriteError, atomic_folder, set_aside
 from jaxgen.files import reason as reason_of
 from jaxgen.platform import cache_home
 
@@ -27,7 +24,7 @@ def data_root(data_dir: str | os.PathLike | None) -> pathlib.Path:
 
 
 def prepare_once(
-    target: pathlib.Path, fill: Callable[[pathlib.Path], pathlib.Path], doubt: str = ""
+    target: pathlib.Path, fill: Callable[[pathlib.Path], None], doubt: str = ""
 ) -> list[str]:
     """Makes the directory `target` unless it is there and whole, safely beside other processes.
 
@@ -38,8 +35,7 @@ def prepare_once(
 
     Args:
         target: directory to make.
-        fill: given an empty directory on the same file system, fills it and returns the
-            directory in it that becomes `target`.
+        fill: given an empty directory, fills it with what `target` is to hold.
         doubt: why a `target` without such checksums would be damaged; "" trusts it.
 
     Returns:
@@ -58,17 +54,18 @@ def prepare_once(
                 reason = seals.damage(target) or doubt
                 if not reason:
                     return []
-                aside = free_name(target.with_name(f"{target.name}.damaged"))
                 with contextlib.suppress(FileNotFoundError):  # another process was first
-                    os.rename(target, aside)
+                    aside = set_aside(target, f"{target.name}.damaged")
                     notes = [
                         f"{target} was damaged: {reason}; set aside as {aside.name}, made anew"
                     ]
             _make(target, fill)
             return notes
-    except OSError as error:
+    except OSError as failed:
+        error = failed.__cause__ if isinstance(failed, WriteError) else failed
+        assert isinstance(error, OSError)
         if not isinstance(error, PermissionError) and error.errno not in FULL:
-            raise
+            raise error from None
         why = error.strerror
         if error.errno in FULL:
             why = reason_of(target.parent, error)
@@ -80,7 +77,7 @@ def prepare_once(
 
 def opened(
     target: pathlib.Path,
-    fill: Callable[[pathlib.Path], pathlib.Path],
+    fill: Callable[[pathlib.Path], None],
     load: Callable[[pathlib.Path], Any],
     notes: list[str],
 ) -> Any:
@@ -106,19 +103,14 @@ def opened(
         return load(target)
 
 
-def _make(target: pathlib.Path, fill: Callable[[pathlib.Path], pathlib.Path]) -> None:
-    work = pathlib.Path(tempfile.mkdtemp(prefix=".preparing-", dir=target.parent))
+def _make(target: pathlib.Path, fill: Callable[[pathlib.Path], None]) -> None:
     try:
-        made = fill(work)
-        seals.seal(made)
-        made.chmod(0o755)
-        try:
-            os.rename(made, target)
-        except OSError:
-            if not target.exists():  # else: another process was first, with the same
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with atomic_folder(target) as work:
+            fill(work)
+            seals.seal(work)
+    except WriteError:
+        if not target.exists():  # else: another process was first, with the same
+            raise
 
 
 @contextlib.contextmanager
@@ -128,11 +120,4 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
     with open(path, "w") as handle:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hides the progress bars and greetings that tfds prints."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -31,7 +31,7 @@ from jaxgen.data import Dataset, Split
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root, prepare_once
 from jaxgen.evaluate.features import checked, in_tiles
-from jaxgen.files import free_name
+from jaxgen.files import set_aside
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric
 from jaxgen.stored import parse
@@ -134,9 +134,8 @@ def trained(
         except ConfigError as error:
             if attempt:
                 raise
-            aside = free_name(target.with_name(f"{target.name}.damaged"))
+            aside = set_aside(target, f"{target.name}.damaged")
             say(f"{error}; set aside as {aside}, and trained anew")
-            target.rename(aside)
     least = THRESHOLDS.get(spec.name, 0.0) if not dataset.binarized else 0.0
     if about["accuracy"] < least:
         raise ConfigError(
@@ -162,8 +161,8 @@ def _apply(spec: DataSpec, params: PyTree, levels: Any) -> dict[str, Any]:
     return {"features": features, "logits": logits}
 
 
-def _fill(dataset: Dataset, say: Callable[[str], None], work: pathlib.Path) -> pathlib.Path:
-    """Trains, and writes the file into a directory below `work`."""
+def _fill(dataset: Dataset, say: Callable[[str], None], work: pathlib.Path) -> None:
+    """Trains, and writes the file into `work`."""
     spec, train, test = dataset.spec, dataset.splits["train"], dataset.splits["test"]
     steps = _steps(len(train))
     say(f"training a classifier of {spec.name}, {steps} steps; this is done once")
@@ -183,11 +182,8 @@ def _fill(dataset: Dataset, say: Callable[[str], None], work: pathlib.Path) -> p
         "device": jax.devices()[0].device_kind,
     }
     say(f"classifier of {spec.name}: {about['accuracy']:.2%} of {len(test):,} test images right")
-    made = work / "classifier"
-    made.mkdir()
     arrays: Any = flax.traverse_util.flatten_dict(params, sep="/")
-    np.savez(made / "weights.npz", about=json.dumps(about), **arrays)
-    return made
+    np.savez(work / "weights.npz", about=json.dumps(about), **arrays)
 
 
 def _steps(count: int) -> int:

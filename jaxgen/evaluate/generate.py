@@ -26,7 +26,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
 from jaxgen.evaluate.context import check_context
 from jaxgen.evaluate.knobs import check_knobs, check_label, check_seed
-from jaxgen.files import replacing
+from jaxgen.files import atomic
 from jaxgen.rundir import write_json
 from jaxgen.types import DataSpec, Method, State
 
@@ -198,7 +198,7 @@ class Stored:
             there = self._count - len(missing)
             self.say(f"generation resumed: {there} of {self._count} batches are in {self.folder}")
         for made, (number, x) in enumerate(self.sampler.batches(self.state, missing), 1):
-            with replacing(self._path(number)) as file:
+            with atomic(self._path(number)) as file:
                 np.save(file, x)
             if self.say and made % 50 == 0:
                 self.say(f"generated {made} of {len(missing)} batches")

@@ -5,12 +5,12 @@ Nothing is downloaded unless a user asks for it by `jaxgen weights NAME`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +21,7 @@ from jaxgen.data import torch_file
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root
 from jaxgen.fetch import Remote, fetched, sha256_of
+from jaxgen.files import WriteError, write_arrays
 from jaxgen.stored import parse
 
 
@@ -174,13 +175,8 @@ def _store(path: pathlib.Path, found: Mapping[str, np.ndarray], weights: Weights
     """Keeps the arrays, where that is allowed."""
     about = json.dumps({"source": weights.sha256, "content": content_sha256(found)})
     arrays: dict[str, Any] = {"about": np.asarray(about), **found}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, **arrays)
-        os.replace(file.name, path)
-    except OSError:
-        return
+    with contextlib.suppress(WriteError):
+        write_arrays(path, **arrays)
 
 
 def _stored(path: pathlib.Path, weights: Weights) -> dict[str, np.ndarray] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxgen.files import replacing
+from jaxgen.files import atomic
 from jaxgen.machine import check_disk
 
 
@@ -24,7 +24,7 @@ def save_rows(path: pathlib.Path, name: str, num: int, chunks: Iterable[np.ndarr
 
     Raises:
         ConfigError: when the disk has no room for it.
-        WriteError: see `files.replacing`.
+        WriteError: see `files.atomic`.
     """
     chunks = iter(chunks)
     first = next(chunks)
@@ -34,7 +34,7 @@ def save_rows(path: pathlib.Path, name: str, num: int, chunks: Iterable[np.ndarr
         "fortran_order": False,
         "shape": (num, *first.shape[1:]),
     }
-    with replacing(path) as whole, zipfile.ZipFile(whole, "w") as archive:
+    with atomic(path) as whole, zipfile.ZipFile(whole, "w") as archive:
         with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for chunk in itertools.chain([first], chunks):

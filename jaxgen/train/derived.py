@@ -151,16 +151,11 @@ def _kept(
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     target, parts = root / key, root / f".{key}.parts"
 
-    def fill(work: pathlib.Path) -> pathlib.Path:
+    def fill(work: pathlib.Path) -> None:
         notes(f"computing latents of {dataset.spec.name} by stage {stage.name}, once, in {target}")
         for name, split in dataset.splits.items():
             chunks = list(_chunks(split, stage, parts / name))
             np.save(work / f"{name}.npy", np.concatenate(chunks))
-        inner = work / "arrays"
-        inner.mkdir()
-        for file in work.glob("*.npy"):
-            file.rename(inner / file.name)
-        return inner
 
     said: list[str] = []
     names = tuple(dataset.splits)

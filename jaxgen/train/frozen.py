@@ -15,7 +15,6 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ from jax.sharding import Mesh
 from jaxgen import sharding
 from jaxgen.claim import steps
 from jaxgen.config import ConfigError, check_sections
-from jaxgen.files import WriteError, free_name
+from jaxgen.files import atomic_folder, set_aside
 from jaxgen.names import Allowed
 from jaxgen.rundir import RunDir, open_existing, read_json
 from jaxgen.stored import check_sizes
@@ -240,7 +239,7 @@ def install(
         place = run.path / FROZEN / name
         if jax.process_index() == 0 and not (begun and place.exists()):
             if place.exists():  # of a start that came no further
-                os.rename(place, free_name(place.with_name(f"before-{name}")))
+                set_aside(place, f"before-{name}")
             _copy(open_existing(wanted.run), wanted, place)
             say(f"frozen stage {name}: copied from {wanted.run} into {place}")
     if jax.process_count() > 1:
@@ -251,20 +250,12 @@ def install(
 def _copy(source: RunDir, wanted: Wanted, place: pathlib.Path) -> None:
     """A run directory of one checkpoint, which appears whole."""
     step = _step(source, wanted)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = pathlib.Path(tempfile.mkdtemp(prefix=".copying-", dir=place.parent))
-    try:
+    with atomic_folder(place) as work:
         for file in (source.config, source.manifest):
             shutil.copyfile(file, work / file.name)
         for folder in (source.checkpoints / str(step), source.path / FROZEN):
             if folder.exists():
                 shutil.copytree(folder, work / folder.relative_to(source.path))
-        work.chmod(0o755)
-        os.rename(work, place)
-    except OSError as error:
-        raise WriteError(place, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _step(source: RunDir, wanted: Wanted) -> int:

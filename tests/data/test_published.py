@@ -139,7 +139,7 @@ def test_other_bytes_and_no_network(tmp_path, monkeypatch):
     monkeypatch.setitem(published.FILES, "cifar10", (gone,))
     with pytest.raises(DataError, match="cannot fetch .*or without a network fetch .*gone.tar.gz"):
         published.fetch("cifar10", str(tmp_path / "data"), print)
-    assert not list((tmp_path / "data").rglob("*.gz")) and not list(tmp_path.rglob(".part-*"))
+    assert not list((tmp_path / "data").rglob("*.gz")) and not list(tmp_path.rglob(".*.gz.*"))
 
 
 def test_the_command(tmp_path, monkeypatch, jaxgen_command):

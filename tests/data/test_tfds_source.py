@@ -6,7 +6,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 import jaxgen.data
-from jaxgen.data import DataError, prepared, tfds_source
+from jaxgen.data import DataError
+from jaxgen.data.tfds import prepared
+from jaxgen.data.tfds import source as tfds_source
 
 IMAGES = np.random.RandomState(0).randint(256, size=(14, 6, 5, 3)).astype(np.uint8)
 POINTS = np.random.RandomState(0).randn(14, 3)

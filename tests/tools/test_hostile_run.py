@@ -7,7 +7,8 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
-from jaxgen.data import DataError, published, tfds_source
+from jaxgen.data import DataError, published
+from jaxgen.data.tfds import source as tfds_source
 
 LANDED = pathlib.Path(__file__).parents[1] / "fixtures" / "landed" / "finished"
 

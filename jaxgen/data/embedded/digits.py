@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import prepare, prepared
+from jaxgen.data import prepare
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.tfds import prepared
 from jaxgen.types import DataSpec
 
 SPLIT_SEED = 0

@@ -52,11 +52,10 @@ def _read(target: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
     return arrays, (target / "notes.txt").read_text().splitlines()
 
 
-def _fill(name: str, work: pathlib.Path) -> pathlib.Path:
+def _fill(name: str, made: pathlib.Path) -> None:
     import jax
 
-    made, notes = work / "made", []
-    made.mkdir()
+    notes = []
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         for split, count in COUNTS.items():
             if name in TARGETS:
@@ -67,7 +66,6 @@ def _fill(name: str, work: pathlib.Path) -> pathlib.Path:
                     notes.append(f"{failed:,} of {count:,} {split} simulations failed, left out")
             np.save(made / f"{split}.npy", x)
     (made / "notes.txt").write_text("\n".join(notes))
-    return made
 
 
 def sample(target: Target, count: int, seed: int) -> np.ndarray:

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import prepare, prepared
+from jaxgen.data import prepare
 from jaxgen.data.dataset import DataError, Dataset
+from jaxgen.data.tfds import prepared
 from jaxgen.types import DataSpec
 
 COUNTS = {"train": 50_000, "test": 10_000}

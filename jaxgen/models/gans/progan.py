@@ -116,8 +116,8 @@ class Discriminator(nn.Module):
     """Images to logits; with a class, the logit of that class.
 
     Attributes:
-        base: and
-        most: channels, as of the generator.
+        base: channels times side, as far as `most` allows.
+        most: channels at low resolutions.
         group: examples whose deviation is looked at together; None for the whole batch.
         blur: before images are halved, as the first StyleGAN does.
         level: binary logarithm of the side to which images are shrunk first; None for that of the

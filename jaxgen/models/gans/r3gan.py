@@ -127,8 +127,8 @@ class Discriminator(nn.Module):
 
     Attributes:
         widths: channels of the stages, the finest first; each before the last halves the image.
-        cardinalities: and
-        blocks: as of the generator, the finest first.
+        cardinalities: groups of each stage's convolutions, the finest stage first.
+        blocks: of each stage, the finest first.
         embedding: width of the features that the class's embedding is multiplied with.
         expansion: of blocks.
     """

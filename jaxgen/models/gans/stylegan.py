@@ -125,9 +125,9 @@ class Synthesis(nn.Module):
     """A constant, convolutions, and the images of the last two levels.
 
     Attributes:
-        base: and
-        most: and
-        level: as of the generator.
+        base: channels times side, as far as `most` allows.
+        most: channels at low resolutions.
+        level: binary logarithm of the side at which images are made; None for that of the data.
     """
 
     base: int

@@ -87,9 +87,9 @@ class Synthesis(nn.Module):
     """A constant, convolutions, and images of all resolutions added up.
 
     Attributes:
-        base: and
-        most: and
-        clamp: as of the generator.
+        base: channels times side, as far as `most` allows.
+        most: channels at low resolutions.
+        clamp: the largest activation, of either sign; None for any.
     """
 
     base: int
@@ -122,14 +122,14 @@ class Discriminator(nn.Module):
     """Images to logits; with a class, the projection on its embedding.
 
     Attributes:
-        base: and
-        most: channels, as of the generator.
+        base: channels times side, as far as `most` allows.
+        most: channels at low resolutions.
         group: examples whose deviation is looked at together; None for the whole batch.
         style: width of the class's embedding.
         layers: of its mapping.
         residual: with skips around every two convolutions; without them it is the "orig" of the
             official code, which is that of its CIFAR-10 runs.
-        clamp: as of the generator.
+        clamp: the largest activation, of either sign; None for any.
     """
 
     base: int = 32_768

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
-import os
 import pathlib
-from collections.abc import Callable, Iterable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,18 @@ CHUNK = 1024  # records decoded at a time
 
 def build(builder: type, work: pathlib.Path) -> pathlib.Path:
     """Runs a builder class of our own under `work`; returns the directory it made."""
-    with prepare.quiet():
+    with quiet():
         # tfds writes its default format, tfrecord, with TensorFlow only.
         made = builder(data_dir=work, file_format="array_record")
         made.download_and_prepare()
     return pathlib.Path(made.data_dir)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hides the progress bars and greetings that tfds prints."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,8 +111,9 @@ def splits_of(
         DataError: where `target` cannot be written.
     """
 
-    def fill(work: pathlib.Path) -> pathlib.Path:
-        return build(builder(), work)
+    def fill(folder: pathlib.Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            shutil.copytree(build(builder(), pathlib.Path(work)), folder, dirs_exist_ok=True)
 
     def load(directory: pathlib.Path) -> dict[str, Split]:
         return {name: read(directory, name, root, notes) for name in names}
@@ -182,15 +192,10 @@ def decoded(
     digest = hashlib.sha256(identity + what.encode()).hexdigest()[:24]
     target = root / "decoded" / digest
 
-    def fill(work: pathlib.Path) -> pathlib.Path:
+    def fill(work: pathlib.Path) -> None:
         for key, value in _take_all(records()).items():
             np.save(work / f"{key}.npy", value)
         (work / "source.txt").write_text(what + "\n")
-        inner = work / "arrays"
-        inner.mkdir()
-        for file in [f for f in work.iterdir() if f.is_file()]:
-            os.rename(file, inner / file.name)
-        return inner
 
     def load(directory: pathlib.Path) -> ArraySplit:
         arrays = {file.stem: np.load(file) for file in directory.glob("*.npy")}

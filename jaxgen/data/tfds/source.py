@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import images, prepare, prepared
+from jaxgen.data import images, prepare
 from jaxgen.data.dataset import DataError, Dataset, Split, holdout
+from jaxgen.data.tfds import prepared
 from jaxgen.stored import parse, read_bytes
 from jaxgen.types import DataSpec
 
