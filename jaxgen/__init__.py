@@ -10,7 +10,10 @@ __version__ = "0.1.0"
 
 
 def load(
-    run: str | os.PathLike[str], step: int | str | None = None, allow: Iterable[str] = ()
+    run: str | os.PathLike[str],
+    step: int | str | None = None,
+    allow: Iterable[str] = (),
+    average: str | None = None,
 ) -> Any:
     """A trained run: see `jaxgen.tools.run.Run`.
 
@@ -18,6 +21,8 @@ def load(
         run: its directory.
         step: of the checkpoint, or "best"; None takes the newest.
         allow: names of modules, trusted, whose classes the run's config may name beside jaxgen's.
+        average: the name of the averaged params to take, "none" for those that are trained; None
+            takes those named as their player.
 
     Example:
         >>> run = load("runs/nice-digits", step="best")
@@ -26,4 +31,4 @@ def load(
     """
     from jaxgen.tools.run import Run
 
-    return Run(run, step, allow)
+    return Run(run, step, allow, average)

@@ -376,7 +376,7 @@ def summarise(
             "data_sha256": data["splits"][split]["sha256"],
             "levels": data["levels"],
             "method": dict(config["method"]),
-            "averaged_params": sorted(config["ema"]),
+            "averaged_params": observer.averages,
             "noise_seed": EVALUATION_SEED,
             "batch_size": observer.batch_size,
             "step": step,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import flax.struct
 import jax
 
+from jaxgen.config import ConfigError, unknown
 from jaxgen.fields import DataSpec as DataSpec
 from jaxgen.fields import Field as Field
 from jaxgen.fields import Units as Units
@@ -32,7 +33,8 @@ class State(flax.struct.PyTreeNode):
         params: player -> Flax params.
         vars: player -> what training moves without a gradient (statistics, codebooks, means).
         opt: player -> optimiser state.
-        ema: player -> averaged params, for the players that have an average.
+        ema: name -> averaged params of a player: the one of that name, or that of `players`.
+        players: (name, player) of the averages that do not have their player's name.
     """
 
     step: Array
@@ -40,10 +42,50 @@ class State(flax.struct.PyTreeNode):
     vars: Vars
     opt: dict[str, PyTree]
     ema: Params
+    players: tuple[tuple[str, str], ...] = flax.struct.field(pytree_node=False, default=())
 
-    def averaged(self) -> State:
-        """The state with averaged params where they exist: what one samples and evaluates."""
-        return self.replace(params=self.params | self.ema)
+    def averaged(self, name: str | None = None) -> State:
+        """The state with averaged params where they exist: what one samples and evaluates.
+
+        Args:
+            name: see `averages`.
+        """
+        chosen = {p: self.ema[name] for p, name in self.averages(name).items()}
+        return self.replace(params=self.params | chosen)
+
+    def averages(self, name: str | None = None) -> dict[str, str]:
+        """player -> name of the average that stands for its params.
+
+        Args:
+            name: of the average to take for its player. For other players, or without, it is the
+                one named as the player, else the first in the order of the alphabet; "none"
+                takes no average of any.
+
+        Raises:
+            ConfigError: for a name that there is not.
+        """
+        if name == "none":
+            return {}
+        if name is not None and name not in self.ema:
+            raise ConfigError(unknown("average", name, [*self.ema, "none"]))
+        players = dict(self.players)
+        chosen: dict[str, str] = {}
+        for own in sorted(self.ema):
+            player = players.get(own, own)
+            if own == player or player not in chosen:
+                chosen[player] = own
+        if name is not None:
+            chosen[players.get(name, name)] = name
+        return chosen
+
+    def only(self, name: str | None = None) -> State:
+        """The state with the averages that `averages` chooses alone, by the name of their player.
+
+        Args:
+            name: see `averages`.
+        """
+        chosen = self.averages(name)
+        return self.replace(ema={p: self.ema[own] for p, own in chosen.items()}, players=())
 
 
 def unfrozen(state: PyTree) -> PyTree:

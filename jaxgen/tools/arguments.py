@@ -14,15 +14,17 @@ from jaxgen.tools.ranges import CLASS, SEED, STEP
 def add_run(command: argparse.ArgumentParser) -> None:
     """A run directory, a step of it, and what its config may name."""
     command.add_argument("run", help="a run directory")
-    add_step(command)
+    add_state(command)
     add_allow(command)
 
 
-def add_step(command: argparse.ArgumentParser) -> None:
-    """The step of the checkpoint."""
+def add_state(command: argparse.ArgumentParser) -> None:
+    """The step of the checkpoint, and which params of it."""
     command.add_argument(
         "--step", type=STEP, help="of the checkpoint, or best; default: the newest"
     )
+    text = "of averaged parameters, by the config's ema, or none; default: their player's"
+    command.add_argument("--average", metavar="NAME", help=text)
 
 
 def add_seed(command: Any, what: str) -> None:
@@ -112,7 +114,7 @@ def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) ->
         check_examples(directory.spec(), num, drawn)
     from jaxgen.tools.run import Run
 
-    return Run(arguments.run, arguments.step, allowed(arguments))
+    return Run(arguments.run, arguments.step, allowed(arguments), arguments.average)
 
 
 def add_places(command: argparse.ArgumentParser) -> None:

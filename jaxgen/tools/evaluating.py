@@ -15,7 +15,7 @@ from jaxgen.tools.arguments import (
     add_allow,
     add_places,
     add_seed,
-    add_step,
+    add_state,
     load_run,
     places,
 )
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     )
     evaluate.set_defaults(command=_eval)
     evaluate.add_argument("run", help="a run directory; a folder of images, .npz or .npy")
-    add_step(evaluate)
+    add_state(evaluate)
     add_allow(evaluate)
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
     evaluate.add_argument("--max_examples", type=COUNT, help="of each split; default: all")

@@ -287,7 +287,7 @@ def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
 
 
 def _context(run: Run, request: Request) -> dict[str, Any]:
-    averaged = ", ".join(sorted(run.state.ema)) or "none"
+    averaged = ", ".join(sorted(run.averages.values())) or "none"
     about = {"step": run.step, "seed": request.seed, "averaged_params": averaged}
     return _machine() | about | {"batch": request.batch}
 

@@ -86,6 +86,7 @@ def output(
     """
     if arguments.out is not None:
         return arguments.out
+    knobs |= {"average": arguments.average}
     parts = [
         name,
         *(f"{k}{spelt(v)}" for k, v in knobs.items() if v is not None and v is not False),

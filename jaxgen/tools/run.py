@@ -40,7 +40,8 @@ class Run:
         spec: of the data.
         method: the modules and their objective.
         step: train steps done.
-        state: restored and verified.
+        state: restored and verified, with the averages alone that were chosen.
+        averages: player -> name of its average that stands for its params.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Run:
         path: str | os.PathLike[str],
         step: int | str | None = None,
         allow: Iterable[str] = (),
+        average: str | None = None,
     ):
         """Restores.
 
@@ -56,10 +58,12 @@ class Run:
             step: of the checkpoint; "best" takes the one with the best score, None the newest.
             allow: names of modules whose classes the run's config may name beside jaxgen's, and
                 paths of folders into which links in the run may lead: see docs/security.md.
+            average: the name of the averaged params to take, "none" for those that are trained;
+                by default those named as their player: see `State.averages`.
 
         Raises:
             ConfigError: when `path` is not a run directory, or names what is not allowed, or
-                `step` is no step.
+                `step` is no step, or `average` no average.
             CheckpointError: when there is no good checkpoint.
         """
         step = _checked_step(step)
@@ -76,6 +80,7 @@ class Run:
         self.mesh = make_mesh()
         self.method: Method
         self.method, self.target = self._described(modules)
+        self.averages = self.target.averages(average)
         if not self.directory.checkpoints.exists():
             raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
         with quiet():
@@ -86,6 +91,7 @@ class Run:
                 self.step, self.state = self._restore(checkpoints, step)
             finally:
                 checkpoints.close()
+        self.state, self.target = self.state.only(average), self.target.only(average)
         self._used: tuple[State, State] | None = None
         self._compiled: tuple[Method, Calls] | None = None
         self._observers: dict[str, Any] = {}

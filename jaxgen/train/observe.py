@@ -39,6 +39,7 @@ class Observer:
         metrics_every_steps: of metrics of samples.
         intervals: all three.
         likelihoods: metric -> what it is the negative log-probability of.
+        averages: names of the averages that stand for params.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Observer:
         self._mesh, self._dataset, self._target = mesh, dataset, target
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
         self._splits, self._max, self._best = tuple(splits), max_examples, best
+        self.averages = sorted(target.averages().values())
         self.likelihoods = method.likelihoods if isinstance(method, Density) else {}
         self._compile(method, target, num_samples, dict(sample or {}))
 

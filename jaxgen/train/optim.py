@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,7 @@ import optax
 
 from jaxgen.config import ConfigError, build, check_options, unknown
 from jaxgen.ops.optimizers import adamax_adam
-from jaxgen.train.step import Averages, Optimizer, Optimizers
+from jaxgen.train.step import Average, Averages, Optimizer, Optimizers
 from jaxgen.types import Array, Method, Turn
 from jaxgen.values import check_values
 
@@ -22,6 +23,7 @@ NAMES = ("adabelief", "adagrad", "adam", "adamax", "adamw", "lion", "nadam", "ra
 OWN = {"adamax_adam": adamax_adam}  # what optax does not have
 NAMES = (*NAMES, "sgd", *OWN)
 SCHEDULES = ("constant", "cosine", "linear", "steps")
+NAME = re.compile(r"[\w-]+", re.ASCII)  # of an average
 
 
 def build_optimizers(section: Mapping[str, Any], method: Method) -> Optimizers:
@@ -72,24 +74,40 @@ def plain_share(turns: Sequence[Turn]) -> float:
 
 
 def build_averages(section: Mapping[str, Any], method: Method) -> Averages:
-    """player -> decay as a function of the step, for the players that `section` names."""
+    """name -> average, of the player that its section names, or else of the one of its own name.
+
+    Raises:
+        ConfigError: for an average of no player of the method, or see `build_average`.
+    """
     players = {turn.player for turn in method.turns}
-    _check_players("ema", section, players)
-    return {p: build_average(p, options) for p, options in section.items()}
+    built = {name: build_average(name, options) for name, options in section.items()}
+    for name, found in built.items():
+        if found.player:
+            _check_players(f"ema.{name}.player", [found.player], players)
+    _check_players("ema", [name for name in built if not built[name].player], players)
+    return built
 
 
-def build_average(player: str, section: Any) -> Callable[[Array], Array]:
-    """The decay of one player's average, from its section.
+def build_average(name: str, section: Any) -> Average:
+    """One average, from its section.
+
+    Args:
+        name: of the average: letters, digits, "_" and "-".
+        section: options of `average`.
 
     Raises:
         ConfigError: for an option that there is not, or a value out of range.
     """
     if not isinstance(section, Mapping):
-        raise ConfigError(f"config.ema.{player}={section!r}, expected a section of its own")
-    return build(average, f"ema.{player}", **section)
+        raise ConfigError(f"config.ema.{name}={section!r}, expected a section of its own")
+    if name == "none" or not NAME.fullmatch(name):
+        raise ConfigError(
+            f"config.ema.{name}: an average is named by letters, digits, _ and -, not none"
+        )
+    return build(average, f"ema.{name}", **section)
 
 
-def _check_players(where: str, section: Mapping[str, Any], players: Any) -> None:
+def _check_players(where: str, section: Iterable[str], players: Any) -> None:
     for player in section:
         if player not in players:
             raise ConfigError(unknown(f"player in config.{where}", player, players))
@@ -242,13 +260,14 @@ def _rate(
     return warm * (final + (peak - final) * left)
 
 
-def average(half_life_steps: float, ramp_up: float = 0.0) -> Callable[[Array], Array]:
-    """Decay of an exponential moving average with the given half-life.
+def average(half_life_steps: float, ramp_up: float = 0.0, player: str = "") -> Average:
+    """An exponential moving average with the given half-life.
 
     Args:
         half_life_steps: train steps after which a parameter's weight has halved.
         ramp_up: bounds the half-life by this fraction of the steps done, so that early
             averages forget the initialisation; 0 does not bound it.
+        player: that is averaged; by default the one that the average is named after.
 
     Source: Karras et al. 2022 (EDM), official code, `training_loop.py`, for the ramp-up.
     """
@@ -261,4 +280,4 @@ def average(half_life_steps: float, ramp_up: float = 0.0) -> Callable[[Array], A
             half_life = jnp.minimum(half_life, (step.astype(jnp.float32) + 1) * ramp_up)
         return jnp.exp2(-1.0 / half_life)
 
-    return decay
+    return Average(decay, player)

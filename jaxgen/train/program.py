@@ -136,7 +136,7 @@ def build_program(
     Args:
         method: what is trained.
         optimizers: player -> optimiser.
-        emas: player -> decay.
+        emas: name -> average.
         mesh: from `make_mesh`.
         batch: this process's rows of a batch, for shapes and types.
         seed: of the run.

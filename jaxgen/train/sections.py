@@ -40,8 +40,8 @@ def check(config: Mapping[str, Any], allow: Allowed = ()) -> None:
     method = check_method(config, allow)
     for player, options in config["optim"].items():
         build_optimizer(player, options)
-    for player, options in config["ema"].items():
-        build_average(player, options)
+    for name, options in config["ema"].items():
+        build_average(name, options)
     build(make_mesh, "mesh", **config["mesh"])
     build(Options, "train", **config["train"])
     given = inspect.signature(Checkpoints).parameters.keys() - {"keep_last", "keep_best"}

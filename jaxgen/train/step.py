@@ -39,7 +39,21 @@ class Optimizer(NamedTuple):
 
 
 Optimizers = Mapping[str, Optimizer]
-Averages = Mapping[str, Callable[[Array], Array]]  # player -> decay as a function of the step
+
+
+class Average(NamedTuple):
+    """An exponential moving average of a player's params.
+
+    Attributes:
+        decay: as a function of the step.
+        player: whose; empty for the one of the average's own name.
+    """
+
+    decay: Callable[[Array], Array]
+    player: str = ""
+
+
+Averages = Mapping[str, Average]  # by name
 
 
 def init_state(
@@ -52,15 +66,17 @@ def init_state(
         batch: the first global batch, for data-dependent initialisation.
         method: what is trained.
         optimizers: player -> optimiser; every player of `method.turns` needs one.
-        emas: player -> decay, for the players that are averaged.
+        emas: name -> average.
     """
     params, variables = method.init(rng, batch)
+    players = {name: average.player or name for name, average in emas.items()}
     return State(
         step=jnp.zeros((), jnp.int32),
         params=params,
         vars=variables,
         opt={k: o.transform.init(params[k]) for k, o in optimizers.items()},
-        ema={k: jax.tree.map(jnp.copy, params[k]) for k in emas},
+        ema={k: jax.tree.map(jnp.copy, params[player]) for k, player in players.items()},
+        players=tuple(sorted((k, player) for k, player in players.items() if k != player)),
     )
 
 
@@ -83,7 +99,7 @@ def train_step(
         rng: the run's key; the step's own is folded out of it.
         method: what is trained.
         optimizers: player -> optimiser.
-        emas: player -> decay of the average.
+        emas: name -> average.
         accum: number of microbatches that a move's gradient is averaged over; divides B.
         gather: makes sharded params whole inside the loss.
 
@@ -111,8 +127,10 @@ def train_step(
             due = state.step % turn.every == 0
             state, out = jax.lax.cond(due, play, lambda s, skipped=skipped: (s, skipped), state)
         metrics |= {f"{turn.label}/{k}": v for k, v in out.items()}
-    decays = {k: decay(state.step) for k, decay in emas.items()}
-    ema = {k: _average(state.ema[k], state.params[k], decay) for k, decay in decays.items()}
+    ema = {
+        k: _average(state.ema[k], state.params[average.player or k], average.decay(state.step))
+        for k, average in emas.items()
+    }
     return state.replace(step=state.step + 1, ema=ema), metrics
 
 

@@ -34,15 +34,23 @@ def runs(tmp_path_factory):
     return folder
 
 
-def untrained(folder, config, arg):
-    """A run directory with the state before the first step of a config on points."""
+def untrained(folder, config, arg, moves=None):
+    """A run directory with the state before the first step of a config on points.
+
+    Its averages are those that `moves` names, moved so far from the start.
+    """
     config = as_json(runpy.run_path(str(config))["get_config"](arg).to_dict())
+    moves = moves or {}
+    if moves:
+        config["ema"] = {k: {"half_life_steps": 10.0, "player": "model"} for k in moves}
     spec = DataSpec.of(config["data"]["name"], (2,), None)
     method, optimizers, emas = assemble(config, spec)
     batch = {"x": np.random.RandomState(0).randn(16, 2).astype(np.float32)}
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
+    state = jax.jit(init)(jax.random.key(0), batch)
+    moved = {k: jax.tree.map(lambda p, by=by: p + by, state.ema[k]) for k, by in moves.items()}
     checkpoints = Checkpoints(folder / "checkpoints")
-    checkpoints.save(0, jax.jit(init)(jax.random.key(0), batch), {})
+    checkpoints.save(0, state.replace(ema=state.ema | moved), {})
     checkpoints.wait()
     checkpoints.close()
     write_json(folder / "config.json", config)
@@ -84,6 +92,45 @@ def test_the_averaged_state_is_made_once_and_lies_on_one_device(digits):
     for x, y, z in zip(jax.tree.leaves(used.params), averaged, own, strict=True):
         np.testing.assert_array_equal(x, y)
         assert not np.array_equal(x, z) or not x.any()
+
+
+@pytest.fixture(scope="module")
+def averages(tmp_path_factory):
+    """A run on points with two averages of its model, each moved its own way from the start."""
+    folder = tmp_path_factory.mktemp("averages") / "run"
+    moves = {"model": 0.01, "slow": 0.02}
+    untrained(folder, ROOT / "configs" / "realnvp.py", "ring8,tiny", moves)
+    return folder
+
+
+def test_an_average_is_chosen_by_name(averages):
+    raw = jaxgen.load(averages, average="none")
+    for name, move in ((None, 0.01), ("model", 0.01), ("slow", 0.02)):
+        run = jaxgen.load(averages, average=name)
+        expected = jax.tree.map(lambda p, move=move: p + move, raw.state.params)
+        used = (run._averaged.params, run.state.averaged().params)
+        for x in used:
+            jax.tree.map(np.testing.assert_array_equal, x, expected)
+        assert run.averages == {"model": name or "model"}
+    assert raw.averages == {} and raw.state.ema == {}
+    samples = [jaxgen.load(averages, average=name).sample(3) for name in ("none", "model", "slow")]
+    assert not np.array_equal(samples[0], samples[1])
+    assert not np.array_equal(samples[1], samples[2])
+    with pytest.raises(ConfigError, match="unknown average 'slwo': did you mean 'slow'"):
+        jaxgen.load(averages, average="slwo")
+
+
+def test_the_command_takes_the_name(averages, jaxgen_command, tmp_path):
+    for name in ("slow", "none"):
+        out = tmp_path / f"{name}.npz"
+        jaxgen_command("sample", averages, "--num=3", f"--average={name}", f"--out={out}")
+        expected = jaxgen.load(averages, average=name).sample(3)
+        np.testing.assert_array_equal(np.load(out)["x"], expected)
+    jaxgen_command("sample", averages, "--num=3", "--average=slow")
+    (picture,) = (averages / "samples").glob("*.png")
+    assert "averageslow" in picture.name
+    err = jaxgen_command("sample", averages, "--average=slo", code=2).err
+    assert "unknown average 'slo': did you mean 'slow'?" in err
 
 
 def test_another_state_and_another_method_are_seen(runs, digits):

@@ -233,12 +233,12 @@ def test_mistakes_of_lazy_optimisers(options, message):
 
 
 def test_a_weight_halves_in_a_half_life():
-    decay = average(7.0)
+    decay = average(7.0).decay
     assert np.prod([rate(decay, n) for n in range(7)]) == pytest.approx(0.5, rel=1e-5)
 
 
 def test_ramp_up_bounds_the_half_life_by_a_fraction_of_the_steps():
-    decay = average(50.0, ramp_up=0.25)
+    decay = average(50.0, ramp_up=0.25).decay
     for step in (0, 3, 39, 199, 500):
         half_life = min(50.0, (step + 1) * 0.25)
         assert rate(decay, step) == pytest.approx(0.5 ** (1 / half_life), rel=1e-5)
@@ -247,8 +247,21 @@ def test_ramp_up_bounds_the_half_life_by_a_fraction_of_the_steps():
 def test_averages_of_the_players_that_are_named():
     built = build_averages({"generator": {"half_life_steps": 10.0}}, game("generator", "critic"))
     assert list(built) == ["generator"]
-    assert rate(built["generator"], 0) == pytest.approx(0.5**0.1, rel=1e-6)
+    assert rate(built["generator"].decay, 0) == pytest.approx(0.5**0.1, rel=1e-6)
     assert build_averages({}, game("generator")) == {}
+
+
+def test_several_averages_of_a_player():
+    section = {
+        "generator": {"half_life_steps": 10.0},
+        "slow": {"half_life_steps": 100.0, "player": "generator"},
+    }
+    built = build_averages(section, game("generator", "critic"))
+    assert {k: average.player for k, average in built.items()} == {
+        "generator": "",
+        "slow": "generator",
+    }
+    assert rate(built["slow"].decay, 0) == pytest.approx(0.5**0.01, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +271,12 @@ def test_averages_of_the_players_that_are_named():
         ({"generator": {"half_life": 1.0}}, r"config.ema.generator 'half_life': did you mean"),
         ({"generator": {}}, "config.ema.generator misses half_life_steps"),
         ({"generator": {"half_life_steps": 0.0}}, "half_life_steps=0.0, expected a positive"),
+        (
+            {"slow": {"half_life_steps": 1.0, "player": "generater"}},
+            r"config.ema.slow.player 'generater': did you mean 'generator'\?",
+        ),
+        ({"none": {"half_life_steps": 1.0, "player": "generator"}}, "config.ema.none: an average"),
+        ({"a/b": {"half_life_steps": 1.0, "player": "generator"}}, "config.ema.a/b: an average"),
     ],
 )
 def test_mistakes_in_averages_are_named(section, message):

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgen.config import ConfigError
 from jaxgen.sharding import make_mesh
 from jaxgen.train.optim import average, optimizer
 from jaxgen.train.program import build_program
@@ -218,6 +219,43 @@ def test_average(ramp_up):
         ema = decay * ema + (1 - decay) * np.asarray(state.params["a"]["w"])
         close(state.ema["a"]["w"], ema)
     close(state.averaged().params["a"]["w"], ema)
+
+
+def test_averages_by_name():
+    """Each is what it is alone; the one of the player's name is taken unless another is named."""
+    game = Game((Turn("a", chase()),), {"a": {"w": W}})
+    emas = {"a": average(3.0), "slow": average(30.0, player="a"), "b": average(9.0, player="a")}
+    alone = {}
+    for name, ema in emas.items():
+        state, step = compiled(game, emas={"a": ema._replace(player="")})
+        for batch in batches(4):
+            state, _ = step(state, batch, KEY)
+        alone[name] = state.ema["a"]
+    state, step = compiled(game, emas=emas)
+    for batch in batches(4):
+        state, _ = step(state, batch, KEY)
+    chex.assert_trees_all_equal(state.ema, alone)
+    chosen = {None: "a", "slow": "slow", "b": "b"}
+    for name, own in chosen.items():
+        chex.assert_trees_all_equal(state.averaged(name).params["a"], alone[own])
+        chex.assert_trees_all_equal(state.only(name).averaged().params["a"], alone[own])
+    chex.assert_trees_all_equal(state.averaged("none").params, state.params)
+    chex.assert_trees_all_equal(state.only("none").averaged().params, state.params)
+    with pytest.raises(ConfigError, match=r"unknown average 'slo': did you mean 'slow'\?"):
+        state.averaged("slo")
+
+
+def test_without_one_of_its_own_name_a_player_has_its_first():
+    turns = (Turn("a", chase("a")), Turn("b", chase("b")))
+    emas = {
+        "y": average(3.0, player="a"),
+        "x": average(9.0, player="a"),
+        "z": average(3.0, player="b"),
+    }
+    state, _ = compiled(Game(turns, {"a": {"w": W}, "b": {"w": W}}), emas=emas)
+    assert state.averages() == {"a": "x", "b": "z"}
+    assert state.averages("y") == {"a": "y", "b": "z"}
+    assert state.averages("none") == {}
 
 
 def test_a_player_without_an_average_is_itself():
