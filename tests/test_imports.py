@@ -18,6 +18,7 @@ LAYERS = {
     "recipes": 0,
     "errors": 0,
     "values": 0,
+    "schedules": 0,
     "machine": 0,
     "sharding": 0,
     "fetch": 0,

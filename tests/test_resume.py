@@ -51,6 +51,30 @@ def check_digest(starter, tmp_path, run, limit=LIMIT):
     assert resumed.digest == whole.digest
 
 
+SCHEDULES = """
+import runpy
+
+
+def get_config(arg=""):
+    c = runpy.run_path("configs/nice.py")["get_config"]("digits,tiny")
+    images = dict(name="linear", start=5.0, end=20.0, steps=1000, unit="images")
+    falling = dict(name="cosine", start=1e-3, end=0.0, steps=20, begin=4)
+    c.optim = dict(
+        model=dict(name="adamw", learning_rate=falling, weight_decay=dict(falling, start=0.1))
+    )
+    c.optim.model.no_decay = ("*bias",)
+    c.ema = dict(
+        model=dict(half_life_steps=images), slow=dict(half_life_steps=50.0, player="model")
+    )
+    return c
+"""
+
+
+def test_kill_9_of_schedules_and_averages(starter, tmp_path):
+    (tmp_path / "config.py").write_text(SCHEDULES)
+    check_digest(starter, tmp_path, (f"--config={tmp_path}/config.py", *EVERY_STEP))
+
+
 EVERY_STEP = (
     "--config.train.steps=24",
     "--config.train.log_every_steps=1",

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jaxgen import schedules
 from jaxgen.config import ConfigError
 from jaxgen.methods.memory import Memory, recalled, remembering
 from jaxgen.methods.regularizers import Move, Regularizer, regularized
@@ -81,12 +82,12 @@ class Adversarial(TwoPlayers):
         fake_logits, state = self.critic(state, fake, cond, second)
         loss = self.rules.discriminator
         if tuple(self.real_target) != (1.0, 1.0):
-            loss = smoothing(keys[2], *self.real_target)
+            loss = smoothing(keys[2], *(schedules.value(t, state.step) for t in self.real_target))
         paid = mean_loss(loss, real_logits, fake_logits)
         critic = self.critic.function(state, cond, first)
         move = Move(state.params["discriminator"], critic, real, fake, real_logits, fake_logits)
         terms, memory = self.regularizers["discriminator"], recalled(state)
-        paid, memory, shown = regularized(paid, terms, move, memory, keys[3])
+        paid, memory, shown = regularized(paid, terms, move, memory, keys[3], state.step)
         memory, more = self.critic.views.moved(memory, real_logits, state.step)
         shown |= accuracies(self.rules, real_logits, fake_logits) | more
         return paid, (remembering(state.vars, memory), shown)
@@ -102,7 +103,8 @@ class Adversarial(TwoPlayers):
         fake = jax.lax.stop_gradient(fake)
         move = Move(state.params["discriminator"], critic, real, fake)
         value, memory = term(move, recalled(state), keys[2])
-        return term.every * term.weight * value, (
+        weight = schedules.value(term.weight, state.step)
+        return term.every * weight * value, (
             remembering(state.vars, memory),
             {"penalty": value},
         )
@@ -121,7 +123,7 @@ class Adversarial(TwoPlayers):
         paid = mean_loss(self.rules.generator, real_logits, fake_logits)
         move, terms = Move(state.params["generator"]), self.regularizers["generator"]
         memory, own = recalled(state), jax.random.fold_in(rng, 2)
-        paid, memory, shown = regularized(paid, terms, move, memory, own)
+        paid, memory, shown = regularized(paid, terms, move, memory, own, state.step)
         shown["spread"] = deviation(fake) / deviation(real)
         return paid, (remembering(state.vars, memory), shown)
 

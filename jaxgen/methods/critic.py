@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxgen.methods.memory import Memory, recalled
 from jaxgen.methods.player import Player
 from jaxgen.ops.augment import AUGMENTATIONS
+from jaxgen.schedules import Scheduled, value
 from jaxgen.types import Array, Metrics, State
 
 
@@ -28,7 +29,7 @@ class Views:
     """
 
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    noise: float = 0.0
+    noise: Scheduled = 0.0
     noise_steps: int = 0
     packing: int = 1
     memory: str = "augment"
@@ -55,10 +56,11 @@ class Views:
 
     def noise_at(self, step: Array) -> Array:
         """Deviation of the noise at a train step."""
+        noise = value(self.noise, step)
         if not self.noise_steps:
-            return jnp.float32(self.noise)
+            return jnp.float32(noise)
         left = 1 - step.astype(jnp.float32) / self.noise_steps
-        return self.noise * jnp.maximum(left, 0.0)
+        return noise * jnp.maximum(left, 0.0)
 
     def packed(self, x: Array) -> Array:
         """[B, ..., C] -> [B / packing, ..., packing C].

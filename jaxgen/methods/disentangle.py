@@ -14,9 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen import schedules
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.player import Player
 from jaxgen.nn.latents import Draw, Normal
+from jaxgen.schedules import Scheduled
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PENALTIES = ("tc", "dip_i", "dip_ii")
@@ -42,7 +44,7 @@ class Disentangle(ELBO):
     """
 
     penalty_name: str = "tc"
-    weight: float = 5.0
+    weight: Scheduled = 5.0
     diagonal: float = 1.0
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class Disentangle(ELBO):
             value = covariance_penalty(
                 posterior, self.diagonal, sampled=self.penalty_name == "dip_ii"
             )
-        return self.weight * value, {self.penalty_name: value}
+        return schedules.value(self.weight, state.step) * value, {self.penalty_name: value}
 
 
 def total_correlation(posterior: Normal, z: Array) -> Array:
@@ -112,7 +114,7 @@ class FactorVAE(ELBO):
     """
 
     discriminator: Any = None
-    gamma: float = 10.0
+    gamma: Scheduled = 10.0
 
     @property
     def critic(self) -> Player:
@@ -141,7 +143,7 @@ class FactorVAE(ELBO):
     def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
         """`gamma` times the mean logit, which estimates the total correlation."""
         value = jnp.mean(self.critic.apply(jax.lax.stop_gradient(state), draw.z[0]))
-        return self.gamma * value, {"tc": value}
+        return schedules.value(self.gamma, state.step) * value, {"tc": value}
 
     def discriminator_loss(
         self, state: State, batch: Batch, rng: Array

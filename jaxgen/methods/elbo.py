@@ -17,6 +17,7 @@ from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Observation, observation
 from jaxgen.ops.ranges import nearest_levels
+from jaxgen.schedules import Scheduled, extremes, value
 from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
 
 SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their extremes are shown
@@ -52,10 +53,10 @@ class ELBO:
     spec: DataSpec
     observation: str = "bernoulli"
     mixtures: int = 10
-    beta: float = 1.0
+    beta: Scheduled = 1.0
     warmup_steps: int = 0
-    free_nats: float = 0.0
-    capacity: float | None = None
+    free_nats: Scheduled = 0.0
+    capacity: Scheduled | None = None
     capacity_steps: int = 0
     per_dim: bool = False
     conditional: bool = False
@@ -69,7 +70,7 @@ class ELBO:
             raise ValueError(f"conditional=True, but {self.spec.name} has no labels")
         if min(self.importance_samples, self.chunk) < 1:
             raise ValueError("importance_samples and chunk: expected 1 or more")
-        if self.beta < 0 or self.free_nats < 0:
+        if min(extremes(self.beta, self.free_nats)) < 0:
             raise ValueError(f"beta={self.beta}, free_nats={self.free_nats}: expected 0 or more")
 
     @property
@@ -168,11 +169,12 @@ class ELBO:
         elif len(means) > SHOWN_GROUPS:
             shown = {"kl_least": jnp.min(nats), "kl_most": jnp.max(nats)}
         if self.free_nats:
-            nats = jnp.stack([jnp.sum(jnp.maximum(m, self.free_nats)) for m in means])
-        weight = self.beta * _ramp(step, self.warmup_steps)
+            least = value(self.free_nats, step)
+            nats = jnp.stack([jnp.sum(jnp.maximum(m, least)) for m in means])
+        weight = value(self.beta, step) * _ramp(step, self.warmup_steps)
         total = jnp.sum(nats)
         if self.capacity is not None:
-            total = jnp.abs(total - self.capacity * _ramp(step, self.capacity_steps))
+            total = jnp.abs(total - value(self.capacity, step) * _ramp(step, self.capacity_steps))
         return weight * total, shown
 
     def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen import schedules
 from jaxgen.methods.elbo import ELBO
 from jaxgen.nn import spectral
 from jaxgen.nn.latents import Draw
@@ -149,7 +150,7 @@ class NVAE(ELBO):
         weights = group_weights(kl, [sides.count(side) for side in dict.fromkeys(sides)])
         ramp = self.ramp(step)
         weights = jnp.where(ramp < 1, weights, jnp.ones_like(weights))
-        total = self.beta * ramp * jnp.sum(weights * jnp.mean(kl, axis=0))
+        total = schedules.value(self.beta, step) * ramp * jnp.sum(weights * jnp.mean(kl, axis=0))
         return total, shown | {"ramp": ramp}
 
     def ramp(self, step: Array) -> Array:

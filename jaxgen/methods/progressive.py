@@ -24,6 +24,7 @@ from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.methods.two_players import TwoPlayers
 from jaxgen.ops.growth import Growth, coarse, switched, top_level
+from jaxgen.schedules import Scheduled
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PLAYERS = ("generator", "discriminator")
@@ -196,7 +197,7 @@ class ProgressiveStyles(Progressive):
     """
 
     mixing: float = 0.9
-    path_weight: float = 0.0
+    path_weight: Scheduled = 0.0
     path_every: int = 4
     path_shrink: int = 2
 

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxgen import schedules
 from jaxgen.methods.memory import Memory
 from jaxgen.ops import penalties
+from jaxgen.schedules import Scheduled
 from jaxgen.types import Array, Metrics, PyTree
 
 
@@ -43,7 +45,7 @@ class Regularizer(Protocol):
         ...
 
     @property
-    def weight(self) -> float:
+    def weight(self) -> Scheduled:
         """That multiplies the term."""
         ...
 
@@ -82,7 +84,7 @@ class Penalty:
     """
 
     name: str
-    weight: float
+    weight: Scheduled
     every: int = 1
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -106,7 +108,7 @@ class LeCam:
         every: steps.
     """
 
-    weight: float
+    weight: Scheduled
     name: str = "lecam"
     every: int = 1
 
@@ -133,7 +135,7 @@ class History:
         every: steps.
     """
 
-    weight: float
+    weight: Scheduled
     player: str
     name: str = "history"
     every: int = 1
@@ -161,7 +163,7 @@ class Orthogonality:
         every: steps.
     """
 
-    weight: float
+    weight: Scheduled
     name: str = "orthogonality"
     every: int = 1
 
@@ -175,7 +177,7 @@ class Orthogonality:
 
 
 def regularized(
-    loss: Array, terms: Sequence[Regularizer], move: Move, memory: Memory, rng: Array
+    loss: Array, terms: Sequence[Regularizer], move: Move, memory: Memory, rng: Array, step: Array
 ) -> tuple[Array, Memory, Metrics]:
     """A loss with all terms that are of each move, the memory after it, and a metric of each.
 
@@ -185,10 +187,12 @@ def regularized(
         move: the player's.
         memory: before it.
         rng: a key; that of the i-th term is folded out of it.
+        step: train steps done, which scheduled weights follow.
     """
     metrics: Metrics = {}
     for i, term in enumerate(terms):
         if term.every == 1:
             value, memory = term(move, memory, jax.random.fold_in(rng, i))
-            loss, metrics[term.name] = loss + term.weight * value, value
+            weight = schedules.value(term.weight, step)
+            loss, metrics[term.name] = loss + weight * value, value
     return loss, memory, metrics

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgen import schedules
 from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.memory import MEMORY, recalled, remembering
@@ -17,6 +18,7 @@ from jaxgen.methods.player import Player
 from jaxgen.methods.styles import Styles
 from jaxgen.ops.classes import one_hot
 from jaxgen.ops.ranges import real_levels
+from jaxgen.schedules import Scheduled
 from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
 
 PATH_DECAY = 0.99  # of the mean path length
@@ -41,7 +43,7 @@ class StyleGAN2(Adversarial):
     """
 
     mixing: float = 0.9
-    path_weight: float = 2.0
+    path_weight: Scheduled = 2.0
     path_every: int = 4
     path_shrink: int = 2
 
@@ -88,7 +90,7 @@ class StyleGAN2(Adversarial):
         penalty = jnp.mean(jnp.square(lengths - mean))
         memory = {**memory, "path_mean": jax.lax.stop_gradient(mean)}
         shown = {"penalty": penalty, "length": jnp.mean(lengths)}
-        loss = self.path_every * self.path_weight * penalty
+        loss = self.path_every * schedules.value(self.path_weight, state.step) * penalty
         return loss, (remembering(state.vars, memory), shown)
 
     def path_lengths(self, state: State, styles: Array, noise: Array, rng: Array) -> Array:

@@ -17,6 +17,7 @@ from jaxgen.ops.augment import check_augmentation
 from jaxgen.ops.games import GAMES, Game
 from jaxgen.ops.penalties import check_penalties
 from jaxgen.ops.ranges import symmetric, to_levels
+from jaxgen.schedules import Scheduled, extremes
 from jaxgen.types import Array, Batch, DataSpec
 
 
@@ -55,13 +56,13 @@ class TwoPlayers:
         default_factory=dict
     )
     critic_steps: int = 1
-    real_target: tuple[float, float] = (1.0, 1.0)
-    instance_noise: float = 0.0
+    real_target: tuple[Scheduled, Scheduled] = (1.0, 1.0)
+    instance_noise: Scheduled = 0.0
     instance_noise_steps: int = 0
     packing: int = 1
-    lecam: float = 0.0
-    history: float = 0.0
-    orthogonal: float = 0.0
+    lecam: Scheduled = 0.0
+    history: Scheduled = 0.0
+    orthogonal: Scheduled = 0.0
     augment: Annotated[Mapping[str, Any], check_augmentation] = dataclasses.field(
         default_factory=dict
     )
@@ -82,10 +83,10 @@ class TwoPlayers:
             raise ConfigError(f"method.conditional=True, but {self.spec.name} has no labels")
         if self.conditional and self.packing > 1:
             raise ConfigError("config.method: packed examples have no common class")
-        low, high = self.real_target
-        if not 0 < low <= high <= 1:
+        low, high = (extremes(target) for target in self.real_target)
+        if not 0 < min(low) <= max(high) <= 1:
             raise ConfigError(f"method.real_target={self.real_target}, expected (low, high]")
-        if low < 1 and not self.rules.targets:
+        if min(low) < 1 and not self.rules.targets:
             raise ConfigError(f"method.real_target: the game {self.game!r} has no labels")
 
     @property

@@ -22,6 +22,7 @@ from jaxgen.config import ConfigError, check_named
 from jaxgen.ops.augment.shift import random_shift
 from jaxgen.ops.densities import sum_event
 from jaxgen.ops.games import Maps, mean_over
+from jaxgen.schedules import Scheduled
 
 Array = jax.Array
 Critic = Callable[[Array], Any]
@@ -186,7 +187,7 @@ def check_penalties(sections: Mapping[str, Any], where: str = "config.method.pen
         ConfigError: naming the first.
     """
     for name, options in sections.items():
-        own = {"weight": float, "every": int}
+        own = {"weight": Scheduled, "every": int}
         check_named(PENALTIES, name, options, where.removeprefix("config."), own)
         if "weight" not in options:
             raise ConfigError(f"{where}.{name} misses weight")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,8 @@ import optax
 
 from jaxgen.config import ConfigError, build, check_options, unknown
 from jaxgen.ops.optimizers import adamax_adam
+from jaxgen.schedules import Scheduled, check_schedule, extremes, scaled, value
+from jaxgen.train.decay import add_decayed, decayed
 from jaxgen.train.step import Average, Averages, Optimizer, Optimizers
 from jaxgen.types import Array, Method, Turn
 from jaxgen.values import check_values
@@ -115,14 +117,15 @@ def _check_players(where: str, section: Iterable[str], players: Any) -> None:
 
 def optimizer(
     name: str,
-    learning_rate: float,
+    learning_rate: Scheduled,
     warmup_steps: int = 0,
     schedule: str = "constant",
     decay_steps: int = 0,
     final_rate: float = 0.0,
     rates: Sequence[Sequence[float]] = (),
     clip_norm: float = 0.0,
-    l2: float = 0.0,
+    l2: Scheduled = 0.0,
+    no_decay: Sequence[str] = (),
     skip_norm: float = 0.0,
     bound: float = 0.0,
     lazy: bool = False,
@@ -134,7 +137,7 @@ def optimizer(
 
     Args:
         name: of the function in optax, or in `jaxgen.ops.optimizers`.
-        learning_rate: after the warm-up.
+        learning_rate: after the warm-up; of `jaxgen.schedules`, instead of `schedule`.
         warmup_steps: train steps over which the rate rises linearly from 0.
         schedule: "constant", "cosine" or "linear" to `final_rate` at `decay_steps`, or "steps".
         decay_steps: train step at which the rate reaches it.
@@ -143,6 +146,8 @@ def optimizer(
         clip_norm: bound of the gradient's global norm; 0 does not clip.
         l2: adds so many times each parameter to its gradient, after clipping: PyTorch's
             `weight_decay`, unlike that of "adamw", which no gradient sees.
+        no_decay: patterns of `fnmatch` over paths of parameters, as ("*bias", "*scale"), whose
+            parameters neither `l2` nor the `weight_decay` of adamw or lion moves.
         skip_norm: a gradient of this global norm or more, before it is clipped, or that is not
             finite moves nothing; 0 skips none.
         bound: brings every parameter to [-bound, bound] after each move (Arjovsky et al. 2017,
@@ -152,7 +157,7 @@ def optimizer(
             b2 to the power of c (Karras et al. 2020, StyleGAN2, appendix B).
         share: c, from `Turn.every`: see `plain_share`.
         where: the config section, for messages.
-        **options: of that function.
+        **options: of that function; its weight_decay may be a schedule.
 
     Raises:
         ConfigError: for an unknown name or option.
@@ -160,6 +165,10 @@ def optimizer(
     if name not in NAMES:
         raise ConfigError(unknown(f"config.{where}.name", name, NAMES))
     _check_schedule(where, schedule, rates, warmup_steps, decay_steps, final_rate)
+    if isinstance(learning_rate, Mapping) and schedule != "constant":
+        raise ConfigError(
+            f"config.{where}: learning_rate has a schedule: omit schedule={schedule!r}"
+        )
     make = OWN.get(name) or getattr(optax, name)
     own = [
         k for k in inspect.signature(optimizer).parameters if k not in ("share", "where", "options")
@@ -168,29 +177,48 @@ def optimizer(
     for key in options:
         if key not in theirs:
             raise ConfigError(unknown(f"option of config.{where}", key, {*own, *theirs}))
-    check_values(make, options, f"config.{where}")
+    moving = isinstance(options.get("weight_decay"), Mapping)
+    known = {k: v for k, v in options.items() if k != "weight_decay"} if moving else options
+    check_values(make, known, f"config.{where}")
     share = share if lazy else 1.0
     if lazy:
         options |= _decays(theirs, options, share, where)
-    # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
-    # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
-    transform = make(learning_rate=1.0, **options)
-    if l2:
-        transform = optax.chain(optax.add_decayed_weights(l2), transform)
+    transform = _decaying(make, options, l2, no_decay, where)
     if clip_norm:
         transform = optax.chain(optax.clip_by_global_norm(clip_norm), transform)
     if skip_norm:
         transform = _skip(transform, skip_norm)
-    rate = functools.partial(
-        _rate,
-        peak=learning_rate * share,
-        warmup=warmup_steps,
-        schedule=schedule,
-        end=decay_steps,
-        final=final_rate * share,
-        rates=[(start, rate * share) for start, rate in rates],
-    )
+    steps = {"steps": decay_steps - warmup_steps, "begin": warmup_steps}
+    described: Any = {"name": schedule, "start": learning_rate}
+    if schedule == "constant":
+        described = learning_rate
+    else:
+        described |= {"values": rates} if schedule == "steps" else {"end": final_rate, **steps}
+    rate = functools.partial(_rate, of=scaled(described, share), warmup=warmup_steps)
     return Optimizer(transform, rate, functools.partial(_clip, bound=bound) if bound else None)
+
+
+def _decaying(
+    make: Callable[..., Any], options: dict[str, Any], l2: Any, no_decay: Sequence[str], where: str
+) -> optax.GradientTransformation:
+    """An optimiser of unit rate, with weight decay of its own kind and `l2`, of some parameters."""
+    theirs = "weight_decay" in inspect.signature(make).parameters
+    if no_decay and not l2 and not theirs:
+        raise ConfigError(f"config.{where}: no_decay needs l2, or weight_decay, which adamw has")
+    mask, decay = decayed(no_decay, where), options.get("weight_decay")
+    if isinstance(decay, Mapping):
+        check_schedule(decay, f"config.{where}.weight_decay")
+        options = options | {"weight_decay": 0.0}
+    elif mask and theirs:
+        options = options | {"mask": mask}
+    # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
+    # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
+    transform = make(learning_rate=1.0, **options)
+    if isinstance(decay, Mapping):
+        transform = optax.chain(transform, add_decayed(decay, mask, sign=-1.0))
+    if isinstance(l2, Mapping):
+        return optax.chain(add_decayed(l2, mask), transform)
+    return optax.chain(optax.add_decayed_weights(l2, mask), transform) if l2 else transform
 
 
 def _check_schedule(
@@ -220,7 +248,9 @@ def _clip(params: Any, bound: float) -> Any:
     return jax.tree.map(lambda p: jnp.clip(p, -bound, bound), params)
 
 
-def _skip(transform: optax.GradientTransformation, most: float) -> optax.GradientTransformation:
+def _skip(
+    transform: optax.GradientTransformation, most: float
+) -> optax.GradientTransformationExtraArgs:
     """Leaves out the moves whose gradient's norm is not below `most`.
 
     Parameters stay where they are, weight decay included, and so does the optimiser's memory.
@@ -228,39 +258,23 @@ def _skip(transform: optax.GradientTransformation, most: float) -> optax.Gradien
 
     Source: Child 2021, Very Deep VAEs; openai/vdvae, `training_step`.
     """
+    transform = optax.with_extra_args_support(transform)
 
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         keep = optax.tree.norm(updates) < most  # False for a norm that is not a number
-        updates, moved = transform.update(updates, state, params)
+        updates, moved = transform.update(updates, state, params, **extra)
         updates = jax.tree.map(lambda u: jnp.where(keep, u, jnp.zeros_like(u)), updates)
         return updates, jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, state)
 
-    return optax.GradientTransformation(transform.init, update)
+    return optax.GradientTransformationExtraArgs(transform.init, update)
 
 
-def _rate(
-    step: Array,
-    *,
-    peak: float,
-    warmup: int,
-    schedule: str,
-    end: int,
-    final: float,
-    rates: Sequence[Sequence[float]],
-) -> Array:
-    now = jnp.float32(peak)
-    for start, rate in rates:
-        now = jnp.where(step >= start, rate, now)
-    step = step.astype(jnp.float32)
-    warm = jnp.minimum(1.0, (step + 1) / warmup) if warmup else jnp.float32(1)
-    if schedule in ("constant", "steps"):
-        return now * warm
-    left = jnp.clip((end - step) / (end - warmup), 0.0, 1.0)
-    left = left if schedule == "linear" else 0.5 - 0.5 * jnp.cos(jnp.pi * left)
-    return warm * (final + (peak - final) * left)
+def _rate(step: Array, *, of: Any, warmup: int) -> Array:
+    warm = jnp.minimum(1.0, (step.astype(jnp.float32) + 1) / warmup) if warmup else jnp.float32(1)
+    return jnp.float32(value(of, step)) * warm
 
 
-def average(half_life_steps: float, ramp_up: float = 0.0, player: str = "") -> Average:
+def average(half_life_steps: Scheduled, ramp_up: float = 0.0, player: str = "") -> Average:
     """An exponential moving average with the given half-life.
 
     Args:
@@ -271,11 +285,11 @@ def average(half_life_steps: float, ramp_up: float = 0.0, player: str = "") -> A
 
     Source: Karras et al. 2022 (EDM), official code, `training_loop.py`, for the ramp-up.
     """
-    if half_life_steps <= 0:
+    if min(extremes(half_life_steps)) <= 0:
         raise ConfigError(f"half_life_steps={half_life_steps}, expected a positive number")
 
     def decay(step: Array) -> Array:
-        half_life = jnp.float32(half_life_steps)
+        half_life = jnp.float32(value(half_life_steps, step))
         if ramp_up:
             half_life = jnp.minimum(half_life, (step.astype(jnp.float32) + 1) * ramp_up)
         return jnp.exp2(-1.0 / half_life)

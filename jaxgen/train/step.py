@@ -233,7 +233,8 @@ def _move(
         (loss, (variables, metrics)), grads = grad_fn(params, state.vars, batch, rng)
     else:
         loss, variables, metrics, grads = _accumulate(grad_fn, params, state, batch, rng, accum)
-    updates, opt = optimizer.transform.update(grads, state.opt[turn.player], params)
+    transform = optax.with_extra_args_support(optimizer.transform)
+    updates, opt = transform.update(grads, state.opt[turn.player], params, step=state.step)
     rate = optimizer.learning_rate(state.step)
     moved = jax.tree.map(lambda p, u: p + (rate * u).astype(p.dtype), params, updates)
     if optimizer.project:

@@ -119,7 +119,7 @@ class Cycle:
         params = state.params[critic.player.name]
         move = Move(params, function, real, fake, real_logits, fake_logits)
         terms, memory = self.regularizers(domain), recalled(state)
-        paid, memory, shown = regularized(paid, terms, move, memory, rng)
+        paid, memory, shown = regularized(paid, terms, move, memory, rng, state.step)
         memory, more = critic.views.moved(memory, real_logits, state.step)
         return paid, (remembering(state.vars, memory), shown | more)
 

@@ -275,7 +275,7 @@ def test_noise(game, draw):
 def test_half_life_in_images():
     """After 10,000 images the distance from a constant has halved, whatever the batch."""
     for batch in (4, 32, 64):
-        decay = average(10_000 / batch)(jnp.int32(0))
+        decay = average(10_000 / batch).decay(jnp.int32(0))
         np.testing.assert_allclose(float(decay) ** (10_000 / batch), 0.5, rtol=1e-4)
     np.testing.assert_allclose(average(10_000 / 32)(jnp.int32(0)), 0.9977844, rtol=1e-6)
 

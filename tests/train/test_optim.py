@@ -308,6 +308,18 @@ def test_a_schedule_ends_at_its_final_rate(schedule):
     assert rate(decay, 100) == rate(decay, 1000) == pytest.approx(0.1)
 
 
+def test_a_rate_of_another_schedule():
+    falling = {"name": "exponential", "start": 0.3, "end": 0.003, "steps": 100}
+    decay = optimizer("sgd", falling, warmup_steps=10).learning_rate
+    for step in (0, 4, 9, 50, 100, 500):
+        warm, share = min((step + 1) / 10, 1), min(step / 100, 1)
+        assert rate(decay, step) == pytest.approx(warm * 0.3 * 0.01**share, rel=1e-5)
+    with pytest.raises(ConfigError, match="learning_rate has a schedule: omit schedule='cosine'"):
+        optimizer("sgd", falling, schedule="cosine", decay_steps=10)
+    lazy = optimizer("adam", falling, lazy=True, share=0.8).learning_rate
+    assert rate(lazy, 50) == pytest.approx(0.8 * 0.03, rel=1e-5)
+
+
 def test_a_final_rate_needs_a_schedule():
     with pytest.raises(ConfigError, match="final_rate=0.1 needs a schedule"):
         optimizer("sgd", 0.3, final_rate=0.1)
