@@ -20,6 +20,7 @@ from jaxgen.config import check_options, unknown
 from jaxgen.errors import ConfigError
 
 UNITS = ("steps", "images")
+SECTIONS = ("method", "optim", "ema")  # of a config, that have schedules
 
 Array = jax.Array
 Schedule = Callable[[Array], Any]  # int32 step -> float32 value
@@ -170,6 +171,12 @@ def extremes(*fields: Any) -> list[float]:
         else:
             found.append(field)
     return found
+
+
+def counted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config in which all schedules count steps."""
+    images = config["train"]["batch_size"]
+    return {**config, **{k: in_steps(config[k], images) for k in SECTIONS}}
 
 
 def in_steps(section: Any, batch_size: int) -> Any:

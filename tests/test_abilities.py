@@ -126,7 +126,8 @@ def test_a_run_does_not_begin_with_half_an_ability(monkeypatch):
     half = type("Half", (), without("likelihoods"))()
     monkeypatch.setattr("jaxgen.train.assemble.build_method", lambda *_: half)
     with pytest.raises(ConfigError, match="Half has log_prob, density and no likelihoods"):
-        assemble({}, DataSpec.of("points", (2,)))
+        config = {"train": {"batch_size": 1}, "method": {}, "optim": {}, "ema": {}}
+        assemble(config, DataSpec.of("points", (2,)))
 
 
 def test_a_fingerprint_holds_every_field():

@@ -14,7 +14,7 @@ from jaxgen import sharding
 from jaxgen.abilities import check, given
 from jaxgen.config import ConfigError
 from jaxgen.names import Allowed, build_method
-from jaxgen.schedules import in_steps
+from jaxgen.schedules import counted
 from jaxgen.train.frozen import Stages, with_shapes
 from jaxgen.train.optim import build_averages, build_optimizers
 from jaxgen.train.step import Averages, Optimizers, init_state
@@ -39,8 +39,7 @@ def assemble(
         ConfigError: for a method that cannot use what the data give, or whose abilities are not
             as `abilities` has them, or a config that is wrong.
     """
-    size = config["train"]["batch_size"]
-    config = {**config, **{k: in_steps(config[k], size) for k in ("method", "optim", "ema")}}
+    config = counted(config)
     method = build_method(config, spec, allow, stages)
     check(method)
     if spec.context and "context" not in given(method):

@@ -117,7 +117,7 @@ def test_other_methods_say_that_they_take_no_context(linear):
     with pytest.raises(
         ConfigError, match="ELBO takes no context, and a gives context 0, context 1"
     ):
-        assemble(config | {"optim": {}, "ema": {}}, linear.spec)
+        assemble(config | {"optim": {}, "ema": {}, "train": {"batch_size": 1}}, linear.spec)
 
 
 def test_the_bound_of_a_gaussian_decoder_is_in_the_units_of_the_data():

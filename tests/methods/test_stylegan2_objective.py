@@ -277,7 +277,7 @@ def test_half_life_in_images():
     for batch in (4, 32, 64):
         decay = average(10_000 / batch).decay(jnp.int32(0))
         np.testing.assert_allclose(float(decay) ** (10_000 / batch), 0.5, rtol=1e-4)
-    np.testing.assert_allclose(average(10_000 / 32)(jnp.int32(0)), 0.9977844, rtol=1e-6)
+    np.testing.assert_allclose(average(10_000 / 32).decay(jnp.int32(0)), 0.9977844, rtol=1e-6)
 
 
 @pytest.mark.slow
