@@ -125,7 +125,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="adversarial.Adversarial",
         game="hinge",
         critic_steps=1,
-        conditional=True,
+        given=("label",),
         orthogonal=1e-4,
         augment=dict(),
     )

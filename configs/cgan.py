@@ -80,7 +80,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="adversarial.Adversarial",
         game="non_saturating",
         penalties=dict(),
-        conditional=True,
+        given=("label",),
         prior="uniform",
     )
     two_players(c)

@@ -52,7 +52,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="digits", tiny=False)
     c = common(arg.data)
     c.model = dict(name="vaes.conv_draw.ConvDRAW", steps=10, latent=10, width=128, kernel=5)
-    c.method = dict(name="elbo.ELBO", observation="bernoulli", warmup_steps=0, conditional=False)
+    c.method = dict(name="elbo.ELBO", observation="bernoulli", warmup_steps=0, given=())
     c.optim = dict(
         model=dict(
             name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=2000, clip_norm=10.0

@@ -45,7 +45,7 @@ def mnist(c: ConfigDict) -> None:
 def mnist_class(c: ConfigDict) -> None:
     """As mnist."""
     mnist(c)
-    c.method.conditional = True
+    c.method.given = ("label",)
 
 
 def cifar10(c: ConfigDict) -> None:
@@ -82,7 +82,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="adversarial.Adversarial",
         game="non_saturating",
         penalties=dict(),
-        conditional=False,
+        given=(),
         augment=dict(),
     )
     two_players(c, learning_rate=2e-4, b1=0.5, b2=0.999)

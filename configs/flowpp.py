@@ -77,7 +77,7 @@ def get_config(arg: str = "") -> ConfigDict:
         n_bits=config_dict.placeholder(int),
         preprocess="logit",
         alpha=0.05,
-        conditional=False,
+        given=(),
         health=True,
         importance_samples=1,
     )

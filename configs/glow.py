@@ -63,7 +63,7 @@ def cifar10_classes(c: ConfigDict) -> None:
     cifar10(c)
     c.data.name = "cifar10"
     c.model.update(coupling="additive", classes=10)
-    c.method.update(conditional=True, class_weight=0.01, n_bits=5)
+    c.method.update(given=("label",), class_weight=0.01, n_bits=5)
 
 
 PRESETS = {
@@ -96,7 +96,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="likelihood.Likelihood",
         n_bits=config_dict.placeholder(int),
         preprocess="center",
-        conditional=False,
+        given=(),
         class_weight=0.0,
         shift=0.0,
         health=True,

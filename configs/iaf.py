@@ -42,7 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="moons", tiny=False)
     c = common(arg.data)
     c.model = dict(name="flows.iaf.IAF", depth=8, hidden=(64, 64), memory="store")
-    c.method = dict(name="likelihood.Likelihood", conditional=False)
+    c.method = dict(name="likelihood.Likelihood", given=())
     c.optim = dict(
         model=dict(
             name="adam",

@@ -8,7 +8,7 @@
         the paper's recipe for POWER; also gas hepmass miniboone bsds300. FILE.npz holds the rows
         as the official code preprocesses them, `x_train` and `x_test`
     python -m jaxgen.main --config=configs/maf.py:mnist --config.data.manual_dir=DIR
-        MNIST from idx files in DIR; given the class with --config.method.conditional=True
+        MNIST from idx files in DIR; given the class with --config.method.given=label
     python -m jaxgen.main --config=configs/maf.py:PRESET,tiny
         seconds, for tests
 
@@ -107,7 +107,7 @@ def get_config(arg: str = "") -> ConfigDict:
         n_bits=config_dict.placeholder(int),
         preprocess="none",
         alpha=0.05,
-        conditional=False,
+        given=(),
     )
     c.optim = dict(
         model=dict(

@@ -49,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="likelihood.Likelihood",
         preprocess="none",
         base="logistic",
-        conditional=False,
+        given=(),
         health=True,
     )
     c.optim = dict(

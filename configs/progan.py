@@ -100,7 +100,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="progressive.Progressive",
         game="wasserstein",
         penalties=dict(gradient_penalty=dict(weight=10.0), drift=dict(weight=0.001)),
-        conditional=False,
+        given=(),
         first=4,
         stable_steps=500,
         fade_steps=500,

@@ -45,7 +45,7 @@ def mnist(c: ConfigDict) -> None:
 def mnist_class(c: ConfigDict) -> None:
     """As mnist."""
     mnist(c)
-    c.method.conditional = True
+    c.method.given = ("label",)
 
 
 def cifar10(c: ConfigDict) -> None:
@@ -54,7 +54,7 @@ def cifar10(c: ConfigDict) -> None:
     networks(c, (768, 768, 768, 768), 96, 2)
     c.model.generator.embedding = 64
     c.model.discriminator.embedding = 768
-    c.method.conditional = True
+    c.method.given = ("label",)
     gamma(c, 0.005)
     decay = 20_000_000 // 512
     for player in c.optim.values():
@@ -97,7 +97,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="adversarial.Adversarial",
         game="relativistic",
         penalties=dict(),
-        conditional=False,
+        given=(),
         augment=dict(),
     )
     two_players(c, learning_rate=5e-4, b1=0.0, b2=0.99)

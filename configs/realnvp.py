@@ -72,7 +72,7 @@ def points(c: ConfigDict) -> None:
         norm=False,
         memory="store",
     )
-    c.method = dict(name="likelihood.Likelihood", conditional=False, health=True)
+    c.method = dict(name="likelihood.Likelihood", given=(), health=True)
     c.optim.model.update(schedule="cosine", decay_steps=4000, clip_norm=5.0, warmup_steps=100)
     c.train.update(steps=4000, batch_size=512, steps_per_dispatch=20, log_every_steps=200)
     c.evaluate.update(every_steps=1000, batch_size=2000, splits=("test",), best="test/nll")
@@ -98,7 +98,7 @@ def get_config(arg: str = "") -> ConfigDict:
         n_bits=config_dict.placeholder(int),
         preprocess="logit",
         alpha=0.05,
-        conditional=False,
+        given=(),
         health=True,
     )
     c.optim = dict(

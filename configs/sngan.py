@@ -48,7 +48,7 @@ def mnist(c: ConfigDict) -> None:
 def mnist_class(c: ConfigDict) -> None:
     """As mnist."""
     mnist(c)
-    c.method.conditional = True
+    c.method.given = ("label",)
 
 
 def cifar10(c: ConfigDict) -> None:
@@ -62,7 +62,7 @@ def cifar10(c: ConfigDict) -> None:
 def cifar10_class(c: ConfigDict) -> None:
     """As cifar10."""
     cifar10(c)
-    c.method.conditional = True
+    c.method.given = ("label",)
 
 
 def rates(c: ConfigDict, steps: int) -> None:
@@ -88,7 +88,7 @@ def get_config(arg: str = "") -> ConfigDict:
         generator=dict(name="gans.sngan.Generator", latent=128, width=256),
         discriminator=dict(name="gans.sngan.Discriminator", width=128, still=2),
     )
-    c.method = dict(name="adversarial.Adversarial", game="hinge", critic_steps=5, conditional=False)
+    c.method = dict(name="adversarial.Adversarial", game="hinge", critic_steps=5, given=())
     two_players(c, learning_rate=2e-4, b1=0.0, b2=0.9)
     c.train.update(batch_size=64)
     preset(arg.data, PRESETS)(c)

@@ -92,7 +92,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="likelihood.Likelihood",
         n_bits=config_dict.placeholder(int),
         preprocess="center",
-        conditional=False,
+        given=(),
         health=True,
     )
     c.optim = dict(

@@ -106,7 +106,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="progressive.ProgressiveStyles",
         game="non_saturating",
         penalties=dict(r1=dict(weight=10.0)),
-        conditional=False,
+        given=(),
         mixing=0.9,
         first=4,
         stable_steps=500,

@@ -47,7 +47,7 @@ def cifar10(c: ConfigDict) -> None:
     c.data.name = "cifar10"
     c.model.generator.update(base=16_384, layers=2)
     c.model.discriminator.update(base=16_384, group=32, residual=False)
-    c.method.update(conditional=True, path_weight=0.0, mixing=0.0)
+    c.method.update(given=("label",), path_weight=0.0, mixing=0.0)
     recipe(c, batch=64, rate=0.0025, weight=0.01, images=100_000_000, half_life=500_000)
     c.ema.generator.ramp_up = 0.05
 
@@ -131,7 +131,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="stylegan2.StyleGAN2",
         game="non_saturating",
         penalties=dict(),
-        conditional=False,
+        given=(),
         mixing=0.9,
         path_weight=2.0,
         path_every=4,

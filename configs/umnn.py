@@ -69,7 +69,7 @@ def get_config(arg: str = "") -> ConfigDict:
         n_bits=config_dict.placeholder(int),
         preprocess="none",
         alpha=1e-6,
-        conditional=False,
+        given=(),
     )
     c.optim = dict(
         model=dict(

@@ -54,7 +54,7 @@ def mnist(c: ConfigDict) -> None:
 def mnist_iwae(c: ConfigDict) -> None:
     """Five draws an image."""
     mnist(c)
-    c.method = dict(name="iwae.IWAE", observation="bernoulli", conditional=False, samples=5)
+    c.method = dict(name="iwae.IWAE", observation="bernoulli", given=(), samples=5)
 
 
 def bbans(c: ConfigDict) -> None:
@@ -148,7 +148,7 @@ def get_config(arg: str = "") -> ConfigDict:
         beta=1.0,
         warmup_steps=0,
         free_nats=0.0,
-        conditional=False,
+        given=(),
     )
     c.optim = dict(
         model=dict(

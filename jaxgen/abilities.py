@@ -4,8 +4,8 @@ Code asks by type, `isinstance(method, Encodes)`, and never for names or signatu
 an ability when it has all that the protocol lists; None in a derived class takes it away again.
 `check` refuses a method that has an ability in part, or with other arguments.
 
-`**given` stands for the fields that the method is given, see `Conditional`: `label=`, [B] int32, or
-`context=`, [B, C] or [C]; a method that is given nothing takes none.
+`given` holds the fields that the method is given, see `Conditional`: name -> [B, ...]. A method
+that is given nothing needs no such parameter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.errors import ConfigError
-from jaxgen.types import Array, DataSpec, PyTree, State
+from jaxgen.types import Array, DataSpec, Given, PyTree, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DensityOf:
 class Density(Protocol):
     """Says how probable an example is."""
 
-    def log_prob(self, state: State, x: Array, rng: Array, **given: Any) -> Array:
+    def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, of what `density` says; `rng` draws the noise of a bound."""
         ...
 
@@ -85,7 +85,7 @@ class Conditional(Protocol):
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Fields of a batch that calls are given: "label", "context"; () as it is configured."""
+        """Fields of a batch that calls are given, as ("label",); () for none."""
         ...
 
 
@@ -103,7 +103,7 @@ class Levels(Protocol):
 class Encodes(Protocol):
     """Finds the latents of an example."""
 
-    def encode(self, state: State, x: Array, rng: Array, **given: Any) -> PyTree:
+    def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> PyTree:
         """Data to latents, a pytree of [B, ...]."""
         ...
 
@@ -112,7 +112,7 @@ class Encodes(Protocol):
 class Decodes(Protocol):
     """Makes an example of latents."""
 
-    def decode(self, state: State, z: PyTree, *, rounded: bool, **given: Any) -> Array:
+    def decode(self, state: State, z: PyTree, *, rounded: bool, given: Given = None) -> Array:
         """Latents to data, in their units: whole grey levels if `rounded`, else real ones.
 
         Between the real ones there are paths. The default of `rounded` is the method's own.
@@ -124,7 +124,7 @@ class Decodes(Protocol):
 class Restores(Protocol):
     """Shows what of an example its latents keep."""
 
-    def reconstruct(self, state: State, x: Array, rng: Array, **given: Any) -> Array:
+    def reconstruct(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """The expected data given latents of x, in their units."""
         ...
 
@@ -142,7 +142,7 @@ class Latents(Protocol):
 class Styles(Protocol):
     """Decodes in two steps, by way of styles."""
 
-    def styles_of(self, state: State, z: PyTree, **given: Any) -> Array:
+    def styles_of(self, state: State, z: PyTree, given: Given = None) -> Array:
         """Latents to styles w, [B, style]."""
         ...
 
@@ -156,7 +156,7 @@ class Mixes(Protocol):
     """Shows samples that share coarse styles by row, and fine ones by column."""
 
     def mix(
-        self, state: State, rng: Array, rows: int, columns: int, coarse: int, **given: Any
+        self, state: State, rng: Array, rows: int, columns: int, coarse: int, given: Given = None
     ) -> Array:
         """[rows * columns, ...] data, whose first `coarse` layers are of the row."""
         ...
@@ -262,10 +262,12 @@ def _members(ability: type) -> dict[str, Any]:
 def _check_call(call: Any, name: str, wanted: Any, fields: tuple[str, ...], where: str) -> None:
     """Whether a function takes what the protocol's is called with."""
     parameters = list(inspect.signature(wanted).parameters.values())[1:]
-    by_place = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    if parameters[-1].kind is parameters[-1].VAR_KEYWORD:
-        by_name += fields
+    by_place = [
+        p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "given"
+    ]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "given"]
+    if any(p.name == "given" for p in parameters) and fields:
+        by_name.append("given")
     try:
         inspect.signature(call).bind(*by_place, **dict.fromkeys(by_name))
     except (TypeError, ValueError):

@@ -103,12 +103,24 @@ def read_json(path: pathlib.Path) -> Any:
         value = parse(read_bytes(path), finite=path.name not in NOT_FINITE)
         if path.name in SHAPES:
             check(value, SHAPES[path.name])
+        if path.name == "config.json":
+            value = upgraded(value)
     except ConfigError:
         raise
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ConfigError(f"{path} is damaged: {reason}") from None
     return value
+
+
+def upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """A stored config in today's terms: `method.conditional` of version 0.1 is `method.given`."""
+    method = config.get("method", {})
+    if not isinstance(method.get("conditional"), bool):
+        return config
+    given = ["label"] if method["conditional"] else []
+    rest = {k: v for k, v in method.items() if k != "conditional"}
+    return {**config, "method": {"given": given} | rest}
 
 
 def parse(text: bytes | str, finite: bool = True) -> Any:

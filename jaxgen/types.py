@@ -20,6 +20,7 @@ Array = jax.Array
 PyTree = Any
 FROZEN = "frozen"  # in the vars of a run that holds stages, and in its directory
 Batch = Mapping[str, Array]  # field -> [B, ...], as the `DataSpec` says
+Given = Mapping[str, Array] | None  # field -> [B, ...], of what the examples of a call are given
 Metrics = dict[str, Array]
 Params = dict[str, PyTree]  # player -> Flax params
 Vars = dict[str, PyTree]  # player -> all that training moves without a gradient
@@ -142,5 +143,8 @@ class Method(Protocol):
         ...
 
     def sample(self, state: State, rng: Array, num: int, **knobs: Any) -> Array:
-        """`num` samples in the units of the data: [num, H, W, C] or [num, D]."""
+        """`num` samples in the units of the data: [num, H, W, C] or [num, D].
+
+        One of the knobs is `given`, a `Given`, where the method is given fields of a batch.
+        """
         ...

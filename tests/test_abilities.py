@@ -37,13 +37,13 @@ class Whole:
     likelihoods = {"nll": EXACT}
     levels = 5
 
-    def log_prob(self, state, x, rng, label):
+    def log_prob(self, state, x, rng, given):
         return x
 
-    def encode(self, state, x, rng, label=None):
+    def encode(self, state, x, rng, given=None):
         return x
 
-    def decode(self, state, z, label, rounded=True):
+    def decode(self, state, z, given, rounded=True):
         return z
 
     def latents(self, rng, num):
@@ -96,7 +96,7 @@ def without(name):
         ),
         (
             {"given": ("label",), "encode": lambda self, state, x, rng: x},
-            r"Other\.encode: .* \(state, x, rng, label=\)",
+            r"Other\.encode: .* \(state, x, rng, given=\)",
         ),
         (
             {"decode": lambda self, state, z: z},

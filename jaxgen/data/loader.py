@@ -168,16 +168,6 @@ def evenly(count: int, most: int | None) -> np.ndarray:
     return np.arange(taken, dtype=np.int64) * count // max(taken, 1)
 
 
-def contexts(split: Split, num: int) -> np.ndarray:
-    """What `num` examples are given, float32 [num, C]: evenly spaced, some of them twice if few.
-
-    Args:
-        split: whose examples have a context.
-        num: how many.
-    """
-    return split.take(np.arange(num, dtype=np.int64) * len(split) // num)["context"]
-
-
 def _stream(
     first: int,
     last: int,

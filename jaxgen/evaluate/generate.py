@@ -24,8 +24,8 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxgen import sharding
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.chunks import CHUNK, chunk_key
-from jaxgen.evaluate.context import check_context
-from jaxgen.evaluate.knobs import check_knobs, check_label, check_seed
+from jaxgen.evaluate.givens import check_given, split_given
+from jaxgen.evaluate.knobs import check_knobs, check_seed
 from jaxgen.files import atomic
 from jaxgen.rundir import write_json
 from jaxgen.types import DataSpec, Method, State
@@ -43,12 +43,12 @@ class Sampler:
         method: that samples.
         mesh: whose devices share the work.
         spec: of the data.
-        knobs: of `Method.sample`.
+        knobs: of `Method.sample`, and fields of what it is given, see `givens.split_given`.
         seed: of the user.
         number: of the set: sets of different numbers are independent.
         batch: images of a key.
         balanced: give batch i the labels (i * batch + 0, 1, ...) modulo the number of classes.
-        context: [M, C] that sample i is given row i modulo M of, of data that have one.
+        given: field -> [M, ...] in the units of batches, of which sample i is given row i modulo M.
     """
 
     method: Method
@@ -59,33 +59,36 @@ class Sampler:
     number: int = 0
     batch: int = BATCH
     balanced: bool = False
-    context: np.ndarray | None = None
+    given: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the knobs."""
         check_knobs(self.method, self.knobs)
-        if self.knobs.get("label") is not None:
-            check_label(self.knobs["label"], self.batch, self.spec.num_classes)
         check_seed(self.seed, "--seed")
         if self.batch < 1:
             raise ConfigError(f"--batch={self.batch}, expected 1 or more")
+        _ = self.fixed
+
+    @functools.cached_property
+    def fixed(self) -> dict[str, np.ndarray]:
+        """Of what is given, what every batch is given alike, [batch, ...]."""
+        return check_given(
+            self.method, self.spec, split_given(self.spec, self.knobs)[0], self.batch
+        )
 
     @functools.cached_property
     def draw(self) -> Callable[[State, Any, Any], Any]:
         """Compiled: (state, key, numbers of batches [devices]) -> [devices * batch, ...]."""
-        knobs = dict(self.knobs)
-        if knobs.get("context") is not None:
-            knobs["context"] = check_context(knobs["context"], self.spec, self.batch)
+        _, knobs = split_given(self.spec, self.knobs)
 
         def one(state: State, key: Any, number: Any) -> Any:
+            index = number[0] * self.batch + jnp.arange(self.batch)
+            rows = {k: jnp.asarray(v)[index % len(v)] for k, v in self.given.items()} | self.fixed
             if self.balanced:
-                first = number[0] * self.batch + jnp.arange(self.batch)
-                knobs["label"] = first % self.spec.num_classes
-            if self.context is not None:
-                rows = (number[0] * self.batch + jnp.arange(self.batch)) % len(self.context)
-                knobs["context"] = jnp.asarray(self.context)[rows]
+                rows["label"] = index % self.spec.num_classes
+            given = {"given": rows} if rows else {}
             key = chunk_key(key, number[0], self.number)
-            return self.method.sample(state, key, self.batch, **knobs)
+            return self.method.sample(state, key, self.batch, **given, **knobs)
 
         whole, split = PartitionSpec(), PartitionSpec(AXES)
         every = jax.shard_map(
@@ -250,8 +253,8 @@ def stored(
         "batch": sampler.batch,
         "balanced": sampler.balanced,
     }
-    if sampler.context is not None:
-        recipe["context"] = hashlib.sha256(sampler.context.tobytes()).hexdigest()
+    for field, rows in sorted(sampler.given.items()):
+        recipe[field] = hashlib.sha256(rows.tobytes()).hexdigest()
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)

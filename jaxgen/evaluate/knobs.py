@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.core import Tracer
 
+from jaxgen.abilities import given
 from jaxgen.config import ConfigError
-from jaxgen.fields import DataSpec, Field
+from jaxgen.fields import Field
 
 LARGEST_SEED = 2**32 - 1
+CONVENTIONAL = ("label", "context")  # fields of every data set that has them: never a knob
 LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "groups": 1}
 LARGEST = 3e38  # of float32, nearly
 
@@ -32,12 +34,12 @@ class Options(NamedTuple):
     Attributes:
         static: that the program is compiled for.
         values: that it is given, the same for all examples.
-        rows: that it is given for every example, [N, ...] each.
+        given: fields that it is given for every example, [N, ...] each.
     """
 
     static: dict[str, Any]
     values: dict[str, Any]
-    rows: dict[str, np.ndarray]
+    given: dict[str, np.ndarray]
 
 
 def check_seed(seed: Any, name: str = "seed") -> int:
@@ -76,22 +78,18 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
     """
     known = _parameters(method.sample, 3)
     for name, value in knobs.items():
-        _check_name("knob", name, known, others)
-        if name not in ("label", "context"):  # which the data check
+        if name not in ("given", *CONVENTIONAL, *given(method)):  # see `givens.check_given`
+            _check_name("knob", name, known, others)
             _checked(name, value, known[name])
 
 
-def options_of(
-    function: Callable[..., Any], skip: int, given: Mapping[str, Any], num: int, spec: DataSpec
-) -> Options:
-    """The options of a call, checked.
+def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, Any]) -> Options:
+    """The options of a call, checked, without the fields that it is given.
 
     Args:
         function: of a method, as `method.sample`.
         skip: leading parameters that are no options.
-        given: name -> value.
-        num: of examples.
-        spec: of the data, whose fields some of them are.
+        options: name -> value.
 
     Raises:
         ConfigError: for an unknown name, a wrong type, or a value out of its range.
@@ -99,23 +97,15 @@ def options_of(
     known = _parameters(function, skip)
     # with their defaults, so that one program serves a number that is given and one that is not
     floats = {k: p.default for k, p in known.items() if isinstance(p.default, float)}
-    options = Options({}, {}, {})
-    for name, value in (floats | dict(given)).items():
+    found = Options({}, {}, {})
+    for name, value in (floats | dict(options)).items():
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
-        if name == "label" and value is not None:
-            options.rows[name] = check_label(value, num, spec.num_classes)
-            continue
-        if name in spec.fields and spec.fields[name].values and value is not None:
-            options.rows[name] = check_integers(name, value, num, spec.fields[name])
-            continue
         checked = _checked(name, value, known[name])
-        if isinstance(checked, np.ndarray) and checked.ndim > 1 and len(checked) == num:
-            options.rows[name] = checked
-        elif isinstance(checked, np.ndarray | float):
-            options.values[name] = checked
+        if isinstance(checked, np.ndarray | float):
+            found.values[name] = checked
         else:
-            options.static[name] = checked
-    return options
+            found.static[name] = checked
+    return found
 
 
 def check_label(label: Any, num: int, classes: int) -> np.ndarray:
@@ -129,7 +119,7 @@ def check_label(label: Any, num: int, classes: int) -> np.ndarray:
     Raises:
         ConfigError: for a class that there is not, or another number of them.
     """
-    found = _array("label", label)
+    found = as_array("label", label)
     if not classes:
         raise ConfigError(f"label={short(label)}: the data of this run have no classes: omit it")
     wrong = found.dtype.kind not in "iu" or not found.size or min(found.ravel()) < 0
@@ -154,7 +144,7 @@ def check_integers(name: str, value: Any, num: int, field: Field) -> np.ndarray:
     Raises:
         ConfigError: for another shape, or values that there are not.
     """
-    found, most = _array(name, value), field.values or 1
+    found, most = as_array(name, value), field.values or 1
     if found.shape not in (field.shape, (num, *field.shape)):
         raise ConfigError(
             f"{name} of shape {list(found.shape)}, expected {list(field.shape)} of all or "
@@ -166,7 +156,8 @@ def check_integers(name: str, value: Any, num: int, field: Field) -> np.ndarray:
 
 
 def _parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
-    return dict(list(inspect.signature(function).parameters.items())[skip:])
+    found = list(inspect.signature(function).parameters.items())[skip:]
+    return {name: parameter for name, parameter in found if name != "given"}
 
 
 def _check_name(kind: str, name: str, known: Mapping[str, Any], others: Sequence[str] = ()) -> None:
@@ -198,7 +189,7 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
             wanted = "True or False" if kind == "bool" else "a name"
             raise ConfigError(f"{name}={short(value)}: expected {wanted}")
         return value
-    found = _array(name, value)
+    found = as_array(name, value)
     if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
         raise ConfigError(f"{name}={short(value)}: expected finite numbers")
     return found.astype(np.float32)
@@ -233,7 +224,8 @@ def is_whole(value: Any) -> bool:
     return getattr(value, "dtype", type(value)) not in (bool, np.bool_)
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def as_array(name: str, value: Any) -> np.ndarray:
+    """An option as an array; raises ConfigError where it is none."""
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -85,6 +85,8 @@ def path_family(c: Comparison) -> list[Measurement]:
     method = _method(c)
     if not isinstance(method, Decodes):
         raise NotAvailable(f"{type(method).__name__} has no decode")
+    if more := [name for name in given(method) if name != "label"]:
+        raise NotAvailable(f"paths are of images of one class, this model is given {more[0]}")
     own = c.extractor.distance_of_levels if isinstance(c.extractor, Distances) else None
     label, print_of_own = (c.label, c.extractor.fingerprint) if own else ("pixels", {})
     found = []
@@ -147,7 +149,8 @@ def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
     split = c.dataset.splits["test"]
     batch = split.take(evenly(len(split), 500))
     own = {name: batch[name] for name in given(method)}
-    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **own)
+    with_own = {"given": own} if own else {}
+    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **with_own)
     count = len(batch["x"])
 
     def latents(rng: Array, num: int, *label: Array) -> PyTree:
@@ -164,9 +167,9 @@ def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
     return Space(latents, decode, spherical, classes if "label" in own else None)
 
 
-def _given(label: tuple[Array, ...]) -> dict[str, Array]:
+def _given(label: tuple[Array, ...]) -> dict[str, Any]:
     """A class, if there is one, as a method is given it."""
-    return {"label": label[0]} if label else {}
+    return {"given": {"label": label[0]}} if label else {}
 
 
 def _model(c: Comparison) -> str:

@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 from jaxgen.abilities import levels_of
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
-from jaxgen.data.loader import contexts
 from jaxgen.evaluate.features import Extractor, extractor
 from jaxgen.evaluate.generate import Drawn, Sampler
+from jaxgen.evaluate.givens import rows_of
 from jaxgen.evaluate.subject import Comparison, Subject
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import Method, State
@@ -59,8 +59,8 @@ class Watch:
         self.names = chosen(metrics, images_only=True)
         check_published(metrics, name)
         self._method, self._dataset, self._num = method, dataset, num
-        given = contexts(dataset.splits["train"], num) if dataset.spec.context else None
-        self._sampler = Sampler(method, mesh, dataset.spec, context=given)
+        rows = rows_of(method, dataset.spec, dataset.splits["train"], num)
+        self._sampler = Sampler(method, mesh, dataset.spec, given=rows)
         self._name, self._budget = name or "pixels", budget
         self._began, self._spent = time.monotonic(), 0.0
         self._known: Comparison | None = None

@@ -15,11 +15,10 @@ from jaxgen.methods.memory import Memory, recalled, remembering
 from jaxgen.methods.regularizers import Move, Regularizer, regularized
 from jaxgen.methods.two_players import TwoPlayers
 from jaxgen.ops.alarms import two_players
-from jaxgen.ops.classes import one_hot
 from jaxgen.ops.games import accuracies, mean_loss, smoothing
 from jaxgen.ops.ranges import real_levels
 from jaxgen.ops.scores import deviation, sample_scores
-from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Turn, Vars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +142,9 @@ class Adversarial(TwoPlayers):
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         temperature: float = 1.0,
         truncation: float | None = None,
-        label: Any = None,
         standing: int = 0,
     ) -> Array:
         """Draws z from the prior, then data, in their units.
@@ -154,19 +153,15 @@ class Adversarial(TwoPlayers):
             state: of both players.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
             temperature: multiplies z.
             truncation: draws z anew where it is beyond this many standard deviations (Brock et
                 al. 2019, section 3.1); None does not.
-            label: class of all samples, or [num]; a conditional model without it draws classes
-                at random.
             standing: passes for standing statistics (`ops.standing`) of such samples.
         """
         latent, classes = jax.random.split(rng)
-        if label is not None and not self.conditional:
-            raise ConfigError("method.conditional=False: expected no label=")
-        cond = None
-        if self.conditional:
-            cond = one_hot(label, num, self.spec.num_classes, classes)
+        cond = self.givens.of_call(given, num, classes)
         if truncation is not None and self.prior != "normal":
             raise ConfigError("truncation: the prior is uniform")
 
@@ -180,8 +175,11 @@ class Adversarial(TwoPlayers):
             state = self.source.standing(state, classes, draw, cond, standing)
         return self.unscaled(self.source.apply(state, latent, draw(latent), cond))
 
-    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = True) -> Array:
-        """Latents [B, latent] to data, in their units; grey levels are real unless `rounded`."""
-        cond = one_hot(label, len(z), self.spec.num_classes) if self.conditional else None
+    def decode(self, state: State, z: Any, given: Given = None, rounded: bool = True) -> Array:
+        """Latents [B, latent] to data, in their units; grey levels are real unless `rounded`.
+
+        Classes that are not given are the first.
+        """
+        cond = self.givens.of_call(given, len(z), first=True)
         x = self.source.apply(state, jax.random.key(0), z, cond)
         return self.unscaled(x) if rounded else real_levels(x, self.spec.levels)

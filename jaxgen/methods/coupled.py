@@ -44,8 +44,8 @@ class Coupled(Adversarial):
             raise ConfigError(unknown("domain in config.method", self.domain, DOMAINS))
         if len(self.spec.shape) != 3:
             raise ConfigError(f"method.domain: {self.spec.name} has no images")
-        if self.conditional or self.packing > 1:
-            raise ConfigError("config.method: coupled games are neither conditional nor packed")
+        if self.given or self.packing > 1:
+            raise ConfigError("config.method: coupled games are neither given anything nor packed")
 
     @property
     def source(self) -> Source:

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
+from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Observation, observation
 from jaxgen.ops.ranges import nearest_levels
 from jaxgen.schedules import Scheduled, extremes, value
-from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their extremes are shown
 
@@ -44,7 +45,8 @@ class ELBO:
         capacity: C of the annealed bound beta |KL - C|, in nats; None takes beta KL.
         capacity_steps: over which C rises from 0.
         per_dim: divide the loss by the dimensions of an example.
-        conditional: give the model the one-hot class.
+        given: fields of a batch that the model is given, as ("label",). The context always is,
+            where the data have one.
         importance_samples: K of the bounds in `evaluate`.
         chunk: draws held in memory at a time, at most.
     """
@@ -59,15 +61,14 @@ class ELBO:
     capacity: Scheduled | None = None
     capacity_steps: int = 0
     per_dim: bool = False
-    conditional: bool = False
+    given: tuple[str, ...] = ()
     importance_samples: int = 1
     chunk: int = 50
 
     def __post_init__(self) -> None:
         """Checks the options against the data."""
+        object.__setattr__(self, "given", chosen(self.given, self.spec))
         observation(self.observation, self.spec.levels, self.mixtures)
-        if self.conditional and not self.spec.num_classes:
-            raise ValueError(f"conditional=True, but {self.spec.name} has no labels")
         if min(self.importance_samples, self.chunk) < 1:
             raise ValueError("importance_samples and chunk: expected 1 or more")
         if min(extremes(self.beta, self.free_nats)) < 0:
@@ -84,9 +85,9 @@ class ELBO:
         return self.spec.levels
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """Fields of a batch that the model is given."""
-        return ("label",) * self.conditional
+    def givens(self) -> Givens:
+        """What the model is given."""
+        return Givens(self.spec, self.given)
 
     @property
     def density(self) -> DensityOf:
@@ -109,7 +110,7 @@ class ELBO:
             "elbo" if draws == 1 else f"iwae-{draws}",
             "mass" if mass else "density",
             self.spec.dims,
-            given=self.given,
+            given=self.givens.columns,
             levels=levels,
             per="" if mass else "unit of x" if levels is None else f"{levels - 1} levels",
         )
@@ -212,9 +213,9 @@ class ELBO:
                 values["iw_bpd"] = nats_to_bits_per_dim(-bound, self.spec.dims)
         return values
 
-    def log_prob(self, state: State, x: Array, rng: Array, label: Any = None) -> Array:
+    def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats: the bound of `importance_samples` draws, below log p(x) in expectation."""
-        cond = self._given(label)
+        cond = self.givens.of_call(given, len(x))
         return self.importance_bound(state, x, cond, rng, self.importance_samples)
 
     def importance_bound(
@@ -241,32 +242,31 @@ class ELBO:
         weights = self.decoder.log_prob(x, draw.theta) + draw.log_p - draw.log_q
         return weights.reshape(-1, samples).T
 
-    def encode(self, state: State, x: Array, rng: Array, label: Any = None) -> Any:
+    def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents, one entry a group: the posterior's mean where there is one group."""
-        cond = self._given(label)
+        cond = self.givens.of_call(given, len(x))
         h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
         if isinstance(h, Normal):
             return (h.mean,)
         return self.top_down(state, h, len(x), cond, rng).z
 
-    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
+    def decode(self, state: State, z: Any, given: Given = None, rounded: bool = False) -> Array:
         """Latents, one entry a group, to the expected data, in their units.
 
         Args:
             state: of the model.
             z: latents.
-            label: class of each, of a conditional model.
+            given: field -> [B, ...], of what the model is given.
             rounded: to the nearest grey levels, between which the expected data are.
         """
         num = len(jax.tree.leaves(z)[0])
-        draw = self.top_down(
-            state, None, num, self._given(label), jax.random.key(0), given=tuple(z)
-        )
+        cond = self.givens.of_call(given, num)
+        draw = self.top_down(state, None, num, cond, jax.random.key(0), given=tuple(z))
         mean = self.decoder.mean(draw.theta)
         return nearest_levels(mean, self.spec.levels) if rounded else mean
 
     def reconstruct(
-        self, state: State, x: Array, rng: Array, label: Any = None, groups: int | None = None
+        self, state: State, x: Array, rng: Array, given: Given = None, groups: int | None = None
     ) -> Array:
         """The expected data given latents drawn for x.
 
@@ -274,12 +274,12 @@ class ELBO:
             state: of the model.
             x: data.
             rng: a key.
-            label: class of each, of a conditional model.
+            given: field -> [B, ...], of what the model is given.
             groups: keep so many groups of latents, from the first, and draw the rest from the
                 prior: what is kept is the lossy code of Gregor et al. 2016, Towards conceptual
                 compression, section 4. None keeps all.
         """
-        cond = self._given(label)
+        cond = self.givens.of_call(given, len(x))
         draw = self.draw_posterior(state, x, cond, rng)
         if groups is not None:
             if not 1 <= groups <= len(draw.z):
@@ -294,9 +294,9 @@ class ELBO:
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         temperature: float = 1.0,
         mean: bool = False,
-        label: Any = None,
     ) -> Array:
         """Draws latents from the prior, then data.
 
@@ -304,17 +304,13 @@ class ELBO:
             state: of the model.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
             temperature: multiplies the standard deviations of the latents.
             mean: show the expected data instead of a draw, as most papers' pictures do.
-            label: class of all samples, or [num]; a conditional model without it draws classes
-                at random.
         """
         latent, noise, classes = jax.random.split(rng, 3)
-        if self.conditional and label is None:
-            label = jax.random.randint(classes, (num,), 0, self.spec.num_classes)
-        if label is not None:
-            label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
-        cond = self._given(label)
+        cond = self.givens.of_call(given, num, classes)
         draw = self.top_down(state, None, num, cond, latent, temperature=temperature)
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
 
@@ -350,15 +346,8 @@ class ELBO:
         return x.astype(jnp.float32) / (self.spec.levels - 1)
 
     def condition(self, batch: Batch) -> Array | None:
-        """The one-hot class [B, K], None where the model is given none."""
-        return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
-
-    def _given(self, label: Any) -> Array | None:
-        """The condition of a call that names its labels, or does not."""
-        if (label is not None) != self.conditional:
-            wanted = "label=, one per example" if self.conditional else "no label="
-            raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
-        return self.condition({"label": jnp.asarray(label)}) if self.conditional else None
+        """What the model is given with a batch, see `nn.condition`; None for nothing."""
+        return self.givens.of_batch(batch)
 
     def columns(self, nelbo: Array) -> Metrics:
         """A negative bound in nats under its names, also in bits/dim where it is of a mass."""

@@ -20,7 +20,7 @@ import jax
 from jaxgen.abilities import Decodes, Encodes, Restores, given
 from jaxgen.config import ConfigError, build
 from jaxgen.names import resolve
-from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 LIKELIHOOD = {"name": "likelihood.Likelihood"}
 
@@ -29,7 +29,7 @@ LIKELIHOOD = {"name": "likelihood.Likelihood"}
 class LatentPrior:
     """Trains `prior` on the field that the stage gives; samples are decoded by the stage.
 
-    What the prior is given, the stage is not: there `label` and `context` change nothing.
+    What the prior is given, the stage is not: there `given` changes nothing.
 
     Attributes:
         model: network of the prior.
@@ -100,9 +100,8 @@ class LatentPrior:
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         temperature: float = 1.0,
-        label: Any = None,
-        context: Any = None,
     ) -> Array:
         """Draws latents from the prior, then decodes them.
 
@@ -110,30 +109,19 @@ class LatentPrior:
             state: of the prior, which holds the stage.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...], of what the prior is given.
             temperature: of the prior.
-            label: class of all samples, or [num], of a prior that is given it.
-            context: of all samples, [C], or [num, C], of a prior that is given some.
         """
-        asked = {"label": label, "context": context}
-        more = {k: v for k, v in asked.items() if v is not None}
+        more = {"given": given} if given else {}
         z = self.inner.sample(state, rng, num, temperature=temperature, **more)
         units = self.spec.fields[self.field].units
         return self.decode(state, units.outward(z) if units else z)
 
-    def encode(
-        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
-    ) -> Any:
+    def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents in the stage's own units."""
         return self.first.method.encode(self.first.state(state), x, rng)
 
-    def decode(
-        self,
-        state: State,
-        z: Any,
-        rounded: bool = True,
-        label: Any = None,
-        context: Any = None,
-    ) -> Array:
+    def decode(self, state: State, z: Any, given: Given = None, rounded: bool = True) -> Array:
         """Latents in the stage's own units to data."""
         if not isinstance(z, tuple | dict | list):  # as the stage's own encode has them
             x = self.spec.batch(1)["x"]
@@ -141,9 +129,7 @@ class LatentPrior:
             z = jax.tree.unflatten(jax.tree.structure(found), [z])
         return self.first.method.decode(self.first.state(state), z, rounded=rounded)
 
-    def reconstruct(
-        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
-    ) -> Array:
+    def reconstruct(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """What the stage restores of x."""
         stage = self.first.method
         if isinstance(stage, Restores):

@@ -16,10 +16,11 @@ from jaxgen.bijectors.affine import Affine
 from jaxgen.bijectors.base import Bijector, Chain
 from jaxgen.bijectors.preprocess import Logit, UniformDequantize, VariationalDequantize
 from jaxgen.config import ConfigError
+from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.ops.augment.shift import random_shift
 from jaxgen.ops.densities import BASES, LN2, nats_to_bits_per_dim, tree_log_prob, tree_sample
-from jaxgen.types import Array, Batch, DataSpec, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 PREPROCESS = ("center", "logit", "none")
 
@@ -30,8 +31,7 @@ class Likelihood:
 
     Integer data are first dequantised; all that happens to them on the way is a bijector whose
     log-determinant is counted, so bits/dim need no constant. Continuous data are modelled in the
-    units of the batches and reported in nats per unit of their own. Context columns are always
-    given to the model.
+    units of the batches and reported in nats per unit of their own.
 
     Attributes:
         model: the bijector, data -> latent.
@@ -42,7 +42,8 @@ class Likelihood:
             real line, "none" does nothing.
         alpha: of the logit.
         base: density of the latents: "normal", "logistic" or "uniform".
-        conditional: give the model the one-hot class.
+        given: fields of a batch that the model is given, as ("label",). The context always is,
+            where the data have one.
         class_weight: of the cross-entropy, in bits, of a classifier inside the model, which the
             loss adds to bits/dim (Glow's official code takes 0.01).
         shift: move training images by up to this fraction of their sides, see `random_shift`;
@@ -61,7 +62,7 @@ class Likelihood:
     preprocess: str = "center"
     alpha: float = 0.05
     base: str = "normal"
-    conditional: bool = False
+    given: tuple[str, ...] = ()
     class_weight: float = 0.0
     shift: float = 0.0
     health: bool = False
@@ -70,6 +71,7 @@ class Likelihood:
 
     def __post_init__(self) -> None:
         """Checks the options against each other and against the data."""
+        object.__setattr__(self, "given", chosen(self.given, self.spec))
         if self.preprocess not in PREPROCESS:
             raise ValueError(f"preprocess={self.preprocess!r}, expected one of {PREPROCESS}")
         if self.base not in BASES:
@@ -81,8 +83,6 @@ class Likelihood:
             )
         if self.n_bits is not None and not 1 <= self.n_bits <= 8:
             raise ValueError(f"n_bits={self.n_bits}, expected 1 to 8")
-        if self.conditional and not self.spec.num_classes:
-            raise ValueError(f"conditional=True, but {self.spec.name} has no labels")
         if self.class_weight and not self.spec.num_classes:
             raise ValueError(
                 f"class_weight={self.class_weight}, but {self.spec.name} has no labels"
@@ -105,9 +105,9 @@ class Likelihood:
         return 2**self.n_bits if self.n_bits else self.spec.levels
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """Fields of a batch that the model is given."""
-        return ("label",) * self.conditional + ("context",) * bool(self.spec.context)
+    def givens(self) -> Givens:
+        """What the model is given."""
+        return Givens(self.spec, self.given)
 
     @property
     def density(self) -> DensityOf:
@@ -117,8 +117,7 @@ class Likelihood:
         else:
             noise = "udq" if self.dequantizer is None else "vdq"
             about = DensityOf(noise, "mass", self.spec.dims, levels=self.levels)
-        columns = tuple(f"context.{name}" for name in self.spec.context)
-        return dataclasses.replace(about, given=("label",) * self.conditional + columns)
+        return dataclasses.replace(about, given=self.givens.columns)
 
     @property
     def likelihoods(self) -> Mapping[str, DensityOf]:
@@ -149,7 +148,8 @@ class Likelihood:
     @property
     def network(self) -> Bijector:
         """What has parameters: the model, or all that integer data pass."""
-        model = self.model.conditioned() if self.spec.context else self.model
+        every = any(name != "label" for name in self.given)  # published class-conditional ones
+        model = self.model.conditioned() if every else self.model  # leave an element without
         return model if self.dequantizer is None else Chain((self.pre, model))
 
     @property
@@ -161,18 +161,18 @@ class Likelihood:
         """Initialises the model on the first batch.
 
         Raises:
-            ConfigError: for a model that would ignore the context.
+            ConfigError: for a model that would ignore what it is given.
         """
         noise, own = jax.random.split(rng)
         x, _ = self._pre(batch["x"], noise)
         rngs = {"params": own, "dequantize": noise}
-        params, variables = self.player.init(rngs, x, self._cond(batch))
-        if self.spec.context:
+        params, variables = self.player.init(rngs, x, self.givens.of_batch(batch))
+        if self.given:
             without = jax.eval_shape(self.player.init, rngs, x)
             if jax.tree.map(jnp.shape, without) == jax.tree.map(jnp.shape, (params, variables)):
                 raise ConfigError(
-                    f"{type(self.model).__name__} takes no condition, and {self.spec.name} gives "
-                    f"{', '.join(self.spec.context)}: configs/spline.py and configs/maf.py do"
+                    f"{type(self.model).__name__} takes no condition, and it is given "
+                    f"{', '.join(self.givens.columns)}: configs/spline.py and configs/maf.py do"
                 )
         return {"model": params}, {"model": variables}
 
@@ -183,7 +183,7 @@ class Likelihood:
             batch = {**batch, "x": random_shift(move, batch["x"], self.shift)}
         x, before = self._pre(batch["x"], noise)
         rngs = {"dropout": dropout, "dequantize": noise}
-        cond = self._cond(batch)
+        cond = self.givens.of_batch(batch)
         (z, logdet), state, noted = self.player.noting(state, ("logits",), x, cond, rngs=rngs)
         log_prob = tree_log_prob(self.base, z) + logdet + before
         values = self._values(log_prob)
@@ -212,7 +212,7 @@ class Likelihood:
         Source: Burda et al. 2016, Importance weighted autoencoders, equation 8; Ho et al. 2019,
         Flow++, section 4.1.
         """
-        cond = self._cond(batch)
+        cond = self.givens.of_batch(batch)
         log_prob, health = self._examine(state, batch["x"], cond, rng)
         if self.importance_samples == 1:
             return self._values(log_prob) | health
@@ -223,36 +223,32 @@ class Likelihood:
         values = self._values(jnp.mean(log_probs, 0))
         return values | {"iw_bpd": self._values(average)["bpd"]} | health
 
-    def log_prob(
-        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
-    ) -> Array:
+    def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats: a lower bound in expectation for integer data, exact for continuous."""
-        return self._log_prob(state, x, self._given(label, context, len(x)), rng)
+        return self._log_prob(state, x, self.givens.of_call(given, len(x)), rng)
 
-    def encode(
-        self, state: State, x: Array, rng: Array, label: Any = None, context: Any = None
-    ) -> Any:
+    def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents: the noises of all levels, finest first."""
-        cond = self._given(label, context, len(x))
+        cond = self.givens.of_call(given, len(x))
         x, _ = self._pre(x, rng)
         return self.player.apply(state, x, cond, rngs={"dequantize": rng})[0]
 
-    def decode(
-        self, state: State, z: Any, label: Any = None, context: Any = None, rounded: bool = True
-    ) -> Array:
+    def decode(self, state: State, z: Any, given: Given = None, rounded: bool = True) -> Array:
         """Latents to data, in the units of the data.
 
         Args:
             state: of the model.
             z: latents.
-            label: classes, of a conditional model.
-            context: of all, [C], or [B, C], of a model that is given some.
+            given: field -> [B, ...], of what the model is given.
             rounded: to grey levels; False leaves the middle of the noise that dequantises.
 
         Raises:
             ConfigError: for what is not rounded, behind a learnt dequantisation.
         """
-        cond = self._given(label, context, len(jax.tree.leaves(z)[0]))
+        cond = self.givens.of_call(given, len(jax.tree.leaves(z)[0]))
+        return self._decode(state, z, cond, rounded)
+
+    def _decode(self, state: State, z: Any, cond: Any, rounded: bool = True) -> Array:
         x, _ = self.player.apply(state, z, cond, method="inverse")
         if not rounded and self.levels is not None:
             if self.dequantizer is not None:
@@ -270,9 +266,8 @@ class Likelihood:
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         temperature: float = 1.0,
-        label: Any = None,
-        context: Any = None,
     ) -> Array:
         """Draws latents, multiplies every level's by `temperature`, and decodes.
 
@@ -280,55 +275,20 @@ class Likelihood:
             state: of the model.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
             temperature: 0 is deterministic; the paper's pictures use 0.7.
-            label: class of all samples, or [num]; a conditional model without it draws classes
-                at random.
-            context: of all samples, [C], or [num, C], of a model that is given some.
         """
         noise, classes = jax.random.split(rng)
-        if self.conditional:
-            if label is None:
-                label = jax.random.randint(classes, (num,), 0, self.spec.num_classes)
-            label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (num,))
+        cond = self.givens.of_call(given, num, classes)
         shapes = self._latent_shapes(state, num)
         z = tree_sample(self.base, noise, shapes, temperature)
-        return self.decode(state, z, label, context)
+        return self._decode(state, z, cond)
 
     def _latent_shapes(self, state: State, num: int) -> Any:
         x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
-        wide = self.spec.num_classes * self.conditional + len(self.spec.context)
-        cond = jax.ShapeDtypeStruct((num, wide), jnp.float32)
         apply = functools.partial(self.player.apply, state, rngs={"dequantize": jax.random.key(0)})
-        return jax.eval_shape(apply, x, cond if wide else None)[0]
-
-    def _cond(self, batch: Batch) -> Array | None:
-        """The one-hot class, then the context: [B, K + C]."""
-        parts = []
-        if self.conditional:
-            parts.append(jax.nn.one_hot(batch["label"], self.spec.num_classes))
-        if self.spec.context:
-            parts.append(batch["context"])
-        return jnp.concatenate(parts, axis=-1) if parts else None
-
-    def _given(self, label: Any, context: Any, num: int) -> Array | None:
-        """The condition of a call that names its labels and its context, or does not."""
-        if (label is not None) != self.conditional:
-            wanted = "label=, one per example" if self.conditional else "no label="
-            raise ConfigError(f"method.conditional={self.conditional}: expected {wanted}")
-        names = self.spec.context
-        if (context is not None) != bool(names):
-            wanted = f"context=, the values of {', '.join(names)}" if names else "no context="
-            raise ConfigError(f"{self.spec.name} has {len(names)} context columns: pass {wanted}")
-        batch = {} if label is None else {"label": jnp.asarray(label)}
-        if names:
-            found = jnp.asarray(context, jnp.float32)
-            if found.shape not in ((len(names),), (num, len(names))):
-                raise ConfigError(
-                    f"context of shape {list(found.shape)}, expected [{len(names)}] or "
-                    f"[{num}, {len(names)}]: {', '.join(names)}"
-                )
-            batch["context"] = jnp.broadcast_to(found, (num, len(names)))
-        return self._cond(batch)
+        return jax.eval_shape(apply, x, self.givens.shape(num))[0]
 
     def _pre(self, x: Array, rng: Array) -> tuple[Array, Array]:
         """What the model is given, and the log-determinant on the way there."""

@@ -11,15 +11,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxgen import schedules
-from jaxgen.config import ConfigError
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.memory import MEMORY, recalled, remembering
 from jaxgen.methods.player import Player
 from jaxgen.methods.styles import Styles
-from jaxgen.ops.classes import one_hot
 from jaxgen.ops.ranges import real_levels
 from jaxgen.schedules import Scheduled
-from jaxgen.types import Array, Batch, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Turn, Vars
 
 PATH_DECAY = 0.99  # of the mean path length
 STATISTICS = 10_000  # draws of w for the mean and deviation of a projection
@@ -59,9 +57,8 @@ class StyleGAN2(Adversarial):
     @property
     def source(self) -> Styles:
         """The generator, with mixed styles."""
-        classes = self.spec.num_classes if self.conditional else 0
         player = Player("generator", self.generator)
-        return Styles(player, self.spec.shape, self.prior, self.mixing, classes)
+        return Styles(player, self.spec.shape, self.prior, self.mixing)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Both players, and the mean path length, of 0."""
@@ -116,9 +113,9 @@ class StyleGAN2(Adversarial):
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         truncation: float = 1.0,
         cutoff: int | None = None,
-        label: Any = None,
         noise: str = "const",
     ) -> Array:
         """Draws z, then data, in their units.
@@ -127,14 +124,15 @@ class StyleGAN2(Adversarial):
             state: of both players.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
             truncation: psi: w is brought towards its mean, to this share of the distance (Karras
                 et al. 2019, appendix B).
             cutoff: layers that are truncated, from the coarsest on; None truncates all.
-            label: class of all samples, or [num].
             noise: "const", "random" or "none".
         """
         latent, classes, noisy = jax.random.split(rng, 3)
-        cond = self._classes(classes, num, label)
+        cond = self.givens.of_call(given, num, classes)
         w = self.source.map(state, self.latents(latent, num), cond)
         styles = self.truncated(state, self.source.spread(w), truncation, cutoff)
         return self.unscaled(self.source.synthesize(state, styles, noisy, noise))
@@ -147,9 +145,9 @@ class StyleGAN2(Adversarial):
             return near
         return jnp.where(jnp.arange(styles.shape[1]).reshape(1, -1, 1) < cutoff, near, styles)
 
-    def styles_of(self, state: State, z: Array, label: Any = None) -> Array:
-        """w [B, style] of z [B, latent], not truncated; `label` as of `decode`."""
-        return self.source.map(state, z, self._classes(None, len(z), label))
+    def styles_of(self, state: State, z: Array, given: Given = None) -> Array:
+        """w [B, style] of z [B, latent], not truncated; `given` as of `decode`."""
+        return self.source.map(state, z, self.givens.of_call(given, len(z), first=True))
 
     def render(self, state: State, w: Array, rounded: bool = True) -> Array:
         """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""
@@ -163,17 +161,17 @@ class StyleGAN2(Adversarial):
         rows: int,
         columns: int,
         coarse: int,
-        label: Any = None,
+        given: Given = None,
     ) -> Array:
         """[rows * columns, ...] data: the first `coarse` layers' styles are of the row.
 
-        All are of the class `label`, or of the first one, where the model is conditional.
+        All have the one value of each field in `given`; a class that is not given is the first.
 
         Source: Karras et al. 2019, figure 3.
         """
         keys = jax.random.split(rng)
         of_row, of_column = (
-            self.source.spread(self.styles_of(state, self.latents(k, n), label))
+            self.source.spread(self.styles_of(state, self.latents(k, n), given))
             for k, n in zip(keys, (rows, columns), strict=True)
         )
         of_row = jnp.repeat(of_row, columns, axis=0)
@@ -202,7 +200,8 @@ class StyleGAN2(Adversarial):
             w [B, style], the distance at every step [steps], and the images found, in units.
         """
         draws, start = jax.random.split(rng)
-        w = self.source.map(state, self.latents(draws, STATISTICS))
+        cond = self.givens.of_call(None, STATISTICS, first=True)
+        w = self.source.map(state, self.latents(draws, STATISTICS), cond)
         mean, deviation = jnp.mean(w, axis=0), jnp.sqrt(jnp.mean(jnp.var(w, axis=0)))
         target = self.scaled(x)
         adam = optax.scale_by_adam()
@@ -227,10 +226,3 @@ class StyleGAN2(Adversarial):
         first = jnp.broadcast_to(mean[None], (len(x), len(mean)))
         (w, _), values = jax.lax.scan(body, (first, adam.init(first)), jnp.arange(steps))
         return w, values, self.unscaled(image(w))
-
-    def _classes(self, rng: Array | None, num: int, label: Any) -> Array | None:
-        if not self.conditional:
-            if label is not None:
-                raise ConfigError("method.conditional=False: expected no label=")
-            return None
-        return one_hot(label, num, self.spec.num_classes, rng)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.methods.source import Source
-from jaxgen.ops.classes import one_hot
 from jaxgen.types import Array, State
 
 
@@ -21,11 +20,9 @@ class Styles(Source):
 
     Attributes:
         mixing: probability that a batch has the styles of two z.
-        classes: whose one-hot rows the network is given; 0 for none.
     """
 
     mixing: float = 0.9
-    classes: int = 0
 
     def train(self, state: State, rng: Array, num: int, cond: Any) -> tuple[Array, State]:
         """As of every source, with mixed styles."""
@@ -52,10 +49,8 @@ class Styles(Source):
         first = jnp.arange(layers).reshape(1, -1, 1) < cut
         return jnp.where(first, styles, other), moved
 
-    def map(self, state: State, z: Array, cond: Any = None) -> Array:
-        """w [B, style] of z [B, latent]; without a class, of the first one, where there are any."""
-        if cond is None and self.classes:
-            cond = one_hot(None, len(z), self.classes)
+    def map(self, state: State, z: Array, cond: Any) -> Array:
+        """w [B, style] of z [B, latent]."""
         return self.player.apply(state, z, cond, method="map")
 
     def spread(self, w: Array) -> Array:

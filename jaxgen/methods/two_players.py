@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import jax
-
 from jaxgen.config import ConfigError, unknown
 from jaxgen.methods.critic import Critic, Views
+from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.methods.regularizers import History, LeCam, Orthogonality, Penalty, Regularizer
 from jaxgen.methods.source import PRIORS, Source
@@ -45,7 +44,8 @@ class TwoPlayers:
         augment: `name` in `ops.augment.AUGMENTATIONS` and its options: what the discriminator
             sees is augmented, and the generator's gradient flows through it.
         prior: of z, "normal" or "uniform" in [-1, 1].
-        conditional: give both players the class.
+        given: fields of a batch that both players are given, as ("label",). The context always is,
+            where the data have one.
     """
 
     generator: Any
@@ -67,10 +67,11 @@ class TwoPlayers:
         default_factory=dict
     )
     prior: str = "normal"
-    conditional: bool = False
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        object.__setattr__(self, "given", chosen(self.given, self.spec))
         if self.game not in GAMES:
             raise ConfigError(unknown("game in config.method", self.game, GAMES))
         if self.prior not in PRIORS:
@@ -79,10 +80,8 @@ class TwoPlayers:
         check_augmentation(self.augment)
         if min(self.critic_steps, self.packing) < 1:
             raise ConfigError("config.method: critic_steps and packing are 1 or more")
-        if self.conditional and not self.spec.num_classes:
-            raise ConfigError(f"method.conditional=True, but {self.spec.name} has no labels")
-        if self.conditional and self.packing > 1:
-            raise ConfigError("config.method: packed examples have no common class")
+        if self.given and self.packing > 1:
+            raise ConfigError(f"config.method: packed examples have no common {self.given[0]}")
         low, high = (extremes(target) for target in self.real_target)
         if not 0 < min(low) <= max(high) <= 1:
             raise ConfigError(f"method.real_target={self.real_target}, expected (low, high]")
@@ -95,9 +94,9 @@ class TwoPlayers:
         return GAMES[self.game]
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """Fields of a batch that both players are given."""
-        return ("label",) * self.conditional
+    def givens(self) -> Givens:
+        """What both players are given."""
+        return Givens(self.spec, self.given)
 
     @property
     def source(self) -> Source:
@@ -129,8 +128,8 @@ class TwoPlayers:
         return terms
 
     def condition(self, batch: Batch) -> Array | None:
-        """The one-hot class [B, K], None where players are given none."""
-        return jax.nn.one_hot(batch["label"], self.spec.num_classes) if self.conditional else None
+        """What both players are given with a batch, see `nn.condition`; None for nothing."""
+        return self.givens.of_batch(batch)
 
     def scaled(self, x: Array) -> Array:
         """Data to the range of the networks: images in [-1, 1], points as they are."""

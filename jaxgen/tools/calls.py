@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from jaxgen.abilities import (
-    Conditional,
     Decodes,
     Density,
     Encodes,
@@ -23,7 +22,7 @@ from jaxgen.abilities import (
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
-from jaxgen.evaluate.context import check_context
+from jaxgen.evaluate.givens import check_given, check_whole, split_given
 from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of, short
 from jaxgen.machine import check_memory
 from jaxgen.tools.inputs import check_data, check_latents, is_traced
@@ -130,7 +129,7 @@ class Calls:
         options = self._options(name, given, num)
         if is_traced(data):
             call = self._call(name, num, options)
-            return call(state, rng, np.uint32(0), data, options.values, options.rows)
+            return call(state, rng, np.uint32(0), data, options.values, options.given)
         return _joined(self._chunks(name, state, rng, data, options, num, given), num, "B")
 
     def _chunks(
@@ -149,7 +148,7 @@ class Calls:
             size = min(size, FEW)
         call = self._call(name, size, options)
         for number, start in enumerate(range(0, num, size)):
-            part, rows = filled((data, options.rows), start, size)
+            part, rows = filled((data, options.given), start, size)
             try:
                 found = call(state, rng, np.uint32(number), part, options.values, rows)
             except (TypeError, ValueError) as error:  # of the method, about its options
@@ -169,30 +168,22 @@ class Calls:
                 state: State, rng: Array, number: Any, data: Any, values: Any, rows: Any
             ) -> PyTree:
                 rng = chunk_key(rng, number)
+                given = {"given": rows} if rows else {}
                 if name == "sample":
-                    return function(state, rng, size, **values, **rows)
+                    return function(state, rng, size, **given, **values)
                 key = () if name == "decode" else (rng,)
-                return function(state, data, *key, **values, **rows)
+                return function(state, data, *key, **given, **values)
 
             self._compiled[key] = jax.jit(call)
         return self._compiled[key]
 
     def _options(self, name: str, given: Mapping[str, Any], num: int) -> Options:
         function = self._function(name)
-        conditional = isinstance(self._method, Conditional)
-        if given.get("label") is not None and conditional and "label" not in self._method.given:
-            raise ConfigError(
-                f"label={short(given['label'])}: {self._path} is not conditional "
-                "(method.conditional=False: expected no label=): omit it"
-            )
-        if given.get("context") is not None:
-            given = {**given, "context": check_context(given["context"], self._spec, num)}
-        elif self._spec.context:
-            raise ConfigError(
-                f"{self._path} needs values of {', '.join(self._spec.context)}: add "
-                f"--context=1.5,2 or --context=FILE, in Python context="
-            )
-        return options_of(function, LEADING.get(name, 3), given, num, self._spec)
+        fields, rest = split_given(self._spec, given)
+        who = str(self._path)
+        rows = check_given(self._method, self._spec, fields, num, who)
+        check_whole(self._method, self._spec, rows, who)
+        return options_of(function, LEADING.get(name, 3), rest)._replace(given=rows)
 
     def _outward(self, x: Any) -> Any:
         """Data in their own units."""
@@ -223,7 +214,7 @@ class Calls:
             options = self._options("encode", fields, self._size)
             call = self._call("encode", self._size, options)
             self._latents = jax.eval_shape(
-                call, state, self._key(0), np.uint32(0), x, options.values, options.rows
+                call, state, self._key(0), np.uint32(0), x, options.values, options.given
             )
         elif self._latents is None and isinstance(method, Latents):
             self._latents = jax.eval_shape(lambda k: method.latents(k, 1), self._key(0))

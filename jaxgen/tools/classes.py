@@ -30,7 +30,7 @@ def samples(run: Run, num: int, seed: int = 0, **knobs: Any) -> tuple[np.ndarray
     if "label" not in given(run.method):
         raise ConfigError(
             f"{run.directory.path.name} is not conditional: it samples no class that one asks for; "
-            "train with --config.method.conditional=True"
+            "train with --config.method.given=label"
         )
     if num < classes:
         raise ConfigError(f"--num={num}, expected at least {classes}, one for each class")

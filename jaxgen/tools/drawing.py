@@ -41,6 +41,7 @@ def add(commands: Any) -> None:
 def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     import numpy as np
 
+    from jaxgen.evaluate.givens import split_given
     from jaxgen.evaluate.knobs import check_knobs
     from jaxgen.tools.streamed import save_rows
     from jaxgen.train.pictures import save_png, view
@@ -53,11 +54,12 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     run = load_run(arguments, 0 if single or arrays else arguments.num)
     if not single and not arrays:
         _check_grid(arguments.num, run.spec.shape)
-    check_class(run, knobs.get("label"))
+    fields, rest = split_given(run.spec, knobs)
+    check_class(run, fields.get("label"))
     check_knobs(run.method, knobs, own_options(arguments))
     if single and run.spec.x.kind != "image":
         raise ConfigError(f"--out={out}/: {run.spec.name} has no images; name a .png or .npz")
-    named = {"class" if k == "label" else k: v for k, v in sorted(knobs.items())}
+    named = {"class" if k == "label" else k: v for k, v in sorted((rest | fields).items())}
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
     out = output(arguments, run, "sample", ".png", **asked)
     chunks = _told(run.draws(arguments.num, arguments.seed, **knobs), arguments.num)

@@ -101,7 +101,7 @@ def described(generator: Module, discriminator: Module | None) -> tuple[dict[str
         discriminator=dict(name="gans.stylegan2.Discriminator")
         | _judge(discriminator, side, base, most, classes),
     )
-    c.method = dict(name="stylegan2.StyleGAN2", conditional=bool(classes))
+    c.method = dict(name="stylegan2.StyleGAN2", given=("label",) if classes else ())
     c.optim = dict(generator=dict(name="sgd", learning_rate=0.0))
     c.optim.discriminator = dict(name="sgd", learning_rate=0.0)
     c.ema = dict(generator=dict(half_life_steps=300.0))

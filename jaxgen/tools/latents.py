@@ -2,7 +2,8 @@
 
 All take a loaded run and give uint8 images; latents may be any pytree of [B, ...]. Where the
 method cannot encode but draws latents from a prior, such draws stand for the codes of examples.
-Of a conditional run, examples are encoded with their own classes, and all are decoded as `label`.
+Of a conditional run, examples are encoded with what they are given themselves, and all are decoded
+as `label`, and as given what the first of them is.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ def reconstructions(
     """
     _images(run)
     batch = own or _batch(run, num, **places)
-    x, classes = batch["x"], _own_classes(run, batch)
+    x, same = batch["x"], _own_given(run, batch)
     if isinstance(run.method, Restores):
         kept = {} if groups is None else {"groups": groups}
-        back = run.reconstruct(x, seed, **classes, **kept)
+        back = run.reconstruct(x, seed, given=same, **kept)
     elif groups is None:
-        back = run.decode(run.encode(x, seed, **classes), **classes)
+        back = run.decode(run.encode(x, seed, given=same), given=same)
     else:
         raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
     pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
@@ -93,7 +94,7 @@ def sweep(
     z = np.tile(mean, (len(order), steps, 1))
     for row, dim in enumerate(order):
         z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
-    x = _decoder(run, label)(unflatten(z.reshape(-1, len(mean))))
+    x = _decoder(run, label, **places)(unflatten(z.reshape(-1, len(mean))))
     return grid(_shown(run, x), steps), [int(d) for d in order]
 
 
@@ -113,7 +114,7 @@ def manifold(run: Run, side: int = 20, label: int | None = None, **places: Any) 
         raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
     axis = scipy.stats.norm.ppf((np.arange(side) + 0.5) / side)
     z = np.stack(np.meshgrid(axis, axis[::-1]), -1).reshape(-1, 2)
-    return grid(_shown(run, _decoder(run, label)(unflatten(z))), side)
+    return grid(_shown(run, _decoder(run, label, **places)(unflatten(z))), side)
 
 
 def interpolation(
@@ -146,7 +147,7 @@ def interpolation(
     first, second = codes[::2], codes[1::2]
     between = slerp if path == "spherical" else _lerp
     z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
-    x = _decoder(run, label)(unflatten(z.reshape(-1, codes.shape[1])))
+    x = _decoder(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
     return grid(_shown(run, x), steps)
 
 
@@ -163,7 +164,7 @@ def walk(
     codes, unflatten = _codes(run, seed, few=2, **places)
     random = np.random.RandomState(seed)
     east, north = random.randn(2, num, codes.shape[1])
-    decode, out = _decoder(run, label), []
+    decode, out = _decoder(run, label, **places), []
     for angle in np.arange(frames) * 2 * math.pi / frames:
         z = math.cos(angle) * east + math.sin(angle) * north
         out.append(grid(_shown(run, decode(unflatten(z)))))
@@ -202,14 +203,20 @@ def _batch(run: Run, num: int, **places: Any) -> dict[str, np.ndarray]:
     return split.take(evenly(len(split), num))
 
 
-def _own_classes(run: Run, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {"label": batch["label"]} if "label" in given(run.method) else {}
+def _own_given(run: Run, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What examples are given themselves, in their own units."""
+    fields = {name: run.spec.fields[name] for name in given(run.method)}
+    return {n: f.units.outward(batch[n]) if f.units else batch[n] for n, f in fields.items()}
 
 
-def _decoder(run: Run, label: int | None) -> Callable[[Any], np.ndarray]:
+def _decoder(run: Run, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:
     """Latents to data, of one class unless that is None."""
-    given = {} if label is None else {"label": label}
-    return lambda z: run.decode(z, **given)
+    same: dict[str, Any] = {}
+    if set(given(run.method)) - {"label"}:
+        same = {k: v[0] for k, v in _own_given(run, _batch(run, 1, **places)).items()}
+    if label is not None:
+        same["label"] = label
+    return lambda z: run.decode(z, given=same)
 
 
 def _codes(
@@ -229,7 +236,7 @@ def _codes(
         codes = run.method.latents(jax.random.key(seed), few)
     else:
         batch = own or _batch(run, few, **places)
-        codes = run.encode(batch["x"], seed, **_own_classes(run, batch))
+        codes = run.encode(batch["x"], seed, given=_own_given(run, batch))
     leaves, tree = jax.tree.flatten(codes)
     shapes = [leaf.shape[1:] for leaf in leaves]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]

@@ -20,10 +20,10 @@ from jaxgen.abilities import Weighted, given, levels_of
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.loader import contexts
 from jaxgen.evaluate import measurement
 from jaxgen.evaluate.features import extractor
 from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.givens import rows_of
 from jaxgen.evaluate.knobs import check_seed, is_whole
 from jaxgen.evaluate.sources import open_set
 from jaxgen.evaluate.subject import Comparison, Cost, Subject
@@ -120,9 +120,9 @@ def measure_run(
     count = request.sets or (SETS if num <= MOST else 1)
     folder = run.directory.path / "evaluation"
     sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)
-    if run.spec.context and "context" not in request.knobs:
-        context = contexts(dataset.splits[request.reference], num)
-        sampler = dataclasses.replace(sampler, context=context)
+    rows = rows_of(run.method, run.spec, dataset.splits[request.reference], num)
+    rows = {name: value for name, value in rows.items() if name not in sampler.fixed}
+    sampler = dataclasses.replace(sampler, given=rows)
     averaged = run.state.averaged()
     digest = state_digest({"params": averaged.params, "vars": averaged.vars})
     about = {"step": run.step, "state": digest}
@@ -132,7 +132,7 @@ def measure_run(
         return stored(drawn, run.state, num, folder / "generated", about, say)
 
     sets = [kept(number=i) for i in range(count)]
-    takes_classes = "label" in given(run.method) and "label" not in request.knobs
+    takes_classes = "label" in given(run.method) and "label" not in sampler.fixed
     subject = Subject(
         spec=run.spec,
         levels=levels_of(run.method, run.spec),

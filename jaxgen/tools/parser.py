@@ -14,6 +14,7 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.tools.ranges import CLASS, shown
 
 LABEL = ("class", "label")  # the first is what people type, Python takes the second as a name
+GIVEN = "given"
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,7 +109,7 @@ def _unrecognised(word: str, verb: Parser) -> str:
 
 
 def _knobs(words: Sequence[str], verb: Parser) -> dict[str, Any]:
-    """`--name=value` to Python values.
+    """`--name=value` to Python values, those of `--given.name` in a dictionary of their own.
 
     Raises:
         ConfigError: for other words, numbers that are not finite, a class that is no number.
@@ -121,6 +122,9 @@ def _knobs(words: Sequence[str], verb: Parser) -> dict[str, Any]:
                 f"expected --NAME=VALUE, got {shown(word)!r} (see {verb.prog} --help)"
             )
         name = name.replace("-", "_")
+        into = knobs
+        if name.startswith(f"{GIVEN}."):
+            into, name = knobs.setdefault(GIVEN, {}), name.removeprefix(f"{GIVEN}.")
         try:
             value = ast.literal_eval(text.strip())
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -134,5 +138,5 @@ def _knobs(words: Sequence[str], verb: Parser) -> dict[str, Any]:
             except argparse.ArgumentTypeError as error:
                 raise ConfigError(f"--{name}{error}") from None
             name = LABEL[1]
-        knobs[name] = value
+        into[name] = value
     return knobs

@@ -33,7 +33,7 @@ def mixed(
     """
     if not isinstance(run.method, Mixes):
         raise _unstyled(run, "mix")
-    chosen = {} if label is None else {"label": label}
+    chosen = {} if label is None else {"given": {"label": label}}
     key = jax.random.key(seed)
     x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
     return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range), columns)

@@ -15,9 +15,9 @@ from jaxgen import sharding
 from jaxgen.abilities import Density
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.loader import contexts, eval_batches, evenly
-from jaxgen.evaluate.context import check_context
-from jaxgen.evaluate.knobs import check_knobs, check_label
+from jaxgen.data.loader import eval_batches, evenly
+from jaxgen.evaluate.givens import check_given, rows_of, split_given
+from jaxgen.evaluate.knobs import check_knobs
 from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
@@ -139,12 +139,14 @@ class Observer:
         def values(state: State, batch: Any, rng: Any) -> Any:
             return method.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
 
-        if isinstance(sample.get("context"), str):  # a config may be a stranger's: it opens nothing
-            raise ConfigError("config.evaluate.sample.context: expected numbers, no file")
-        if sample.get("context") is not None:
-            sample["context"] = check_context(sample["context"], self._dataset.spec, num_samples)
-        elif self._dataset.spec.context:
-            sample["context"] = contexts(self._dataset.splits[self._splits[-1]], num_samples)
+        fields, knobs = split_given(self._dataset.spec, sample)
+        for name, value in fields.items():  # a config may be a stranger's: it opens nothing
+            if isinstance(value, str):
+                raise ConfigError(f"config.evaluate.sample.{name}: expected numbers, no file")
+        own = check_given(method, self._dataset.spec, fields, num_samples)
+        split = self._dataset.splits[self._splits[-1]]
+        own = rows_of(method, self._dataset.spec, split, num_samples) | own
+        sample = knobs | ({"given": own} if own else {})
 
         def draw(state: State, rng: Any) -> Any:
             state = sharding.whole_params(state.averaged(), mesh)
@@ -276,7 +278,6 @@ class Observer:
 def _check_knobs(method: Method, spec: DataSpec, num: int, knobs: Mapping[str, Any]) -> None:
     try:
         check_knobs(method, knobs)
-        if knobs.get("label") is not None:
-            check_label(knobs["label"], num, spec.num_classes)
+        check_given(method, spec, split_given(spec, knobs)[0], num)
     except ConfigError as error:
         raise ConfigError(f"config.evaluate.sample: {error}") from None

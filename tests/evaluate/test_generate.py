@@ -19,8 +19,11 @@ SPEC = DataSpec.of("noise", (2, 2, 1), 256, 3)
 class Noise:
     """Uniform levels, times a parameter; with a label, all of that level."""
 
-    def sample(self, state, rng, num, scale=1.0, real=False, label=None):
-        if label is not None:
+    given = ("label",)
+
+    def sample(self, state, rng, num, scale=1.0, real=False, given=None):
+        if given is not None:
+            label = given["label"]
             return jnp.broadcast_to(label.reshape(-1, 1, 1, 1), (num, 2, 2, 1)).astype(jnp.uint8)
         x = state.params["model"]["w"] * scale * jax.random.uniform(rng, (num, 2, 2, 1)) * 255
         return x if real else jnp.round(x).astype(jnp.uint8)

@@ -39,8 +39,9 @@ class Linear:
     def latents(self, rng, num):
         return random.normal(rng, (num, DIMS))
 
-    def decode(self, state, z, label=None, rounded=True):
+    def decode(self, state, z, given=None, rounded=True):
         assert not rounded
+        label = given["label"]
         scale, shift = jnp.asarray(SCALES)[label][:, None], jnp.asarray(SHIFTS)[label][:, None]
         return (scale * (z @ ROTATION.T) + shift).reshape(-1, 4, 4, 1)
 
@@ -48,7 +49,8 @@ class Linear:
 class Styled(Linear):
     """Its w has a shift and a matrix of the class."""
 
-    def styles_of(self, state, z, label=None):
+    def styles_of(self, state, z, given=None):
+        label = given["label"]
         w = jnp.einsum("bi,bij->bj", z, jnp.asarray(MAPPING)[label])
         return w + jnp.asarray(SHIFTS)[label][:, None]
 
@@ -62,12 +64,12 @@ class Codes:
 
     given = ("label",)
 
-    def encode(self, state, x, rng, label=None):
+    def encode(self, state, x, rng, given=None):
         x = jnp.asarray(x[:, 0, 0], jnp.float32)
-        return (x * (jnp.asarray(label)[:, None] == jnp.arange(2)[None]),)
+        return (x * (jnp.asarray(given["label"])[:, None] == jnp.arange(2)[None]),)
 
-    def decode(self, state, z, label=None, rounded=False):
-        own = jnp.take_along_axis(z[0], label[:, None], axis=1)
+    def decode(self, state, z, given=None, rounded=False):
+        own = jnp.take_along_axis(z[0], given["label"][:, None], axis=1)
         return jnp.tile(own, (1, 16)).reshape(-1, 4, 4, 1)
 
 
@@ -128,8 +130,8 @@ def test_a_path_through_images_that_are_not_finite_has_no_length():
     """One such pair of thousands would make the mean and its error NaN."""
 
     class Bursting(Linear):
-        def decode(self, state, z, label=None, rounded=True):
-            x = super().decode(state, z, label, rounded)
+        def decode(self, state, z, given=None, rounded=True):
+            x = super().decode(state, z, given, rounded)
             return jnp.where(z[:, :1, None, None] > 2, jnp.inf, x)
 
     _, missing = measure(compared(Bursting(), pairs=100), "ppl,fd", lenient=True)

@@ -171,15 +171,15 @@ def test_memory_is_kept_in_the_state():
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_images_keep_their_units(conditional):
-    method = Adversarial(
-        Generator(3, (4,)), Discriminator((4,)), DIGITS, conditional=conditional, prior="uniform"
-    )
+    given = ("label",) * conditional
+    players = Generator(3, (4,)), Discriminator((4,))
+    method = Adversarial(*players, DIGITS, given=given, prior="uniform")
     state, _ = start(method, IMAGES)
     x = np.arange(17, dtype=np.uint8)
     scaled = jax.jit(method.scaled)(x)
     np.testing.assert_allclose(scaled, np.linspace(-1, 1, 17), atol=1e-6)
     np.testing.assert_array_equal(jax.jit(method.unscaled)(scaled), x)
-    sample = jax.jit(lambda label: method.sample(state, KEY, 5, label=label))
+    sample = jax.jit(lambda given: method.sample(state, KEY, 5, given=given))
     samples = np.asarray(sample(None))
     assert samples.dtype == np.uint8 and samples.shape == (5, 8, 8, 1) and samples.max() <= 16
     z = np.asarray(jax.jit(method.latents, static_argnums=1)(KEY, 1000))
@@ -187,13 +187,13 @@ def test_images_keep_their_units(conditional):
     with pytest.raises(ConfigError, match="truncation: the prior is uniform"):
         method.sample(state, KEY, 5, truncation=0.5)
     if conditional:
-        one, other = (np.asarray(sample(k)) for k in (1, 2))
+        one, other = (np.asarray(sample({"label": k})) for k in (1, 2))
         assert (one != other).any()
-        decoded = jax.jit(method.decode)(state, z[:4], label=np.array([1, 1, 2, 2]))
+        decoded = jax.jit(method.decode)(state, z[:4], given={"label": np.array([1, 1, 2, 2])})
         assert decoded.shape == (4, 8, 8, 1)
     else:
-        with pytest.raises(ConfigError, match="conditional=False: expected no label"):
-            method.sample(state, KEY, 5, label=1)
+        with pytest.raises(ConfigError, match="label: this model is given nothing"):
+            method.sample(state, KEY, 5, given={"label": 1})
 
 
 def test_truncated_latents():
@@ -226,7 +226,7 @@ def test_truncated_latents():
         ({"penalties": {"r1": {"weigth": 1.0}}}, "'weigth': did you mean 'weight'"),
         ({"augment": {"name": "crop"}}, "name in config.method.augment 'crop'"),
         ({"prior": "cauchy"}, "prior='cauchy', expected 'normal' or 'uniform'"),
-        ({"conditional": True}, "but points has no labels"),
+        ({"given": ("label",)}, "points has no such field"),
         ({"game": "hinge", "real_target": (0.7, 0.9)}, "the game 'hinge' has no labels"),
         ({"real_target": (0.9, 0.7)}, "expected \\(low, high\\]"),
         ({"critic_steps": 0}, "critic_steps and packing are 1 or more"),

@@ -276,15 +276,15 @@ def test_free_nats_count_the_average_over_the_batch():
 @pytest.mark.slow
 def test_classes_enter_encoder_and_decoder():
     spec, batch = pixels()
-    method = ELBO(ConvVAE(3, (8,), channels=(4,), kernels=(4,)), spec, conditional=True)
+    method = ELBO(ConvVAE(3, (8,), channels=(4,), kernels=(4,)), spec, given=("label",))
     params, variables = jax.jit(method.init)(KEY, batch)
     state = State(jnp.int32(0), params, variables, {}, {})
-    z = method.encode(state, batch["x"], KEY, label=batch["label"])
-    one, two = (method.decode(state, z, label=jnp.full(16, k)) for k in (0, 1))
+    z = method.encode(state, batch["x"], KEY, given={"label": batch["label"]})
+    one, two = (method.decode(state, z, given={"label": jnp.full(16, k)}) for k in (0, 1))
     assert one.shape == (16, 4, 4, 1)
     assert float(jnp.abs(one - two).max()) > 1e-3
     assert method.sample(state, KEY, 5).shape == (5, 4, 4, 1)
-    with pytest.raises(ValueError, match="expected label="):
+    with pytest.raises(ValueError, match="this model is given label"):
         method.encode(state, batch["x"], KEY)
 
 

@@ -23,14 +23,14 @@ def prior_over(stage, **options):
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_the_prior_may_be_given_a_class(conditional):
-    method = prior_over(ELBO(None, SPEC, "logistic"), conditional=conditional)
+    method = prior_over(ELBO(None, SPEC, "logistic"), given=("label",) * conditional)
     check(method)
     assert given(method) == ("label",) * conditional
 
 
 def test_the_stage_may_not():
     with pytest.raises(ConfigError, match="config.frozen.first is conditional on label"):
-        prior_over(ELBO(None, SPEC, "logistic", conditional=True))
+        prior_over(ELBO(None, SPEC, "logistic", given=("label",)))
     blind = type("Blind", (ReverseKL,), {"encode": None})(Chain(()), DataSpec.of("u1", (2,)))
     with pytest.raises(ConfigError, match="Blind cannot encode and decode: no first stage"):
         prior_over(blind)

@@ -93,7 +93,7 @@ def test_a_centred_normal_is_counted_in_full():
 @pytest.fixture(scope="module")
 def glow():
     """A class-conditional Glow moved away from its initialisation."""
-    method = Likelihood(Glow(levels=2, depth=2, width=8), BYTES, n_bits=5, conditional=True)
+    method = Likelihood(Glow(levels=2, depth=2, width=8), BYTES, n_bits=5, given=("label",))
     x, label = images(), jnp.array([0, 1, 2, 0, 1, 2])
     params, variables = jax.jit(method.init)(KEY, {"x": x, "label": label})
     leaves, tree = jax.tree.flatten(params)
@@ -126,21 +126,22 @@ def dequantised(method, x):
 def test_the_class_enters_through_the_top_prior_alone(glow):
     method, state, x, label = glow
     encode = jax.jit(method.encode)
-    fine, top = encode(state, x, KEY, label)
-    other_fine, other_top = encode(state, x, KEY, (label + 1) % 3)
+    fine, top = encode(state, x, KEY, {"label": label})
+    other_fine, other_top = encode(state, x, KEY, {"label": (label + 1) % 3})
     np.testing.assert_array_equal(fine, other_fine)
     assert np.abs(top - other_top).reshape(6, -1).max(1).min() > 1e-3
     log_prob = jax.jit(method.log_prob)
-    assert np.abs(log_prob(state, x, KEY, label) - log_prob(state, x, KEY, 2 - label)).max() > 1e-3
+    own, other = (log_prob(state, x, KEY, {"label": k}) for k in (label, 2 - label))
+    assert np.abs(own - other).max() > 1e-3
 
 
 def test_samples_of_a_class(glow):
     method, state, *_ = glow
     sample = jax.jit(method.sample, static_argnames="num")
-    drawn = {k: sample(state, KEY, num=4, label=k) for k in (0, 1)}
+    drawn = {k: sample(state, KEY, num=4, given={"label": k}) for k in (0, 1)}
     assert drawn[0].shape == (4, *SHAPE) and drawn[0].dtype == jnp.uint8
     assert (drawn[0] != drawn[1]).any()
-    each = sample(state, KEY, num=4, label=jnp.array([0, 1, 0, 1]))
+    each = sample(state, KEY, num=4, given={"label": jnp.array([0, 1, 0, 1])})
     np.testing.assert_array_equal(each[::2], drawn[0][::2])
     np.testing.assert_array_equal(each[1::2], drawn[1][1::2])
     anything = sample(state, KEY, num=4)
@@ -149,8 +150,9 @@ def test_samples_of_a_class(glow):
 
 def test_decode_is_encode_backwards(glow):
     method, state, x, label = glow
-    z = jax.jit(method.encode)(state, x, KEY, label)
-    back = jax.jit(method.decode)(state, z, label)
+    given = {"label": label}
+    z = jax.jit(method.encode)(state, x, KEY, given)
+    back = jax.jit(method.decode)(state, z, given)
     np.testing.assert_array_equal(back, x // 8 * 8)  # 5 of 8 bits are kept
     assert back.dtype == jnp.uint8
 
@@ -279,7 +281,11 @@ def test_vars_pass_through_the_loss():
         (POINTS, {"n_bits": 5}, "n_bits=5 needs 8-bit data, but points has None"),
         (BYTES, {"n_bits": 9}, "n_bits=9, expected 1 to 8"),
         (BYTES, {"n_bits": 0}, "n_bits=0, expected 1 to 8"),
-        (SCANS, {"conditional": True}, "conditional=True, but scans has no labels"),
+        (
+            SCANS,
+            {"given": ("label",)},
+            "given=label: scans has no such field",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(spec, options, message):
@@ -288,13 +294,13 @@ def test_options_that_do_not_fit_are_refused(spec, options, message):
 
 
 def test_a_label_needs_a_conditional_model():
-    with pytest.raises(ValueError, match="conditional=False: expected no label="):
-        Likelihood(IDENTITY, BYTES).sample(state_of(), KEY, 2, label=1)
+    with pytest.raises(ValueError, match="label: this model is given nothing"):
+        Likelihood(IDENTITY, BYTES).sample(state_of(), KEY, 2, given={"label": 1})
 
 
 def test_a_conditional_model_needs_labels(glow):
     method, state, x, _ = glow
-    with pytest.raises(ValueError, match="conditional=True: expected label=, one per example"):
+    with pytest.raises(ValueError, match="this model is given label: expected given="):
         method.log_prob(state, x, KEY)
 
 

@@ -41,7 +41,7 @@ def test_maxout():
 
 def test_units_are_left_out_in_training_alone():
     method = Adversarial(
-        Generator(4, 8, 8, 64), Discriminator(8, 4, 8), DIGITS, conditional=True, prior="uniform"
+        Generator(4, 8, 8, 64), Discriminator(8, 4, 8), DIGITS, given=("label",), prior="uniform"
     )
     batch = {"x": RANDOM.randint(0, 17, (8, 8, 8, 1)).astype(np.uint8), "label": np.arange(8)}
     params, variables = jax.jit(method.init)(KEY, batch)

@@ -144,7 +144,7 @@ def test_real_levels_of_pairs(game):
     ("options", "message"),
     [
         ({"domain": "edge"}, "domain in config.method 'edge': did you mean 'edges'"),
-        ({"conditional": True}, "neither conditional nor packed"),
+        ({"given": ("label",)}, "neither given anything nor packed"),
     ],
 )
 def test_mistakes(options, message):

@@ -351,7 +351,7 @@ def classified():
     """A class-conditional Glow with its auxiliary classifier, scrambled, and its first loss."""
     spec = DataSpec.of("bytes", (8, 8, 1), 256, num_classes=3)
     model = Glow(levels=2, depth=1, width=4, classes=3)
-    method = Likelihood(model, spec, conditional=True, class_weight=0.25)
+    method = Likelihood(model, spec, given=("label",), class_weight=0.25)
     x = np.arange(4 * 64).reshape(4, 8, 8, 1) % 256
     batch = {"x": jnp.asarray(x), "label": jnp.array([0, 1, 2, 1])}
     params, variables = jax.jit(method.init)(KEY, batch)

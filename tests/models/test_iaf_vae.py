@@ -165,7 +165,7 @@ def test_the_first_batch_has_the_moments_that_were_asked_for(up):
 @pytest.mark.parametrize(
     ("options", "cond", "message"),
     [
-        ({}, jnp.zeros((3, 2)), "no conditional form"),
+        ({}, jnp.zeros((3, 2)), "takes no condition"),
         ({"memory": "invert"}, None, "memory='invert', expected one of"),
         ({"levels": 3}, None, "levels=3: expected images whose sides 8 divides, got 4x4"),
         ({"blocks": 0}, None, "blocks=0: expected 1 or more"),

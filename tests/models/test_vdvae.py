@@ -193,7 +193,7 @@ def test_channels_are_cut_towards_the_image_and_padded_towards_the_top():
 @pytest.mark.parametrize(
     ("options", "cond", "message"),
     [
-        ({}, jnp.zeros((3, 2)), "no conditional form"),
+        ({}, jnp.zeros((3, 2)), "takes no condition"),
         ({"memory": "invert"}, None, "memory='invert', expected one of"),
         ({"encoder": ((2, 2), (3, 1))}, None, "expected resolutions that divide each other"),
         ({"encoder": ((4, 2), (2, 1))}, None, "got images of 2x2"),

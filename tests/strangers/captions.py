@@ -5,7 +5,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.abilities import DensityOf
@@ -70,24 +69,20 @@ class Regression:
     def init(self, rng, batch):
         return {"model": self.model.init(rng, batch["text"])["params"]}, {}
 
-    def log_prob(self, state, x, rng, text):
-        mean = self.model.apply({"params": state.params["model"]}, text)
+    def log_prob(self, state, x, rng, given):
+        mean = self.model.apply({"params": state.params["model"]}, given["text"])
         return jax.scipy.stats.norm.logpdf(x - mean).sum((1, 2, 3))
 
     def evaluate(self, state, batch, rng):
-        return {"nll": -self.log_prob(state, batch["x"], rng, batch["text"])}
+        return {"nll": -self.log_prob(state, batch["x"], rng, batch)}
 
     def loss(self, state, batch, rng):
         nll = self.evaluate(state, batch, rng)["nll"].mean()
         return nll, (state.vars, {"nll": nll})
 
-    def sample(self, state, rng, num, text: Any = None):
-        words, noise = jax.random.split(rng)
-        if text is None:
-            text = jax.random.randint(words, (num, LENGTH), 0, VOCABULARY)
-        text = jnp.broadcast_to(jnp.asarray(text, jnp.int32), (num, LENGTH))
-        mean = self.model.apply({"params": state.params["model"]}, text)
-        return mean + jax.random.normal(noise, mean.shape)
+    def sample(self, state, rng, num, given):
+        mean = self.model.apply({"params": state.params["model"]}, given["text"])
+        return mean + jax.random.normal(rng, mean.shape)
 
 
 def get_config(arg=""):

@@ -96,8 +96,8 @@ class Guided:
         loss = self.evaluate(state, batch, rng)["nats"].mean()
         return loss, (state.vars, {"nats": loss})
 
-    def sample(self, state, rng, num, scale: float = 1.0, label: Any = None):
-        label = jnp.broadcast_to(jnp.asarray(0 if label is None else label), (num,))
+    def sample(self, state, rng, num, given=None, scale: float = 1.0):
+        label = jnp.zeros(num, jnp.int32) if given is None else given["label"]
         held = self.classifier.state(state)
 
         def log_p(x):

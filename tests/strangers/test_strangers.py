@@ -63,8 +63,9 @@ def test_commands(name, finished, jaxgen_command, tmp_path):
     """Pictures, arrays of the field's own kind, and an evaluation as the run's own."""
     job, _ = finished(name)
     out = tmp_path / "x.npz"
-    jaxgen_command("sample", job.workdir, ALLOW, "--num=5", f"--out={out}")
-    jaxgen_command("sample", job.workdir, ALLOW, "--num=5", f"--out={tmp_path / 'x.png'}")
+    flags = (ALLOW, "--num=5", *(("--given.text=[0,1,2]",) if name == "captions" else ()))
+    jaxgen_command("sample", job.workdir, *flags, f"--out={out}")
+    jaxgen_command("sample", job.workdir, *flags, f"--out={tmp_path / 'x.png'}")
     run = jaxgen.load(job.workdir, allow=("strangers",))
     field, x = run.spec.x, np.load(out)["x"]
     assert x.shape == (5, *field.shape) and x.dtype == field.dtype
@@ -117,7 +118,7 @@ def test_the_classifier_guides(finished):
     label = np.arange(40) % 10
     shares = []
     for scale in (0.0, 1.0):
-        x = np.asarray(run.method.sample(run.state, jax.random.key(0), 40, scale, label))
+        x = np.asarray(run.method.sample(run.state, jax.random.key(0), 40, {"label": label}, scale))
         logits = run.method.classifier.method.logits(held, x / 16)
         shares.append((np.argmax(logits, 1) == label).mean())
     assert shares[0] < 0.3 and shares[1] > 0.8

@@ -27,13 +27,9 @@ class Scaled:
     """x = w z + noise, of a class that moves it; what is drawn depends on the key alone."""
 
     spec: DataSpec
-    conditional: bool = False
+    given: tuple = ()
     density = DensityOf("exact", "density", 3)
     likelihoods = {}
-
-    @property
-    def given(self):
-        return ("label",) * self.conditional
 
     def sample(
         self,
@@ -45,24 +41,26 @@ class Scaled:
         mode: str = "plain",
         mean: bool = False,
         passes: int = 0,
-        label=None,
+        given=None,
     ):
         if mode not in ("plain", "odd"):
             raise ValueError(f"mode {mode} is none")
         z = jax.random.normal(rng, (num, *self.spec.shape))
         bound = 10.0 if truncation is None else truncation
         x = state.params["model"]["w"] * jnp.clip(temperature * z, -bound, bound) + passes
+        label = (given or {}).get("label")
         if label is not None:
             x = x + label.reshape(-1, *(1,) * len(self.spec.shape))
         return x if self.spec.levels is None else jnp.clip(jnp.round(x), 0, 16).astype(jnp.uint8)
 
-    def encode(self, state, x, rng, label=None):
-        return {"z": (x - 0.0 if label is None else x - label.reshape(-1, 1)) / 2, "n": x[:, :1]}
+    def encode(self, state, x, rng, given=None):
+        moved = 0.0 if given is None else given["label"].reshape(-1, 1)
+        return {"z": (x - moved) / 2, "n": x[:, :1]}
 
-    def decode(self, state, z, label=None, rounded: bool = True):
+    def decode(self, state, z, given=None, rounded: bool = True):
         return 2 * z["z"]
 
-    def log_prob(self, state, x, rng, label=None):
+    def log_prob(self, state, x, rng, given=None):
         noise = jax.random.uniform(rng, x.shape)
         return jnp.sum(-jnp.square(x + noise), axis=tuple(range(1, x.ndim)))
 
@@ -98,12 +96,12 @@ def compiled():
 
 
 def test_the_method_is_as_the_abilities_ask():
-    check(Scaled(POINTS)), check(Scaled(LEVELS, conditional=True))
+    check(Scaled(POINTS)), check(Scaled(LEVELS, given=("label",)))
 
 
 def test_any_number_of_draws_compiles_once(of):
     """Nor do another seed, temperature, bound or class."""
-    calls, state = of(LEVELS, conditional=True), a_state()
+    calls, state = of(LEVELS, given=("label",)), a_state()
     calls.sample(state, 3, 0, {"label": 1, "truncation": 1.0})
     with compiled() as found:
         for num, seed, knobs in (
@@ -170,7 +168,7 @@ def test_noise_of_an_example_depends_on_its_place_alone(of):
 def test_classes_go_with_their_examples():
     label = np.arange(300) % 4
     spec = POINTS.with_field("label", kind="label", dtype="int32", classes=4)
-    calls = Calls(Scaled(spec, conditional=True), spec, pathlib.Path("run"))
+    calls = Calls(Scaled(spec, given=("label",)), spec, pathlib.Path("run"))
     moved = calls.sample(a_state(), 300, 0, {"label": label})
     plain = calls.sample(a_state(), 300, 0, {"label": 0})
     np.testing.assert_allclose(moved - plain, np.broadcast_to(label[:, None], (300, 3)), atol=1e-5)
@@ -351,7 +349,7 @@ def test_latents_that_are_none(of, z, message):
 )
 def test_numbers_seeds_and_knobs_out_of_range(of, num, seed, knobs, message):
     with pytest.raises(ConfigError, match=f"^{message}") as error:
-        of(LEVELS, conditional=True).sample(a_state(), num, seed, knobs)
+        of(LEVELS, given=("label",)).sample(a_state(), num, seed, knobs)
     assert "\n" not in str(error.value)
 
 
@@ -379,7 +377,7 @@ def test_options_of_other_calls(of):
         of().of_data("encode", a_state(), x, 0, {"rounded": False})
     with pytest.raises(ConfigError, match="rounded='no': expected True or False"):
         of().decode(a_state(), {"z": x, "n": x[:, :1]}, {"rounded": "no"})
-    with pytest.raises(ConfigError, match="label=1: run is not conditional"):
+    with pytest.raises(ConfigError, match="label=1: run is given no label: omit it"):
         of().of_data("log_prob", a_state(), x, 0, {"label": 1})
     with pytest.raises(ConfigError, match="Scaled has no reconstruct"):
         of().of_data("reconstruct", a_state(), x, 0, {})

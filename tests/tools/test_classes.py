@@ -69,7 +69,7 @@ def run(starter, tmp_path_factory):
     return starter.run(
         "--config=configs/dcgan.py:digits,tiny",
         "--config.train.steps=2",
-        "--config.method.conditional=True",
+        "--config.method.given=label",
         f"--workdir={path}",
     )
 

@@ -9,7 +9,7 @@ import jaxgen
 from jaxgen.abilities import Mixes
 from jaxgen.train.pictures import to_uint8
 
-CONDITIONAL = "--config.method.conditional=True"
+CONDITIONAL = "--config.method.given=label"
 FAR = (  # from weights of 0.02 and classes that differ in nothing, whose images are one grey
     CONDITIONAL,
     "--config.optim.generator.learning_rate=0.1",

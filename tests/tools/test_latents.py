@@ -92,7 +92,7 @@ def test_examples_are_encoded_as_their_own_class(starter, data_root, tmp_path, m
     monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
     job = starter.run(
         "--config=configs/vae.py:digits,tiny",
-        "--config.method.conditional=True",
+        "--config.method.given=label",
         f"--workdir={tmp_path / 'run'}",
     )
     run = jaxgen.load(job.workdir)

@@ -124,7 +124,7 @@ BATCH = {
 RATES = {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}}
 METHODS = {
     "glow": (
-        Likelihood(Glow(levels=2, depth=2, width=8), DIGITS, conditional=True),
+        Likelihood(Glow(levels=2, depth=2, width=8), DIGITS, given=("label",)),
         BATCH,
         {"model": {"learning_rate": 0.3}},
     ),
@@ -146,7 +146,7 @@ METHODS = {
             DIGITS,
             game="relativistic",
             penalties={"r1": {"weight": 0.1}, "gradient_penalty": {"weight": 0.1, "every": 2}},
-            conditional=True,
+            given=("label",),
             lecam=0.1,
             history=0.1,
         ),

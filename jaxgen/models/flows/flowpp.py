@@ -21,6 +21,7 @@ from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet, Repeat, posit
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.mixture import MixtureLogistic
+from jaxgen.nn.condition import aligned
 from jaxgen.nn.conv import conv
 
 
@@ -214,8 +215,8 @@ class AttentionNet(nn.Module):
     @nn.compact
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
         """[B, H, W, C] -> [B, H, W, features]; `cond` [B, H, W, E], or a class [B, E], or None."""
-        if cond is not None and cond.ndim == 2:
-            cond = cond[:, None, None]
+        if cond is not None:
+            cond = aligned(cond, x.shape)
         small = nn.initializers.normal(0.01)
         position = self.param("position", small, (*x.shape[1:3], self.width), x.dtype)
         h = NormalizedConv(self.width, name="first")(x)

@@ -18,10 +18,12 @@ from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, zero_logdet
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import Scale, Shift
+from jaxgen.nn.condition import added, aligned
 from jaxgen.nn.conv import Conv, conv
 from jaxgen.ops.activations import relu
 from jaxgen.ops.channels import scale_channels, spread
 
+CONDITIONERS = ("prior", "couplings")
 COUPLINGS = {"affine": Scale("sigmoid"), "additive": Shift()}
 
 
@@ -95,18 +97,21 @@ class CouplingNet(nn.Module):
             the paper: small data sets need it.
         edge: add the edge channel to the 3x3 convolutions.
         dtype: what the convolutions compute in; None keeps float32.
+        given: add what is given to the features of the first convolution.
     """
 
     width: int = 512
     dropout: float = 0.0
     edge: bool = True
     dtype: Any = None
+    given: bool = False
 
     @nn.compact
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
-        """[B, H, W, C] -> [B, H, W, features]; the class does not enter here."""
+        """[B, H, W, C] -> [B, H, W, features]; see `given`."""
         padded, padding = (pad_edge(x), "VALID") if self.edge else (x, "SAME")
         h = self._hidden(padded, (3, 3), padding)
+        h = added(h, cond) if self.given else h
         h = self._hidden(h, (1, 1), "VALID")
         return ZeroConv(features, self.edge, self.dtype, name="conv3")(h)
 
@@ -128,7 +133,7 @@ class SplitPrior(nn.Module):
 
 
 class TopPrior(nn.Module):
-    """Mean and log-scale of the last latent: learned, and of the class where there is one.
+    """Mean and log-scale of the last latent: learned, and of what is given, as a class.
 
     Source: `prior` in the official code. The convolution sees zeros: what it learns is its
     bias and, through the edge channel, how the border differs.
@@ -138,14 +143,14 @@ class TopPrior(nn.Module):
 
     @nn.compact
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
-        """`cond`, one-hot classes [B, K] or None, -> [B, H, W, features]; x is not read."""
+        """`cond`, [B, K], a map or None, -> [B, H, W, features]; x is not read."""
         h = ZeroConv(features, self.edge)(jnp.zeros((*x.shape[:-1], features), x.dtype))
         if cond is None:
             return h
         zeros = nn.initializers.zeros
         by_class = nn.Dense(features, kernel_init=zeros)(cond.astype(x.dtype))
         log_scale = self.param("class_log_scale", zeros, (features,))
-        return h + scale_channels(by_class, jnp.exp(3 * log_scale))[:, None, None, :]
+        return h + aligned(scale_channels(by_class, jnp.exp(3 * log_scale)), h.shape)
 
 
 class Classify(Bijector):
@@ -193,6 +198,9 @@ class Glow(Bijector):
         dropout: inside the coupling networks.
         classes: add an auxiliary classifier of so many classes, see `Classify` and the option
             `class_weight` of the likelihood.
+        conditioner: what is given, as a class, enters: "prior", that of the last latent, as in
+            the official code; or "couplings", every coupling network too, as in Lu & Huang 2020,
+            Structured output learning with conditional generative flows.
         memory: "store", "remat" or "invert", see `Repeat`.
         dtype: of the convolutions, as "bfloat16"; the flow's own state stays float32.
     """
@@ -205,6 +213,7 @@ class Glow(Bijector):
     edge: bool = True
     dropout: float = 0.0
     classes: int = 0
+    conditioner: str = "prior"
     memory: str = "store"
     dtype: str | None = None
 
@@ -212,6 +221,8 @@ class Glow(Bijector):
         """Builds the levels."""
         if self.coupling not in COUPLINGS:
             raise ValueError(f"coupling={self.coupling!r}, expected one of {sorted(COUPLINGS)}")
+        if self.conditioner not in CONDITIONERS:
+            raise ValueError(f"conditioner={self.conditioner!r}, expected one of {CONDITIONERS}")
         if self.dtype is not None and self.memory == "invert":
             raise ValueError(
                 f"dtype={self.dtype!r} with memory='invert': a conditioner in half precision does "
@@ -229,7 +240,8 @@ class Glow(Bijector):
         )
 
     def _steps(self) -> Bijector:
-        net = CouplingNet(self.width, self.dropout, self.edge, self.dtype)
+        given = self.conditioner == "couplings"
+        net = CouplingNet(self.width, self.dropout, self.edge, self.dtype, given)
         step = Chain((ActNorm(), InvertibleConv(self.lu), Coupling(COUPLINGS[self.coupling], net)))
         return Repeat(step, self.depth, self.memory)
 

@@ -17,6 +17,7 @@ from jaxgen.bijectors.circle import Conditionals, Moebius, NonCompactProjection
 from jaxgen.bijectors.permutation import Reverse
 from jaxgen.bijectors.sphere import Cylinder, UnitCube
 from jaxgen.bijectors.transforms import CircularSpline, RationalQuadraticSpline
+from jaxgen.nn.condition import added
 
 SPACES = ("torus", "sphere")
 CIRCLES = ("moebius", "projection", "spline")
@@ -37,8 +38,7 @@ class Mlp(nn.Module):
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
         h = nn.Dense(self.width)(x)
-        if cond is not None:
-            h = h + nn.Dense(self.width, use_bias=False, name="cond")(cond)
+        h = added(h, cond)
         h = nn.relu(nn.Dense(self.width)(nn.relu(h)))
         last = nn.initializers.normal(self.scale)
         return nn.Dense(features, kernel_init=last, bias_init=nn.initializers.normal(0.1))(h)

@@ -19,6 +19,7 @@ from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.linear import Diagonal
 from jaxgen.bijectors.permutation import EvenOdd, Reverse
 from jaxgen.bijectors.transforms import Shift
+from jaxgen.nn.condition import added
 
 
 class MLP(nn.Module):
@@ -46,8 +47,8 @@ class MLP(nn.Module):
 
         for i in range(self.hidden):
             x = nn.Dense(self.width, kernel_init=uniform)(x)
-            if i == 0 and cond is not None:
-                x = x + nn.Dense(self.width, use_bias=False, kernel_init=uniform, name="cond")(cond)
+            if i == 0:
+                x = added(x, cond, kernel_init=uniform)
             x = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(nn.relu(x))
         return nn.Dense(features, kernel_init=uniform)(x)
 

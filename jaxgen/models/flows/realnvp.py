@@ -29,6 +29,7 @@ from jaxgen.bijectors.image import Mirror, Multiscale, OrderedSqueeze, Squeeze
 from jaxgen.bijectors.masks import ChannelMask, Checkerboard, Mask, MaskedCoupling
 from jaxgen.bijectors.permutation import Reverse
 from jaxgen.bijectors.transforms import Scale
+from jaxgen.nn.condition import added
 from jaxgen.nn.conv import conv
 
 
@@ -141,9 +142,7 @@ class ResidualNet(nn.Module):
             # half of the pixels are zero: twice the values have the variance of the others
             h = jnp.concatenate([2 * h, jnp.broadcast_to(kept, (*x.shape[:-1], 1))], -1)
         h = WeightNormConv(self.width, 3, magnitude=False, name="first")(nn.relu(h))
-        if cond is not None:
-            by_class = nn.Dense(self.width, use_bias=False, name="cond")(cond)
-            h = h + by_class[:, None, None, :]
+        h = added(h, cond)
         out = WeightNormConv(self.width, 1, name="skip")(h)
         blocks = nn.scan(
             ResidualBlock,
@@ -252,8 +251,8 @@ class TwoNets(nn.Module):
             h = x
             for i, width in enumerate(self.hidden):
                 h = nn.Dense(width, name=f"{name}{i}")(h)
-                if i == 0 and cond is not None:
-                    h = h + nn.Dense(width, use_bias=False, name=f"{name}_cond")(cond)
+                if i == 0:
+                    h = added(h, cond, name=f"{name}_cond")
                 h = activation(h)
             zeros = nn.initializers.zeros
             return nn.Dense(features // 2, kernel_init=zeros, name=f"{name}_last")(h)

@@ -23,6 +23,7 @@ from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import RationalQuadraticSpline
 from jaxgen.nn.batch_norm import BatchNorm
+from jaxgen.nn.condition import added
 from jaxgen.nn.conv import Conv
 from jaxgen.ops.activations import relu
 
@@ -46,8 +47,7 @@ class ResidualNet(nn.Module):
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
         h = nn.Dense(self.width)(x)
-        if cond is not None:
-            h = h + nn.Dense(self.width, use_bias=False, name="cond")(cond)
+        h = added(h, cond)
         for _ in range(self.blocks):
             r = nn.Dense(self.width)(nn.relu(h))
             r = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(nn.relu(r))
@@ -137,8 +137,7 @@ class ConvResidualNet(nn.Module):
     def __call__(self, x: Any, cond: Any, features: int) -> Any:
         """[B, H, W, C] -> [B, H, W, features]; a condition [B, E] enters after the first layer."""
         h = Conv(self.width, (1, 1))(x)
-        if cond is not None:
-            h = h + nn.Dense(self.width, use_bias=False, name="cond")(cond)[:, None, None, :]
+        h = added(h, cond)
         still = not self.has_rng("dropout")
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "uniform")
         for _ in range(self.blocks):

@@ -14,7 +14,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.models.gans.gan import beside, leaky
+from jaxgen.models.gans.gan import leaky
+from jaxgen.nn.condition import beside
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.gan_layers import BatchNorm, pyramid
 from jaxgen.nn.spectral_norm import Dense
@@ -62,10 +63,7 @@ class Discriminator(nn.Module):
     def __call__(self, x: Any, cond: Any = None) -> Any:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
-        h = x
-        if cond is not None:
-            planes = jnp.broadcast_to(cond[:, None, None], (*x.shape[:3], cond.shape[-1]))
-            h = jnp.concatenate([x, planes], axis=-1)
+        h = beside(x, cond)
         for i in range(times):
             normed = self.norm and i > 0
             channels = self.width * 2**i

@@ -14,6 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.condition import beside
 from jaxgen.nn.gan_layers import MinibatchDiscrimination
 from jaxgen.nn.spectral_norm import Dense
 
@@ -78,8 +79,3 @@ class Discriminator(nn.Module):
         if self.kernels:
             h = MinibatchDiscrimination(self.kernels)(h)
         return Dense(1)(h)[:, 0] if self.spectral else nn.Dense(1)(h)[:, 0]
-
-
-def beside(x: Any, cond: Any) -> Any:
-    """[B, D] and the condition [B, K], where there is one, side by side."""
-    return x if cond is None else jnp.concatenate([x, cond], axis=-1)

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from jaxgen.models.gans.gan import leaky
+from jaxgen.nn.condition import beside
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.gan_layers import BatchNorm
 
@@ -45,9 +46,7 @@ class PatchDiscriminator(nn.Module):
         """
         if self.norm not in ("instance", "batch", "none"):
             raise ValueError(f"norm={self.norm!r}, expected 'instance', 'batch' or 'none'")
-        if cond is not None:
-            planes = jnp.broadcast_to(cond[:, None, None], (*x.shape[:3], cond.shape[-1]))
-            x = jnp.concatenate([x, planes], axis=-1)
+        x = beside(x, cond)
         self._check(x)
         made = [leaky(self._conv(self.width, 2)(x), 0.2)]
         for i in range(1, self.layers + 1):

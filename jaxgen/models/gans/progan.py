@@ -15,6 +15,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.condition import beside
 from jaxgen.nn.stylegan import (
     GAIN,
     Biased,
@@ -96,7 +97,7 @@ class Generator(nn.Module):
         """
         num, colours, level = size[0], size[3], self.level or top_level(size[1:3])
         first = channels_at(4, self.base, self.most)
-        h = unit_length(z if cond is None else jnp.concatenate([z, cond], axis=-1))
+        h = unit_length(beside(z, cond))
         h = (GAIN / 4) * EqualDense(16 * first, use_bias=False, name="dense")(h)
         h = unit_length(Biased(name="bias")(h.reshape(num, 4, 4, first)))
         h = unit_length(Layer(first, name="conv4")(h))

@@ -58,7 +58,7 @@ class Autoencoder(VAE):
     def bottom_up(self, x: Any, cond: Any = None) -> Any:
         """The code, [B, latent]."""
         if cond is not None:
-            raise ValueError("an autoencoder takes no class: set method.conditional=False")
+            raise ValueError("an autoencoder takes no condition: leave method.given empty")
         return self.code(self.encoder(x))
 
     def top_down(

@@ -17,6 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.condition import aligned, beside
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.latents import Draw, Normal, draw_group
 
@@ -73,7 +74,7 @@ class Step(nn.Module):
         rng = self.make_rng("latent")
         drawn = draw_group(rng, prior, posterior, temperature=temperature).z
         group = draw_group(rng, prior, posterior, jnp.where(known, given, drawn))
-        joint = group.z if cond is None else jnp.concatenate([group.z, cond], axis=-1)
+        joint = beside(group.z, cond)
         decoder = ConvLSTM(self.width, self.kernel, name="decoder")(decoder, joint)
         written = ConvTranspose(canvas.shape[-1], (4, 4), 2, name="write")(decoder[1])
         canvas = canvas + written[:, : canvas.shape[1], : canvas.shape[2]]
@@ -125,7 +126,7 @@ class ConvDRAW(nn.Module):
         num, height, width, channels = size
         small = (num, -(-height // 2), -(-width // 2))
         if cond is not None:
-            cond = jnp.broadcast_to(cond[:, None, None, :], (*small, cond.shape[-1]))
+            cond = aligned(cond, (*small, cond.shape[-1]))
         given = [*(given or ())] + [None] * (self.steps - len(given or ()))
         nothing = jnp.zeros((*small, self.latent))
         xs = (

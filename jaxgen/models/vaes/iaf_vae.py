@@ -228,7 +228,7 @@ class IAFVAE(nn.Module):
     def _check(self, height: int, wide: int, cond: Any) -> None:
         """Raises ValueError where the options, the image or the condition do not fit."""
         if cond is not None:
-            raise ValueError("IAFVAE has no conditional form: expected cond=None")
+            raise ValueError("IAFVAE takes no condition: leave method.given empty")
         if self.memory not in MEMORY:
             raise ValueError(f"memory={self.memory!r}, expected one of {MEMORY}")
         if min(self.levels, self.blocks) < 1:

@@ -76,7 +76,7 @@ class DeepVAE(nn.Module):
     def bottom_up(self, x: Any, cond: Any = None) -> tuple[Normal]:
         """The posterior of the lowest layer; those above need its draw."""
         if cond is not None:
-            raise ValueError("DeepVAE takes no class: set method.conditional=False")
+            raise ValueError("DeepVAE takes no condition: leave method.given empty")
         return (self.up[0](x.reshape(len(x), -1)),)
 
     def top_down(

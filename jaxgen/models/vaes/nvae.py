@@ -310,7 +310,7 @@ class NVAE(nn.Module):
 
     def _check(self, shape: tuple[int, ...], cond: Any) -> None:
         if cond is not None:
-            raise ValueError("NVAE takes no condition: leave method.conditional at False")
+            raise ValueError("NVAE takes no condition: leave method.given empty")
         if len(shape) != 4:
             raise ValueError(f"NVAE is of images [B, H, W, C], got shape {tuple(shape)}")
         factor = 2 ** (self.blocks + len(self.groups) - 1)

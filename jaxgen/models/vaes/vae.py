@@ -16,6 +16,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.condition import beside
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.latents import Draw, Normal, draw_group, standard_normal
 
@@ -79,12 +80,12 @@ class VAE(nn.Module):
         """x [B, ...] to a draw whose theta has shape `size`."""
         if self.centred and self.is_initializing():
             z = jnp.zeros((len(x), self.latent))
-            self.decoder(_join(z, cond), size, log_odds(x))
+            self.decoder(beside(z, cond), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
     def bottom_up(self, x: Any, cond: Any = None) -> Normal:
         """The posterior, [B, latent]."""
-        h = self.posterior(_join(self.encoder(x), cond))
+        h = self.posterior(beside(self.encoder(x), cond))
         return Normal(*jnp.split(h, 2, axis=-1))
 
     def top_down(
@@ -100,7 +101,7 @@ class VAE(nn.Module):
         known = given[0] if given else None
         key = None if known is not None else self.make_rng("latent")
         group = draw_group(key, prior, h, known, temperature)
-        theta = self.decoder(_join(group.z, cond), size)
+        theta = self.decoder(beside(group.z, cond), size)
         kl = () if group.kl is None else (group.kl,)
         return Draw(theta, (group.z,), kl, group.log_q, group.log_p, h)
 
@@ -198,8 +199,3 @@ class ConvDecoder(nn.Module):
         for channels in self.channels[1:]:
             h = ACTIVATIONS[self.activation](ConvTranspose(channels, (4, 4), 2)(h))
         return ConvTranspose(features, (4, 4), 2)(h)[:, :height, :width]
-
-
-def _join(z: Any, cond: Any) -> Any:
-    """[B, K] and the condition [B, E], where there is one, side by side."""
-    return z if cond is None else jnp.concatenate([z, cond.astype(z.dtype)], axis=-1)

@@ -169,7 +169,7 @@ class VDVAE(nn.Module):
     def _check(self, height: int, wide: int, cond: Any) -> None:
         """Raises ValueError where stages, image or condition do not fit."""
         if cond is not None:
-            raise ValueError("VDVAE has no conditional form: expected cond=None")
+            raise ValueError("VDVAE takes no condition: leave method.given empty")
         if self.memory not in MEMORY:
             raise ValueError(f"memory={self.memory!r}, expected one of {MEMORY}")
         down, up = ([r for r, _ in stages] for stages in (self.encoder, self.decoder))
