@@ -2,6 +2,8 @@
 
     python -m jaxgen.main --config=configs/glow.py
         digits, 8x8, 17 grey levels: two CPU cores, under 3 minutes
+    python -m jaxgen.main --config=configs/glow.py:moved_digits
+        digits on a canvas of 12x12, given how far they are moved: a conditional flow of images
     python -m jaxgen.main --config=configs/glow.py:mnist --config.data.manual_dir=DIR
         MNIST, 28x28, from idx files in DIR: a small Glow for one GPU, or a patient CPU
     python -m jaxgen.main --config=configs/glow.py:cifar10
@@ -29,6 +31,11 @@ from jaxgen.config import common, parse_arg, preset
 def digits(c: ConfigDict) -> None:
     """A one-level Glow: at 1,500 examples, dropout is what keeps it from overfitting."""
     c.model.update(levels=1, depth=8, width=64, edge=False, dropout=0.2)
+
+
+def moved_digits(c: ConfigDict) -> None:
+    """Two levels; what is given enters every coupling network."""
+    c.model.update(levels=2, depth=8, width=64, dropout=0.1, conditioner="couplings")
 
 
 def mnist(c: ConfigDict) -> None:
@@ -68,6 +75,7 @@ def cifar10_classes(c: ConfigDict) -> None:
 
 PRESETS = {
     "digits": digits,
+    "moved_digits": moved_digits,
     "mnist": mnist,
     "cifar10": cifar10,
     "cifar10_classes": cifar10_classes,
@@ -89,6 +97,7 @@ def get_config(arg: str = "") -> ConfigDict:
         edge=True,
         dropout=0.0,
         classes=0,
+        conditioner="prior",
         memory="store",
         dtype=config_dict.placeholder(str),
     )
