@@ -16,6 +16,7 @@ from jaxgen.values import check_finite, check_value, check_values
 
 SECTIONS = ("model", "method", "data", "optim", "ema", "mesh", "train", "checkpoint", "evaluate")
 OPTIONAL = ("frozen",)  # sections that most configs do without
+RENAMED = {"method.conditional": "method.given=label"}  # of version 0.1, to what it is now
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -182,6 +183,9 @@ def check_options(
     for key in options:
         if key in given:
             raise ConfigError(f"config.{where}.{key} is given by the rest of the config: omit it")
+        if key not in parameters and f"{where}.{key}" in RENAMED:
+            new = RENAMED[f"{where}.{key}"]
+            raise ConfigError(f"unknown option of config.{where} {key!r}: it is config.{new} now")
         if key not in parameters and not takes_any:
             own = [name for name in parameters if name not in given]
             raise ConfigError(unknown(f"option of config.{where}", key, own))

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from jaxgen import shipped
-from jaxgen.config import ConfigError, unknown
+from jaxgen.config import RENAMED, ConfigError, unknown
 
 EXAMPLE = "configs/glow.py"
 WHAT = f"a config is a Python file with a function get_config(arg), as {EXAMPLE}"
@@ -143,6 +143,8 @@ def _override(config: Any, name: str, text: str, error: BaseException) -> str | 
             return unknown("config section", f"{where}.{section}", _known(where, config))
         config, where = config[section], f"{where}.{section}"
     if field not in config:
+        if new := RENAMED.get(name.removeprefix("config.")):
+            return f"unknown config field {name!r}: it is --config.{new} now"
         return unknown("config field", name, _known(where, config))
     if not isinstance(error, flags.IllegalFlagValueError) or f"--{name}=" not in str(error):
         return None

@@ -97,3 +97,20 @@ def test_data_that_it_divided_by_other_rules_are_found(tmp_path, name):
     fingerprint["splits"]["train"]["sha256"] = "other"
     with pytest.raises(DataError):
         load_as({"fingerprint": fingerprint, "spec": spec})(place)
+
+
+def test_a_conditional_run_is_given_its_label(starter, landed, tmp_path):
+    """`method.conditional` of the version that landed; a command with it says what it is now."""
+    workdir = tmp_path / "run"
+    asked = ("--config.method.given=label", f"--workdir={workdir}")
+    first = starter.run(CONFIG, *asked)
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["method"].pop("given") == ["label"]
+    config["method"]["conditional"] = True
+    (workdir / "config.json").write_text(json.dumps(config))
+    run = jaxgen.load(workdir)
+    assert run.method.given == ("label",) and run.sample(2, label=3).shape == (2, 8, 8, 1)
+    again = starter.run(CONFIG, *asked)
+    assert "finished" in again.out and again.digest == first.digest
+    old = starter.run(CONFIG, "--config.method.conditional=True", f"--workdir={workdir}", code=2)
+    assert "config.method.given=label" in old.err

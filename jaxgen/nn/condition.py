@@ -140,7 +140,7 @@ def _is_placed(x: Field, field: Field) -> bool:
 def _numbers(field: Field, values: Array) -> Array:
     """[B, ...] of a field as real numbers, features last."""
     if field.kind in ("image", "volume"):
-        return symmetric(values, field.levels)
+        return symmetric(jnp.asarray(values), field.levels)
     if field.values is None:
         return jnp.asarray(values, jnp.float32)
     return jax.nn.one_hot(values, field.values)
