@@ -158,7 +158,7 @@ class Adversarial(TwoPlayers):
             temperature: multiplies z.
             truncation: draws z anew where it is beyond this many standard deviations (Brock et
                 al. 2019, section 3.1); None does not.
-            standing: passes for standing statistics (`ops.standing`) of such samples.
+            standing: passes for standing statistics (`ops.batch_moments`) of such samples.
         """
         latent, classes = jax.random.split(rng)
         cond = self.givens.of_call(given, num, classes)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jaxgen.methods.player import Player
-from jaxgen.ops.standing import standing as standing_statistics
+from jaxgen.ops.batch_moments import standing_statistics
 from jaxgen.types import Array, State
 
 PRIORS = ("normal", "uniform")
@@ -67,7 +67,7 @@ class Source:
         cond: Any,
         passes: int,
     ) -> State:
-        """The state with statistics of so many passes; see `ops.standing`.
+        """The state with statistics of so many passes; see `ops.batch_moments`.
 
         Args:
             state: with the player.

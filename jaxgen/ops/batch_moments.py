@@ -15,7 +15,7 @@ import jax.numpy as jnp
 STATISTICS = "batch_stats"
 
 
-def standing(
+def standing_statistics(
     run: Callable[[Any, Any], Any], variables: dict[str, Any], rng: Any, passes: int
 ) -> dict[str, Any]:
     """Variables whose running moments are the mean of those of so many batches.
