@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.errors import ConfigError
-from jaxgen.types import Array, DataSpec, Given, PyTree, State
+from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, PyTree, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +185,17 @@ class Infers(Protocol):
 
 
 @runtime_checkable
+class Stratified(Protocol):
+    """Spreads several draws for an example, as of its time in diffusion, over their range."""
+
+    def evaluate_stratum(
+        self, state: State, batch: Batch, rng: Array, stratum: Array, strata: int
+    ) -> Metrics:
+        """As `Method.evaluate`, drawn from the share `stratum` of as many equally likely ones."""
+        ...
+
+
+@runtime_checkable
 class Alarms(Protocol):
     """Knows what a user should be warned of."""
 
@@ -203,7 +214,7 @@ class Restarts(Protocol):
 
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
-ABILITIES += (Mixes, Projects, Infers, Alarms, Restarts)
+ABILITIES += (Mixes, Projects, Infers, Stratified, Alarms, Restarts)
 
 
 def given(method: Any) -> tuple[str, ...]:

@@ -117,6 +117,7 @@ def common(data: str) -> Any:
         batch_size=256,
         splits=("train", "test"),
         max_examples=config_dict.placeholder(int),
+        draws=1,
         best="test/bpd",
         sample_every_steps=500,
         num_samples=64,

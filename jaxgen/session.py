@@ -384,6 +384,8 @@ def summarise(
             "versions": versions(),
             "device": jax.devices()[0].device_kind,
         }
+        if observer.draws > 1:
+            prints[key]["draws"] = observer.draws
         if metric in observer.likelihoods:
             prints[key] |= observer.likelihoods[metric].fingerprint()
     return {"step": step, **values, "fingerprints": prints}

@@ -110,6 +110,7 @@ def eval_batches(
     batch_size: int,
     *,
     max_examples: int | None = None,
+    indexed: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     threads: int = 2,
@@ -123,6 +124,7 @@ def eval_batches(
         batch_size: of the global batch, a multiple of `process_count`.
         max_examples: take only that many, evenly spaced over the split (sources are often
             sorted by class); None takes all.
+        indexed: deliver "index", too: int32, of the examples in the split.
         process_index: whose rows to read.
         process_count: number of processes that share each batch; all get as many batches.
         threads: that read ahead; 0 reads in the calling thread.
@@ -142,7 +144,8 @@ def eval_batches(
         padded = np.full(batch_size, here[0])
         padded[: len(here)] = here
         weight = (np.arange(batch_size) < len(here)).astype(np.float32)
-        return split.take(padded[rows]) | {"weight": weight[rows]}
+        index = {"index": padded[rows].astype(np.int32)} if indexed else {}
+        return split.take(padded[rows]) | {"weight": weight[rows]} | index
 
     return _stream(0, -(-len(chosen) // batch_size), read, threads)
 

@@ -22,7 +22,7 @@ from jaxgen.tools.arguments import (
 from jaxgen.tools.outputs import Output, save_npz, save_text
 from jaxgen.tools.ranges import COUNT
 
-OBJECTIVE = ("per_example",)  # options of the evaluation without --metrics alone
+OBJECTIVE = ("per_example", "draws")  # options of the evaluation without --metrics alone
 IMAGES = ("data", "workdir")  # what images that no run made need
 
 
@@ -40,6 +40,9 @@ def add(commands: Any) -> None:
     add_allow(evaluate)
     evaluate.add_argument("--splits", default="test", help="comma-separated, as train,test")
     evaluate.add_argument("--max_examples", type=COUNT, help="of each split; default: all")
+    evaluate.add_argument(
+        "--draws", type=COUNT, metavar="K", help="of noise for each example; default: the config's"
+    )
     add_places(evaluate)
     evaluate.add_argument(
         "--importance_samples",
@@ -84,6 +87,8 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
     options["max_examples"] = arguments.max_examples
     options |= places(arguments)
+    if arguments.draws is not None:
+        options["draws"] = arguments.draws
     if arguments.importance_samples is not None:
         options["importance_samples"] = arguments.importance_samples
     if arguments.per_example:
@@ -110,8 +115,9 @@ def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> Non
 def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.measure import Request, measure_images, measure_run
 
-    if arguments.per_example:
-        raise ConfigError("--per_example is of the evaluation without --metrics")
+    for name in OBJECTIVE:
+        if getattr(arguments, name) is not None:
+            raise ConfigError(f"--{name} is of the evaluation without --metrics")
     names = ("num", "sets", "extractor", "weights", "batch", "max_examples", "importance_samples")
     options = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
     request = Request(

@@ -18,7 +18,7 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import eval_batches, evenly
 from jaxgen.evaluate.givens import check_given, rows_of, split_given
 from jaxgen.evaluate.knobs import check_knobs
-from jaxgen.evaluate.split import Estimate, evaluate_split, split_values, value_sums
+from jaxgen.evaluate.split import Drawn, Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.watch import Watch
 from jaxgen.rundir import RunDir
 from jaxgen.train.log import MetricLog
@@ -39,6 +39,7 @@ class Observer:
         metrics_every_steps: of metrics of samples.
         intervals: all three.
         likelihoods: metric -> what it is the negative log-probability of.
+        draws: of noise for each example.
         averages: names of the averages that stand for params.
     """
 
@@ -53,6 +54,7 @@ class Observer:
         batch_size: int = 256,
         splits: tuple[str, ...] = ("train", "test"),
         max_examples: int | None = None,
+        draws: int = 1,
         best: str = "",
         sample_every_steps: int = 1000,
         num_samples: int = 64,
@@ -74,6 +76,9 @@ class Observer:
             batch_size: of evaluations.
             splits: to evaluate on.
             max_examples: of each split, evenly spaced; None takes all.
+            draws: of noise for each example, that its values are means of. One is a function of
+                the batch's number; of several each is a function of the example, and so the same
+                whatever the batches.
             best: the metric whose lowest value marks the best checkpoint, as "test/bpd"; the
                 first one of the test split if empty.
             sample_every_steps: interval of sample grids; 0 draws at the end only.
@@ -120,6 +125,7 @@ class Observer:
             )
         self._mesh, self._dataset, self._target = mesh, dataset, target
         self._batch_size = math.ceil(batch_size / mesh.size) * mesh.size
+        self.draws = draws
         self._splits, self._max, self._best = tuple(splits), max_examples, best
         self.averages = sorted(target.averages().values())
         self.likelihoods = method.likelihoods if isinstance(method, Density) else {}
@@ -133,11 +139,13 @@ class Observer:
         whole, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
         where = jax.tree.map(lambda x: x.sharding, target)
 
+        found = method if self.draws == 1 else Drawn(method, self.draws)
+
         def evaluate(state: State, batch: Any, rng: Any) -> Any:
-            return value_sums(method, sharding.whole_params(state.averaged(), mesh), batch, rng)
+            return value_sums(found, sharding.whole_params(state.averaged(), mesh), batch, rng)
 
         def values(state: State, batch: Any, rng: Any) -> Any:
-            return method.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
+            return found.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
 
         fields, knobs = split_given(self._dataset.spec, sample)
         for name, value in fields.items():  # a config may be a stranger's: it opens nothing
@@ -206,6 +214,7 @@ class Observer:
             self._dataset.splits[name],
             self._batch_size,
             max_examples=self._max,
+            indexed=self.draws > 1,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             threads=self._dataset.threads,
