@@ -1,5 +1,6 @@
-"""Eight fake CPU devices, a shared compilation cache, and strict defaults for every test."""
+"""Eight fake CPU devices, a cache of what jobs compile, and strict defaults for every test."""
 
+import gc
 import os
 import pathlib
 from importlib import metadata
@@ -8,6 +9,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # The threads of OpenBLAS wait busily: two workers on two cores took six times the processor time.
 # Plugins of pytest have imported NumPy by now, so that it is told below; SciPy and jobs read this.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Jobs compile the same programs again and again. The tests themselves do so rarely, and to look up
+# and store each takes an eighth of their time: they join where a cache is named, and may be warm.
+NAMED = "JAX_COMPILATION_CACHE_DIR" in os.environ
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -28,6 +32,9 @@ from absl import flags, logging  # noqa: E402
 from command import ROOT, Starter  # noqa: E402
 
 threadpoolctl.threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), "blas")
+gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, and JAX joins in every collection
+if not NAMED:
+    jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jaxtyping.install_import_hook(["jaxgen.ops", "jaxgen.bijectors"], "beartype.beartype")

@@ -64,6 +64,8 @@ def test_an_installation_trains_in_an_empty_folder(tmp_path, data_root):
     subprocess.run([*pip, "install", "--no-deps", "-t", site, wheel], check=True)
     empty.mkdir()
     env = os.environ | {"PYTHONPATH": str(site), "JAXGEN_DATA_DIR": str(data_root)}
+    # compiled anew with no flag of XLA's but those that jaxgen sets: some crash on some networks
+    env |= {"XLA_FLAGS": "", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
     def jaxgen(*words):
         command = [sys.executable, "-m", "jaxgen.cli", *words]
@@ -71,10 +73,10 @@ def test_an_installation_trains_in_an_empty_folder(tmp_path, data_root):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert f"file: {site}/jaxgen/configs/nice.py" in jaxgen("models", "nice")
+    assert f"file: {site}/jaxgen/configs/dcgan.py" in jaxgen("models", "dcgan")
     assert (site / "jaxgen/py.typed").exists()
-    jaxgen("train", "nice:digits,tiny")
-    run = empty / "runs/nice-digits"
+    jaxgen("train", "dcgan:digits,tiny")
+    run = empty / "runs/dcgan-digits"
     assert (run / "summary.json").exists()
     jaxgen("sample", str(run), "--num=4", f"--out={empty}/grid.png")
     assert (empty / "grid.png").exists()

@@ -11,11 +11,13 @@ from tiny import CONFIGS, config_of, tiny
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
 from jaxgen.methods.elbo import ELBO
 from jaxgen.ops.targets import TARGETS
+from jaxgen.train.step import NONFINITE
 
 KEY = jax.random.key(7)
 SIZE = 4
 
 
+QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 
 
@@ -25,7 +27,13 @@ def is_slow(name):
     return name in SLOW or (two and config["data"]["name"] == "digits")
 
 
-PARAMS = [pytest.param(n, marks=pytest.mark.slow if is_slow(n) else ()) for n in CONFIGS]
+def params(slow):
+    return [pytest.param(n, marks=pytest.mark.slow if slow(n) else ()) for n in CONFIGS]
+
+
+PARAMS = params(is_slow)
+# a step compiles sooner than all calls of a method
+STEPS = params(lambda name: is_slow(name) and name not in QUICK_STEPS)
 
 
 @pytest.fixture(scope="module", params=PARAMS)
@@ -61,7 +69,7 @@ def in_range(x, dtype, spec):
 
 
 def test_samples_are_data(made):
-    method, spec, state, batch = made
+    method, spec, state, batch, _ = made
     sample = functools.partial(method.sample, num=SIZE, **knobs(made))
     x = np.asarray(jax.jit(lambda state, rng: sample(state, rng))(state, KEY))
     part = isinstance(method, Density) and method.density.of != "x"
@@ -79,7 +87,7 @@ def _pair(shape):
 
 def test_what_is_decoded_of_the_code_is_the_reconstruction(made, monkeypatch):
     """Of the code's mean, where there is noise; without any, it is the example itself."""
-    method, spec, state, batch = made
+    method, spec, state, batch, _ = made
     if not (isinstance(method, Encodes) and isinstance(method, Decodes)):
         pytest.skip("has no codes")
     x, fields = batch["x"], own(made)
@@ -107,7 +115,7 @@ def test_what_is_decoded_of_the_code_is_the_reconstruction(made, monkeypatch):
 
 def test_log_prob_is_what_evaluation_says(made):
     """Every column is there; what is not averaged over draws of latents is the same number."""
-    method, _, state, batch = made
+    method, _, state, batch, _ = made
     if not isinstance(method, Density):
         pytest.skip("has no density")
 
@@ -124,3 +132,20 @@ def test_log_prob_is_what_evaluation_says(made):
         nats = columns[name] * (of.dims * np.log(2) if name.endswith("bpd") else 1)
         if of == method.density and of.kind in ("exact", "udq", "vdq"):
             np.testing.assert_allclose(nats, -log_prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("made", STEPS, indirect=True)
+def test_two_steps_train(made):
+    """As the preset says: the second has its learning rate, where the first begins to warm up."""
+    method, _, start, batch, step = made
+    most = max(turn.times for turn in method.turns)
+    batch = {k: np.concatenate([v] * most) for k, v in batch.items()}
+    step, state = jax.jit(step), start
+    for _ in range(2):
+        state, metrics = step(state, batch, KEY)
+        assert not [k for k, v in metrics.items() if not np.isfinite(v).all()]
+        assert not [k for k, v in metrics.items() if k.endswith(NONFINITE) and v]
+    assert int(state.step) == 2
+    for player, params in state.params.items():
+        before, after = (jax.tree.leaves(p) for p in (start.params[player], params))
+        assert any((a != b).any() for a, b in zip(before, after, strict=True)), player

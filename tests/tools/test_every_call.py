@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", params=CONFIGS)
 def made(request, data_root):
     """Calls on the state before the first step of a config's tiny preset, and examples."""
-    method, spec, state, batch = tiny(request.param, data_root, BATCH)
+    method, spec, state, batch, _ = tiny(request.param, data_root, BATCH)
     return Calls(method, spec, request.param), state, batch
 
 

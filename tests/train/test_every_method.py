@@ -1,0 +1,74 @@
+"""A mesh trains every method, in the tiny preset of every config, as one device does."""
+
+import importlib
+import inspect
+import pkgutil
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from tiny import config_of, every_method, parts_of
+
+import jaxgen.methods
+from jaxgen.sharding import make_mesh
+from jaxgen.train.optim import optimizer
+from jaxgen.train.program import build_program
+
+AXES = ("data", "fsdp")
+NAMES = every_method()
+# those that no table in test_sharding.py holds, and that compile soon
+QUICK = {"autoencoder", "cogan", "iwae", "npe", "planar"} | {n for n in NAMES if ":" in n}
+PARAMS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NAMES]
+RATE, STEPS = 0.03, 2
+
+
+def test_every_method_is_in_a_config():
+    found = set()
+    for module in pkgutil.iter_modules(jaxgen.methods.__path__):
+        place = importlib.import_module(f"jaxgen.methods.{module.name}")
+        for name, kind in inspect.getmembers(place, inspect.isclass):
+            whole = all(hasattr(kind, ability) for ability in ("turns", "init", "evaluate"))
+            if whole and kind.__module__ == place.__name__:
+                found.add(f"{module.name}.{name}")
+    assert found == {config_of(name)["method"]["name"] for name in NAMES}
+
+
+def trained(method, batch, mesh):
+    """Parameters and variables at the start and after some steps of SGD, and the last state."""
+    players = {turn.player: optimizer("sgd", RATE) for turn in method.turns}
+    program = build_program(method, players, {}, mesh, batch, seed=0, min_size=2)
+    state = program.init(batch)
+    before = jax.device_get((state.params, state.vars))
+    step = program.compile()
+    for _ in range(STEPS):
+        state, _ = step(state, program.put([batch]), program.rng, np.int32(1))
+    return before, jax.device_get((state.params, state.vars)), state
+
+
+def assert_close(tree, expected, moved):
+    """But for rounding, and a hundredth of the way that the steps went."""
+
+    def close(path, a, b, way):
+        bound = 1e-5 * np.abs(b).max(initial=1) + 1e-2 * np.max(way, initial=0)
+        where = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(a, b, rtol=0, atol=bound, err_msg=where)
+
+    jax.tree_util.tree_map_with_path(close, tree, expected, moved)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_sharded_equals_single_on_updated_parameters(name, data_root):
+    method, _, _, _, batch = parts_of(name, data_root, 16)
+    most = max(turn.times for turn in method.turns)
+    batch = {k: np.concatenate([v] * most) for k, v in batch.items()}
+    alone = jax.make_mesh((1, 1), AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1])
+    start, end, _ = trained(method, batch, alone)
+    before, after, state = trained(method, batch, make_mesh(4, 2))
+    assert any(not x.sharding.is_fully_replicated for x in jax.tree.leaves(state.params))
+    moved = jax.tree.map(lambda a, b: np.abs(np.subtract(a, b, dtype=np.float64)), end, start)
+    assert_close(before, start, jax.tree.map(np.zeros_like, moved))
+    assert_close(after, end, moved)
+    # a gradient twice too large would be seen, of most tensors of every player
+    for player, ways in moved[0].items():
+        assert np.median([way.max() for way in jax.tree.leaves(ways)]) > 1e-4, player
