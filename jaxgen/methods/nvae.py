@@ -14,7 +14,7 @@ from jaxgen.nn import spectral
 from jaxgen.nn.latents import Draw
 from jaxgen.ops.observations import Observation, observation
 from jaxgen.ops.ranges import nearest_levels
-from jaxgen.types import Array, Batch, Metrics, Params, State, Vars
+from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Vars
 
 LEAST_BETA = 1e-4  # of the warm-up
 FIRST_ITERATIONS, ITERATIONS = 40, 4  # of the power iteration: before the first step, and in each
@@ -203,7 +203,7 @@ class NVAE(ELBO):
 
         def body(statistics: Any, k: Array) -> tuple[Any, None]:
             current = self.player.moved(state, {"batch_stats": statistics})
-            _, moved = self.top_down(
+            drawn: Any = self.top_down(
                 current,
                 None,
                 num,
@@ -212,17 +212,17 @@ class NVAE(ELBO):
                 temperature=temperature,
                 mutable=["batch_stats"],
             )
-            return moved["batch_stats"], None
+            return drawn[1]["batch_stats"], None
 
         before = state.vars["model"]["batch_stats"]
         after, _ = jax.lax.scan(body, before, jnp.arange(passes))
         return self.player.moved(state, {"batch_stats": after})
 
-    def decode(self, state: State, z: Any, label: Any = None, rounded: bool = False) -> Array:
+    def decode(self, state: State, z: Any, given: Given = None, rounded: bool = False) -> Array:
         """As of every model; `rounded` to the levels that are modelled."""
         if self.n_bits is None:
-            return super().decode(state, z, label, rounded)
-        mean, step = super().decode(state, z, label), 256 >> self.n_bits
+            return super().decode(state, z, given, rounded)
+        mean, step = super().decode(state, z, given), 256 >> self.n_bits
         return nearest_levels(mean / step, self.levels) * step if rounded else mean
 
     def sample(
@@ -230,9 +230,9 @@ class NVAE(ELBO):
         state: State,
         rng: Array,
         num: int,
+        given: Given = None,
         temperature: float = 1.0,
         mean: bool = False,
-        label: Any = None,
         readjust: int = 0,
     ) -> Array:
         """Draws latents from the prior, then data.
@@ -241,15 +241,15 @@ class NVAE(ELBO):
             state: of the model.
             rng: a key.
             num: number of samples.
+            given: None: the model takes no condition.
             temperature: multiplies the standard deviations of the latents.
             mean: show the expected data instead of a draw.
-            label: none: the model takes no condition.
             readjust: passes of `readjust` at this temperature before; the paper's pictures are
                 of low temperatures and 500 passes.
         """
         if readjust:
             state = self.readjust(state, jax.random.fold_in(rng, 1), readjust, temperature)
-        return super().sample(state, rng, num, temperature, mean, label)
+        return super().sample(state, rng, num, given, temperature, mean)
 
     def draw_training(
         self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
