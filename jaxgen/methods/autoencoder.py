@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ class Reconstruction(ELBO):
         if self.corruption == "salt_and_pepper" and self.spec.levels is None:
             raise ValueError("corruption='salt_and_pepper': continuous data have no largest value")
 
-    log_prob = None  # the ability `Density` is taken away
+    log_prob: Any = None  # the ability `Density` is taken away
 
     def corrupt(self, x: Array, rng: Array) -> Array:
         """x with noise or with elements replaced, in the units of the data."""

@@ -105,7 +105,7 @@ class Givens:
                 )
             if rng is None:
                 return jnp.zeros(shape, jnp.int32)
-            return jax.random.randint(rng, shape, 0, field.classes)
+            return jax.random.randint(rng, shape, 0, field.classes or 0)
         if np.shape(value) not in (field.shape, shape):
             of = f": {', '.join(field.names)}" if field.names else ""
             raise ConfigError(

@@ -250,11 +250,12 @@ class Likelihood:
 
     def _decode(self, state: State, z: Any, cond: Any, rounded: bool = True) -> Array:
         x, _ = self.player.apply(state, z, cond, method="inverse")
-        if not rounded and self.levels is not None:
+        levels = self.spec.levels
+        if not rounded and self.levels is not None and levels is not None:
             if self.dequantizer is not None:
                 raise ConfigError("a learnt dequantisation gives rounded data alone")
             x, _ = Chain(self._steps).apply({}, x, method="inverse")
-            return (x * self.levels - 0.5) * (self.spec.levels / self.levels)
+            return (x * self.levels - 0.5) * (levels / self.levels)
         if self.dequantizer is None:
             x, _ = self.pre.apply({}, x, method="inverse")
         if self.n_bits is not None:
@@ -296,7 +297,8 @@ class Likelihood:
             x = jnp.asarray(x) // 2 ** (8 - self.n_bits)
         if self.dequantizer is not None:
             return x, jnp.float32(0.0)  # `network` does the rest
-        x, before = self.pre.apply({}, x, rngs={"dequantize": rng})
+        pre: Any = self.pre
+        x, before = pre.apply({}, x, rngs={"dequantize": rng})
         return x, before - self.spec.x.log_volume
 
     def _log_prob(self, state: State, x: Array, cond: Any, rng: Array) -> Array:

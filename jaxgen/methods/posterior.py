@@ -61,7 +61,9 @@ class Posterior:
             )
         if (self.low is None) != (self.high is None):
             raise ValueError("give both low and high, or none of them")
-        if self.low is not None and not (
+        if self.low is None or self.high is None:
+            return
+        if not (
             len(self.low) == len(self.high) == self.parameters
             and all(a < b for a, b in zip(self.low, self.high, strict=True))
         ):
@@ -89,7 +91,9 @@ class Posterior:
     @property
     def support(self) -> Bijector:
         """From the support of the prior to real numbers; it has no parameters."""
-        return Chain(()) if self.low is None else Box(tuple(self.low), tuple(self.high))
+        if self.low is None or self.high is None:
+            return Chain(())
+        return Box(tuple(self.low), tuple(self.high))
 
     @property
     def player(self) -> Player:

@@ -209,7 +209,7 @@ class StyleGAN2(Adversarial):
         def image(w: Array) -> Array:
             return self.source.synthesize(state, self.source.spread(w), start, "const")
 
-        def distance(w: Array) -> Array:
+        def distance(w: Array) -> tuple[Array, Array]:
             each = jnp.mean(jnp.square(image(w) - target), axis=(1, 2, 3))
             return jnp.sum(each), jnp.mean(each)
 
@@ -219,7 +219,8 @@ class StyleGAN2(Adversarial):
             noise = 0.05 * deviation * jnp.square(jnp.maximum(0.0, 1 - t / 0.75))
             shaken = w + noise * jax.random.normal(jax.random.fold_in(start, i), w.shape)
             slope, value = jax.grad(distance, has_aux=True)(shaken)
-            update, memory = adam.update(slope, memory)
+            moved: Any = adam.update(slope, memory)
+            update, memory = moved
             down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1 - t) / 0.25))
             return (w - rate * jnp.minimum(1.0, t / 0.05) * down * update, memory), value
 

@@ -28,7 +28,10 @@ LEAST_LOG_SCALE = -7.0  # PixelCNN++ and all that follow it
 class Observation(Protocol):
     """A distribution of an example, elementwise or across the channels of a pixel."""
 
-    is_mass: bool  # of integers, so that nats become bits/dim
+    @property
+    def is_mass(self) -> bool:
+        """Whether it is of integers, so that nats become bits/dim."""
+        ...
 
     def width(self, channels: int) -> int:
         """Parameters per position of an event with so many channels."""
