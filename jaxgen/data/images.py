@@ -9,6 +9,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from jaxgen.data import lanczos
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split
 from jaxgen.data.limits import open_image
 
@@ -105,14 +106,7 @@ class Geometry:
 
     def _scale(self, image: np.ndarray, box: tuple, height: int, width: int) -> np.ndarray:
         """Resamples the box (left, top, right, bottom) of an image."""
-        import PIL.Image
-
-        lanczos = PIL.Image.Resampling.LANCZOS
-        planes = [
-            PIL.Image.fromarray(plane.astype(np.float32)).resize((width, height), lanczos, box)
-            for plane in np.moveaxis(image, -1, 0)
-        ]
-        out = np.stack([np.asarray(plane) for plane in planes], -1)
+        out = lanczos.scaled(image, box, height, width)
         if self.levels is not None:  # Lanczos overshoots at edges
             out = np.rint(out).clip(0, self.levels - 1)
         return out.astype(image.dtype)
