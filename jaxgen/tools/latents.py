@@ -19,7 +19,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.images import decode
 from jaxgen.data.loader import evenly
 from jaxgen.tools.run import Run
-from jaxgen.train.pictures import grid, to_uint8
+from jaxgen.train.pictures import grid, stacked, to_uint8, view
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
 PATHS = ("linear", "spherical")
@@ -44,7 +44,9 @@ def reconstructions(
     own: Mapping[str, np.ndarray] | None = None,
     **places: Any,
 ) -> np.ndarray:
-    """Test examples, each above its reconstruction: eight columns.
+    """Test examples, each above its reconstruction: eight columns of images.
+
+    Other kinds of data are shown as `view` has them, all examples above all reconstructions.
 
     Args:
         run: whose method has `reconstruct`, or `encode` and `decode`.
@@ -54,9 +56,9 @@ def reconstructions(
         own: "x" and, of a conditional run, "label", instead of test examples.
         **places: of the data.
     """
-    _images(run)
     batch = own or _batch(run, num, **places)
-    x, same = batch["x"], _own_given(run, batch)
+    units = run.spec.x.units
+    x, same = units.outward(batch["x"]) if units else batch["x"], _own_given(run, batch)
     if isinstance(run.method, Restores):
         kept = {} if groups is None else {"groups": groups}
         back = run.reconstruct(x, seed, given=same, **kept)
@@ -64,6 +66,8 @@ def reconstructions(
         back = run.decode(run.encode(x, seed, given=same), given=same)
     else:
         raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
+    if run.spec.x.kind != "image":
+        return stacked(view(run.spec.x, x), view(run.spec.x, back))
     pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
     columns = min(8, len(x))
     blank = np.full((-len(x) % columns, *pairs.shape[1:]), 255, np.uint8)

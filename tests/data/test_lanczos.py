@@ -1,4 +1,4 @@
-"""Scaling: the grey levels of Pillow, for sizes up and down, cuts between pixels, and every type."""
+"""Scaling: the grey levels of Pillow, for sizes up and down, cuts between pixels, every type."""
 
 import numpy as np
 import PIL.Image

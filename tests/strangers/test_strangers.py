@@ -8,6 +8,7 @@ import json
 
 import jax
 import numpy as np
+import PIL.Image
 import pytest
 from command import ROOT, rows
 
@@ -73,6 +74,11 @@ def test_commands(name, finished, jaxgen_command, tmp_path):
         assert x.min() >= 0 and x.max() < field.values
     assert len(np.unique(x, axis=0)) > 1
     assert list((job.workdir / "samples").glob("*.png"))
+    if name == "volume":
+        picture = tmp_path / "back.png"
+        jaxgen_command("reconstruct", job.workdir, ALLOW, "--num=3", f"--out={picture}")
+        height, width, _ = np.asarray(PIL.Image.open(picture).convert("RGB")).shape
+        assert height > 6 * 6 and width > 4 * 5  # slices of three volumes, and of what is restored
     found = json.loads(jaxgen_command("eval", job.workdir, ALLOW).out)
     metric = next(k for k in job.summary if k.startswith("test/"))
     np.testing.assert_allclose(found[metric]["mean"], job.summary[metric], rtol=1e-6)
