@@ -37,7 +37,8 @@ if not NAMED:
     jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jaxtyping.install_import_hook(["jaxgen.ops", "jaxgen.bijectors"], "beartype.beartype")
+CHECKED = ["jaxgen.ops", "jaxgen.bijectors", "jaxgen.models.gans"]  # shapes, at every call
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -236,7 +236,7 @@ def test_truncation(game):
 
     @jax.jit
     def found(state):
-        of_mean = m.unscaled(m.source.synthesize(state, mean, KEY, "const"))
+        of_mean = m.unscaled(m.source.synthesize(state, jnp.asarray(mean), KEY, "const"))
         still = m.sample(state, KEY, 3, truncation=0.0)
         return still, of_mean, m.truncated(state, styles, 0.5, 2)
 
@@ -258,7 +258,7 @@ def test_every_style_is_used(game, draw):
         assert np.isnan(draw(state, broken, KEY, "none")).any()
     assert np.isfinite(before).all()
     with pytest.raises(ValueError, match="3 styles, expected 4"):
-        m.source.synthesize(state, styles[:, :3], KEY, "none")
+        m.source.synthesize(state, jnp.asarray(styles[:, :3]), KEY, "none")
 
 
 def test_noise(game, draw):

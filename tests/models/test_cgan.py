@@ -60,5 +60,5 @@ def test_units_are_left_out_in_training_alone():
     assert jnp.abs(x - whole).max() > 1e-3
     assert jnp.abs(logits - others).min() > 1e-6
     z = jnp.zeros((2, 4))
-    one, other = jax.jit(method.decode)(state, z, jnp.arange(2))
+    one, other = jax.jit(method.decode)(state, z, {"label": jnp.arange(2)})
     assert (one != other).any()

@@ -9,11 +9,12 @@ al. 2019) and of the official CIFAR-10 script.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.arrays import Codes, Images, Logits, Resized
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.gan_layers import BatchNorm, SelfAttention, doubled, pooled
 from jaxgen.nn.spectral_norm import Conv, Dense
 from jaxgen.values import Natural
@@ -32,7 +33,7 @@ class UpBlock(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any) -> Any:
+    def __call__(self, x: Images, cond: Condition | None) -> Resized:
         """[B, H, W, C] -> [B, 2 H, 2 W, width]."""
         h = doubled(nn.relu(BatchNorm(spectral=True)(x, cond)))
         h = conv(self.width)(h)
@@ -54,7 +55,7 @@ class DownBlock(nn.Module):
     first: bool = False
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', width]."""
         h = conv(self.width)(x if self.first else nn.relu(x))
         h = conv(self.width)(nn.relu(h))
@@ -87,7 +88,7 @@ class Generator(nn.Module):
     attention: Natural = 64
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         times = len(self.multipliers) - 1
         height, width = base(size, times)
@@ -130,7 +131,7 @@ class Discriminator(nn.Module):
     still: int = 1
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         h, halves = x, len(self.multipliers) - self.still
         base(x.shape, halves)
@@ -141,7 +142,7 @@ class Discriminator(nn.Module):
         return projected(nn.relu(h), cond)
 
 
-def projected(h: Any, cond: Any) -> Any:
+def projected(h: Images, cond: Condition | None) -> Logits:
     """Logits [B] of features [B, H, W, C], summed over positions; called in a compact method."""
     phi = jnp.sum(h, axis=(1, 2))
     logits = Dense(1, kernel_init=INIT, name="psi")(phi)[:, 0]

@@ -7,12 +7,13 @@ Source: Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural I
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.gans.biggan import INIT, base, conv, projected
+from jaxgen.nn.arrays import Codes, Images, Logits, Resized
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.gan_layers import BatchNorm, SelfAttention, doubled, pooled
 from jaxgen.nn.spectral_norm import Dense
 from jaxgen.values import Natural
@@ -25,7 +26,7 @@ class UpBlock(nn.Module):
     up: bool
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any) -> Any:
+    def __call__(self, x: Images, cond: Condition | None) -> Resized:
         """[B, H, W, C] -> [B, H', W', width]."""
         hidden = x.shape[-1] // 4
         h = conv(hidden, 1)(nn.relu(BatchNorm(spectral=True)(x, cond)))
@@ -44,7 +45,7 @@ class DownBlock(nn.Module):
     down: bool
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', width]."""
         hidden = self.width // 4
         h = conv(hidden, 1)(nn.relu(x))
@@ -78,7 +79,7 @@ class Generator(nn.Module):
     attention: Natural = 64
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         height, width = base(size, len(self.multipliers) - 1)
         if cond is not None:
@@ -110,7 +111,7 @@ class Discriminator(nn.Module):
     attention: Natural = 64
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         base(x.shape, len(self.multipliers))
         h = conv(self.width, name="image")(x)

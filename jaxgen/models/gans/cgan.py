@@ -9,10 +9,13 @@ a sigmoid for [0, 1].
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxgen.nn.arrays import Codes, Examples, Logits, Rows
+from jaxgen.nn.condition import Condition
 
 INIT = nn.initializers.he_normal()
 
@@ -27,7 +30,7 @@ class Dropped(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Rows:
         """[B, D] -> the same."""
         still = not self.has_rng("dropout")
         return nn.Dropout(self.rate, deterministic=still)(x)
@@ -51,7 +54,7 @@ class Generator(nn.Module):
     dropout: float = 0.5
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Examples:
         """[B, latent] -> `size`; without a class, z alone is looked at."""
         h = self._layer(z, self.of_latent, "of_latent")
         if cond is not None:
@@ -60,7 +63,7 @@ class Generator(nn.Module):
         x = nn.Dense(math.prod(size[1:]), name="out")(h).reshape(size)
         return jnp.tanh(x) if len(size) == 4 else x
 
-    def _layer(self, x: Any, width: int, name: str) -> Any:
+    def _layer(self, x: Array, width: int, name: str) -> Array:
         return Dropped(self.dropout)(nn.relu(nn.Dense(width, kernel_init=INIT, name=name)(x)))
 
 
@@ -76,7 +79,7 @@ class Maxout(nn.Module):
     pieces: int
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Array:
         """[B, D] -> [B, width]."""
         h = nn.Dense(self.width * self.pieces, kernel_init=INIT)(x)
         return jnp.max(h.reshape(len(x), self.width, self.pieces), axis=-1)
@@ -102,7 +105,7 @@ class Discriminator(nn.Module):
     dropout: float = 0.5
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Examples, cond: Condition | None = None) -> Logits:
         """[B, ...] -> [B]; without a class, the example alone is looked at."""
         x = x.reshape(len(x), -1)
         h = Dropped(self.dropout)(Maxout(self.of_example, self.pieces, name="of_example")(x))

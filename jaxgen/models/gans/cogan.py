@@ -12,12 +12,14 @@ for the code's two-way softmax.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from jaxgen.nn.arrays import Codes, Examples, Images, Resized
 from jaxgen.nn.batch_norm import BatchNorm
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.spectral_norm import GLOROT
 
@@ -31,7 +33,7 @@ class Rectified(nn.Module):
     norm: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Examples) -> Examples:
         """[B, ...] -> the same."""
         if self.norm:
             x = BatchNorm(scaled=False)(x)
@@ -52,7 +54,7 @@ class Generator(nn.Module):
     widths: Sequence[int] = (1024, 512, 256, 128)
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`, of whose channels the first half is of the first domain."""
         num, height, width, channels = size
         init = nn.initializers.glorot_uniform()
@@ -92,7 +94,7 @@ class Discriminator(nn.Module):
     kernel: int = 5
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Array:
         """[B, H, W, 2 C] -> [2 B], the first domain's logits first."""
         halves = jnp.split(x, 2, axis=-1)
         own, shared, wide = self.widths
@@ -108,7 +110,7 @@ class Discriminator(nn.Module):
         return nn.Dense(1, kernel_init=GLOROT, name="logit")(h)[:, 0]
 
 
-def _pooled(x: Any) -> Any:
+def _pooled(x: Images) -> Resized:
     """The largest of four, where both sides are even."""
     if not x.shape[1] or not x.shape[2]:
         raise ValueError("the images are too small for model.discriminator.kernel")

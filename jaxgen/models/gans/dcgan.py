@@ -9,13 +9,12 @@ Without normalisation the discriminator is the critic of Gulrajani et al. 2017 (
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.gans.gan import leaky
-from jaxgen.nn.condition import beside
+from jaxgen.nn.arrays import Codes, Images, Logits
+from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.gan_layers import BatchNorm, pyramid
 from jaxgen.nn.spectral_norm import Dense
@@ -35,7 +34,7 @@ class Generator(nn.Module):
     width: int = 128
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         height, width, times = pyramid(size[1:3])
         channels = self.width * 2 ** (times - 1)
@@ -60,7 +59,7 @@ class Discriminator(nn.Module):
     norm: bool = True
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
         h = beside(x, cond)

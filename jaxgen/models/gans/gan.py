@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from jaxgen.nn.condition import beside
+from jaxgen.nn.arrays import Codes, Examples, Logits
+from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.gan_layers import MinibatchDiscrimination
 from jaxgen.nn.spectral_norm import Dense
 
 INIT = nn.initializers.he_normal()
 
 
-def leaky(x: Any, slope: float) -> Any:
+def leaky(x: Array, slope: float) -> Array:
     """Leaky rectifier; slope 0 is the plain one."""
     return jnp.where(x > 0, x, slope * x) if slope else nn.relu(x)
 
@@ -38,7 +39,7 @@ class Generator(nn.Module):
     hidden: Sequence[int] = (128, 128)
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Examples:
         """[B, latent] -> `size`; the class, if there is one, stands beside z."""
         h = beside(z, cond)
         for width in self.hidden:
@@ -65,7 +66,7 @@ class Discriminator(nn.Module):
     kernels: int = 0
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Examples, cond: Condition | None = None) -> Logits:
         """[B, ...] -> [B]; the class, if there is one, stands beside x."""
         h = beside(x.reshape(len(x), -1), cond)
         for width in self.hidden:

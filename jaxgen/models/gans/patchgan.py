@@ -17,7 +17,8 @@ import numpy as np
 from jax import lax
 
 from jaxgen.models.gans.gan import leaky
-from jaxgen.nn.condition import beside
+from jaxgen.nn.arrays import Images, Resized
+from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.gan_layers import BatchNorm
 
@@ -39,7 +40,7 @@ class PatchDiscriminator(nn.Module):
     norm: str = "instance"
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None, features: bool = False) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None, features: bool = False) -> Any:
         """[B, H, W, C] -> [B, h, w], a logit for each patch; the class, as planes beside the image.
 
         With `features` also what each layer but the last makes, a tuple of [B, H', W', C'].
@@ -60,7 +61,7 @@ class PatchDiscriminator(nn.Module):
         logits = self._conv(1, 1)(made[-1])[..., 0]
         return (logits, tuple(made)) if features else logits
 
-    def _check(self, x: Any) -> None:
+    def _check(self, x: Images) -> None:
         """Refuses images of which nothing would be left."""
         least = min(x.shape[1:3]) // 2**self.layers - 2
         if least < 1:
@@ -91,7 +92,7 @@ class MultiScale(nn.Module):
     norm: str = "instance"
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None, features: bool = False) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None, features: bool = False) -> Any:
         """[B, H, W, C] -> a tuple of [B, h, w], of the image itself first.
 
         With `features` also those of each scale, a tuple of the tuples of `PatchDiscriminator`.
@@ -105,7 +106,7 @@ class MultiScale(nn.Module):
         return tuple(zip(*made, strict=True)) if features else tuple(made)
 
 
-def _halved(x: Any) -> Any:
+def _halved(x: Images) -> Resized:
     """Means of 3x3, every second one; pixels beyond the border do not count."""
     window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
     pads = ((0, 0), *PAD, (0, 0))

@@ -14,8 +14,10 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from jaxgen.nn.condition import beside
+from jaxgen.nn.arrays import Codes, Images, Logits, Resized
+from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.stylegan import (
     GAIN,
     Biased,
@@ -31,7 +33,7 @@ from jaxgen.ops.upfirdn import upfirdn
 BLUR = (0.25, 0.5, 0.25)  # of the first StyleGAN
 
 
-def blurred(x: Any) -> Any:
+def blurred(x: Images) -> Images:
     """[B, H, W, C] -> the same, through `BLUR`, with zeros around."""
     return upfirdn(x, BLUR, pad=(1, 1))
 
@@ -46,9 +48,9 @@ def picture(colours: int, side: int) -> EqualConv:
     return EqualConv(colours, 1, active=False, name=f"image{side}")
 
 
-def grown(x: Any, size: tuple[int, ...]) -> Any:
+def grown(x: Images, size: tuple[int, ...]) -> Resized:
     """An image of a level, [B, 2^level, 2^level, C], at the size of the data [B, H, W, C]."""
-    return cut(enlarged(x, 2 ** top_level(size[1:3]) // x.shape[1]), tuple(size[1:3]))
+    return cut(enlarged(x, 2 ** top_level(size[1:3]) // x.shape[1]), (size[1], size[2]))
 
 
 class Layer(nn.Module):
@@ -67,7 +69,7 @@ class Layer(nn.Module):
     blur: bool = False
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         y = kernel(self.features, self.size)(blurred(x) if self.down and self.blur else x)
         return Biased(name="bias")(shrunk(y, 2) if self.down else y)
@@ -90,7 +92,13 @@ class Generator(nn.Module):
     level: int | None = None
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None, alpha: Any = 1.0) -> Any:
+    def __call__(
+        self,
+        z: Codes,
+        size: tuple[int, ...],
+        cond: Condition | None = None,
+        alpha: Array | float = 1.0,
+    ) -> Images:
         """[B, latent] -> `size`; `alpha` is the share of the level, the rest is of the one below.
 
         Initialisation makes the parameters of all levels.
@@ -101,7 +109,8 @@ class Generator(nn.Module):
         h = (GAIN / 4) * EqualDense(16 * first, use_bias=False, name="dense")(h)
         h = unit_length(Biased(name="bias")(h.reshape(num, 4, 4, first)))
         h = unit_length(Layer(first, name="conv4")(h))
-        old, image = None, picture(colours, 4)(h) if level < 4 or self.is_initializing() else None
+        old: Any = None
+        image: Any = picture(colours, 4)(h) if level < 4 or self.is_initializing() else None
         for i in range(3, level + 1):
             side, features = 2**i, channels_at(2**i, self.base, self.most)
             h = unit_length(Layer(features, name=f"up{side}")(enlarged(h, 2)))
@@ -132,7 +141,9 @@ class Discriminator(nn.Module):
     level: int | None = None
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None, alpha: Any = 1.0) -> Any:
+    def __call__(
+        self, x: Images, cond: Condition | None = None, alpha: Array | float = 1.0
+    ) -> Logits:
         """[B, H, W, C] -> [B]; `alpha` as of the generator."""
         top = top_level(x.shape[1:3])
         level = self.level or top

@@ -12,14 +12,16 @@ halving leaves of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxgen.models.gans.biggan import base
 from jaxgen.models.gans.gan import leaky
+from jaxgen.nn.arrays import Codes, Images, Logits
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
 from jaxgen.ops.channels import spread
@@ -30,7 +32,7 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))  # of He's initialiser with a leaky rectifi
 LAYERS = 3  # of a block
 
 
-def he(gain: float = 1.0) -> Any:
+def he(gain: float = 1.0) -> Callable[..., Array]:
     """Normal, of deviation gain / sqrt(fan in)."""
     if not gain:
         return nn.initializers.zeros
@@ -58,7 +60,7 @@ class Block(nn.Module):
     kernel: int = 3
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Images:
         """[B, H, W, C] -> the same."""
         width = x.shape[-1] * self.expansion
         if width % self.cardinality:
@@ -76,7 +78,7 @@ class Block(nn.Module):
         h = self._active(h, "bias2")
         return x + one_by_one(x.shape[-1], 0.0, name="narrow")(h)
 
-    def _active(self, x: Any, name: str) -> Any:
+    def _active(self, x: Images, name: str) -> Images:
         bias = self.param(name, nn.initializers.zeros, (x.shape[-1],))
         return leaky(x + spread(bias, x.shape), SLOPE)
 
@@ -101,7 +103,7 @@ class Generator(nn.Module):
     expansion: int = 2
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         stages = _stages(self.widths, self.cardinalities, self.blocks)
         if cond is not None:
@@ -140,7 +142,7 @@ class Discriminator(nn.Module):
     expansion: int = 2
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         stages = _stages(self.widths, self.cardinalities, self.blocks)
         base(x.shape, len(self.widths) - 1)

@@ -8,12 +8,12 @@ means instead of sums is that of WGAN-GP's CIFAR-10 (Gulrajani et al. 2017, appe
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.gans.gan import leaky
+from jaxgen.nn.arrays import Codes, Images, Logits, Resized
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.gan_layers import ROOT_TWO_GLOROT, BatchNorm, doubled, pooled, pyramid
 from jaxgen.nn.spectral_norm import GLOROT, Conv, Dense
 
@@ -25,7 +25,7 @@ class UpBlock(nn.Module):
     spectral: bool = False
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Resized:
         """[B, H, W, C] -> [B, 2 H, 2 W, width]."""
         h = doubled(nn.relu(BatchNorm()(x, cond)))
         h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(h)
@@ -50,7 +50,7 @@ class DownBlock(nn.Module):
     spectral: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', width]."""
         h = x if self.first else nn.relu(x)
         h = Conv(self.width, kernel_init=ROOT_TWO_GLOROT, spectral=self.spectral)(h)
@@ -79,7 +79,7 @@ class Generator(nn.Module):
     spectral: bool = False
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], cond: Any = None) -> Any:
+    def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`; the class sets the scales and shifts of normalisations."""
         height, width, times = pyramid(size[1:3])
         h = Dense(height * width * self.width, spectral=self.spectral)(z)
@@ -106,7 +106,7 @@ class Discriminator(nn.Module):
     mean: bool = False
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
         halvings = max(times - 1, 1)  # 32x32 down to 8x8, 8x8 to 4x4
@@ -136,7 +136,7 @@ class PlainDiscriminator(nn.Module):
     width: int = 64
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
         h, channels = x, self.width

@@ -14,8 +14,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxgen.models.gans.progan import blurred, grown, kernel, picture
+from jaxgen.nn.arrays import Channels, Codes, Images, LayerStyles, Styles
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.stylegan import (
     GAIN,
     LEAST,
@@ -42,7 +45,7 @@ class Mapping(nn.Module):
     layers: int
 
     @nn.compact
-    def __call__(self, z: Any, cond: Any = None) -> Any:
+    def __call__(self, z: Codes, cond: Condition | None = None) -> Styles:
         """[B, latent] -> [B, style]; moves the mean of w where "moments" is mutable."""
         if cond is not None:
             init = nn.initializers.normal(1.0)
@@ -55,7 +58,7 @@ class Mapping(nn.Module):
         return remembered(self, h)
 
 
-def adain(x: Any, scale: Any, shift: Any) -> Any:
+def adain(x: Images, scale: Channels, shift: Channels) -> Images:
     """Each channel of each image at mean 0 and variance 1, then scaled and shifted.
 
     Source: Karras et al. 2019, equation 1.
@@ -74,7 +77,7 @@ class Epilogue(nn.Module):
     """Noise, bias, rectifier, style: what every convolution is followed by."""
 
     @nn.compact
-    def __call__(self, x: Any, w: Any, noise: str) -> Any:
+    def __call__(self, x: Images, w: Styles, noise: str) -> Images:
         """[B, H, W, C] and w [B, style] -> [B, H, W, C].
 
         Args:
@@ -135,12 +138,15 @@ class Synthesis(nn.Module):
     level: int | None
 
     @nn.compact
-    def __call__(self, styles: Any, size: tuple[int, ...], noise: str, alpha: Any = 1.0) -> Any:
+    def __call__(
+        self, styles: LayerStyles, size: tuple[int, ...], noise: str, alpha: Array | float = 1.0
+    ) -> Images:
         """[B, num, style] -> `size`."""
         num, colours, level = size[0], size[3], self.level or top_level(size[1:3])
         if styles.shape[1] != 2 * level - 2:
             raise ValueError(f"{styles.shape[1]} styles, expected {2 * level - 2} at level {level}")
-        old = image = None
+        old: Any = None
+        image: Any = None
         for i in range(2, level + 1):
             side, features = 2**i, channels_at(2**i, self.base, self.most)
             if i == 2:

@@ -10,11 +10,12 @@ and cut in the middle; the discriminator pads them back with zeros. `clamp` is `
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxgen.nn.arrays import Codes, Images, LayerStyles, Logits, Resized, Styles
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.stylegan import (
     NORMAL,
     EqualConv,
@@ -43,7 +44,7 @@ class Mapping(nn.Module):
     layers: int
 
     @nn.compact
-    def __call__(self, z: Any, cond: Any = None) -> Any:
+    def __call__(self, z: Codes, cond: Condition | None = None) -> Styles:
         """[B, latent] -> [B, style]; moves the mean of w where "moments" is mutable."""
         h = unit_length(z)
         if cond is not None:
@@ -97,7 +98,7 @@ class Synthesis(nn.Module):
     clamp: float | None = None
 
     @nn.compact
-    def __call__(self, styles: Any, size: tuple[int, ...], noise: str) -> Any:
+    def __call__(self, styles: LayerStyles, size: tuple[int, ...], noise: str) -> Images:
         """[B, num, style] -> `size`."""
         num, colours, level = size[0], size[3], top_level(size[1:3])
         if styles.shape[1] != 2 * level - 2:
@@ -115,7 +116,7 @@ class Synthesis(nn.Module):
             x = layer(x, styles[:, at + 1], noise)
             layer = ToImage(colours, self.clamp, name=f"image{side}")
             image = upsample(image) + layer(x, styles[:, at + 2])
-        return cut(image, tuple(size[1:3]))
+        return cut(image, (size[1], size[2]))
 
 
 class Discriminator(nn.Module):
@@ -141,7 +142,7 @@ class Discriminator(nn.Module):
     clamp: float | None = None
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         level = top_level(x.shape[1:3])
         features = channels_at(2**level, self.base, self.most)
@@ -160,7 +161,7 @@ class Discriminator(nn.Module):
         logits = EqualDense(self.style, name="logit")(h)
         return jnp.sum(logits * c, axis=-1) / math.sqrt(self.style)
 
-    def _halved(self, x: Any, side: int, features: int) -> Any:
+    def _halved(self, x: Images, side: int, features: int) -> Resized:
         """Two convolutions of images of a side, the second of which halves them."""
         gain = math.sqrt(0.5) if self.residual else 1.0
         h = EqualConv(x.shape[-1], clamp=self.clamp, name=f"conv{side}")(x)

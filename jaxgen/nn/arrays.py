@@ -1,0 +1,17 @@
+"""Arrays that networks take and give, by their axes, for annotations.
+
+An axis has one size within a call: `Images` to `Images` keeps the shape, `Images` to `Resized`
+need not.
+"""
+
+from jaxtyping import Array, Float
+
+Images = Float[Array, "b h w c"]  # or features at positions
+Resized = Float[Array, "b h2 w2 c2"]
+Examples = Float[Array, "b *event"]  # images or points
+Codes = Float[Array, "b latent"]  # z
+Styles = Float[Array, "b style"]  # w
+LayerStyles = Float[Array, "b layers style"]
+Rows = Float[Array, "b d"]
+Channels = Float[Array, "b c"]
+Logits = Float[Array, " b"]
