@@ -33,6 +33,7 @@ import threadpoolctl  # noqa: E402
 from absl import flags, logging  # noqa: E402
 from command import ROOT, Starter  # noqa: E402
 from jax._src.interpreters import mlir  # noqa: E402
+from zoo import Zoo  # noqa: E402
 
 threadpoolctl.threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), "blas")
 gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, and JAX joins in every collection
@@ -57,10 +58,16 @@ def _absl():
 
 
 @pytest.fixture(scope="session")
-def data_root(tmp_path_factory):
-    """Where the embedded data are prepared, once for all workers."""
+def session_root(tmp_path_factory):
+    """A folder of this session that all workers share."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def data_root(session_root):
+    """Where the embedded data are prepared, once for all workers."""
+    return session_root / "prepared"
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +85,12 @@ def starter(tmp_path_factory, data_root):
     starter = Starter(tmp_path_factory.mktemp("output"), JAXGEN_DATA_DIR=str(data_root))
     yield starter
     starter.close()
+
+
+@pytest.fixture(scope="session")
+def zoo(session_root, starter):
+    """Finished tiny runs, each trained once for all workers."""
+    return Zoo(session_root / "zoo", starter)
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from command import GLOW, ROOT, TINY, has_row, rows, saved
+from zoo import RUNS
 
 from jaxgen.data import load
 from jaxgen.data.loader import Order
 from jaxgen.methods.likelihood import Likelihood
 
 RUN = (TINY, "--config.train.log_every_steps=1")
+WHOLE = RUNS["flow"]
 
 
 OVERRIDES = {
@@ -226,9 +228,9 @@ def test_data_that_changed_since_the_run_began(starter, write_images, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole(starter, tmp_path_factory):
-    """A run of 20 steps with checkpoints of steps 10 and 20."""
-    return starter.run(*RUN, f"--workdir={tmp_path_factory.mktemp('whole')}")
+def whole(zoo, tmp_path_factory):
+    """A run of 20 steps with checkpoints of steps 10 and 20, by the flags `WHOLE`."""
+    return zoo.copy("flow", tmp_path_factory.mktemp("whole") / "run")
 
 
 def truncate(data):
@@ -250,7 +252,7 @@ def test_damaged_checkpoint(starter, whole, tmp_path, damage):
     newest = workdir / "checkpoints" / "20" / "state"
     largest = max(newest.glob("**/d/*"), key=lambda p: p.stat().st_size)
     largest.write_bytes(damage(largest.read_bytes()))
-    job = starter.run(*RUN, f"--workdir={workdir}")
+    job = starter.run(*WHOLE, f"--workdir={workdir}")
     assert "checkpoint of step 20 is damaged (" in job.out
     assert f"set aside as {workdir}/checkpoints/corrupt-20, using the one before" in job.out
     assert "resumed at step 10 of 20" in job.out
@@ -263,12 +265,12 @@ def test_full_disk(starter, whole, tmp_path):
     shutil.copytree(whole.workdir, workdir)
     shutil.rmtree(workdir / "checkpoints" / "20")
     # less than the metadata of a checkpoint: how its arrays are divided into files varies
-    job = starter.run(*RUN, f"--workdir={workdir}", largest_file=10_000, code=1)
+    job = starter.run(*WHOLE, f"--workdir={workdir}", largest_file=10_000, code=1)
     line = job.error  # alone: no threads complain around it
     assert line.startswith(f"could not write the checkpoint to {workdir}/checkpoints: File too lar")
     assert " KiB to write, " in line and "; the checkpoint of step 10 is whole; free" in line
     assert saved(workdir) == [10]
-    job = starter.run(*RUN, f"--workdir={workdir}")
+    job = starter.run(*WHOLE, f"--workdir={workdir}")
     assert "resumed at step 10 of 20" in job.out
     assert job.summary == whole.summary
 
@@ -281,10 +283,10 @@ def test_restart(starter, whole, tmp_path):
     for step in (10, 20):
         shutil.rmtree(workdir / "checkpoints" / str(step) / "state")
     before = {p.relative_to(workdir): p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
-    error = starter.run(*RUN, f"--workdir={workdir}", code=1).error
+    error = starter.run(*WHOLE, f"--workdir={workdir}", code=1).error
     assert "nothing was changed" in error and "--restart" in error
     assert (workdir / "metrics.jsonl").read_bytes() == before[pathlib.Path("metrics.jsonl")]
-    job = starter.run(*RUN, "--restart", f"--workdir={workdir}")
+    job = starter.run(*WHOLE, "--restart", f"--workdir={workdir}")
     assert job.summary == whole.summary
     (aside,) = workdir.glob("before-restart-*")
     kept = {p.relative_to(aside): p.read_bytes() for p in aside.rglob("*") if p.is_file()}
@@ -316,7 +318,7 @@ def test_run_directory_of_another_config(starter, whole):
 
     before = files()
     changes = ("--config.model.hidden=3", "--config.seed=1")
-    job = starter.run(*RUN, *changes, f"--workdir={whole.workdir}", code=2)
+    job = starter.run(*WHOLE, *changes, f"--workdir={whole.workdir}", code=2)
     assert job.err.splitlines() == [
         f"jaxgen: error: {whole.workdir} belongs to another config:",
         "  model.hidden: 1 in the run, 3 now",

@@ -31,19 +31,21 @@ def batches(split, count, **options):
 @pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 2), (True, 2)])
 def test_every_move_is_made_and_no_other(flip, shift):
     split = AugmentedSplit(ArraySplit({"x": X, "label": LABEL}), flip, shift)
+    every = list(itertools.product((False, True), range(-3, 4), range(-3, 4)))
+    made = {  # (label, image) -> move; every move makes another image
+        (label, moved(X[label][:, ::-1] if mirrored else X[label], down, right).tobytes()): (
+            (mirrored, down, right)
+        )
+        for label in LABEL
+        for mirrored, down, right in every
+    }
+    assert len(made) == len(LABEL) * len(every)
     seen = {}
     for batch in batches(split, 60):
         assert batch["x"].dtype == np.uint8
         for image, label in zip(batch["x"], batch["label"], strict=True):
-            moves = [
-                (mirrored, down, right)
-                for mirrored in (False, True)
-                for down in range(-3, 4)
-                for right in range(-3, 4)
-                if (moved(X[label][:, ::-1] if mirrored else X[label], down, right) == image).all()
-            ]
-            assert len(moves) == 1
-            seen[moves[0]] = seen.get(moves[0], 0) + 1
+            move = made[label, image.tobytes()]
+            seen[move] = seen.get(move, 0) + 1
     steps = range(-shift, shift + 1)
     assert seen.keys() == set(itertools.product((False, True)[: 1 + flip], steps, steps))
     share = sum(n for (mirrored, *_), n in seen.items() if mirrored) / 960

@@ -36,7 +36,10 @@ OFFICIAL = {  # generator, discriminator, side, classes, and their parameters
 }
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "deep" else ()) for n in OFFICIAL],
+)
 def test_parameter_counts(name):
     generator, discriminator, side, classes, expected = OFFICIAL[name]
     size, cond = (2, side, side, 3), jnp.zeros((2, classes))

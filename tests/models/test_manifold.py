@@ -50,7 +50,10 @@ def test_density_on_the_torus_integrates_to_one():
     assert np.abs(density[:, 0] / density[:, -1] - 1).max() < 0.2
 
 
-@pytest.mark.parametrize(("dims", "area"), [(2, 4 * np.pi), (3, 2 * np.pi**2)])
+@pytest.mark.parametrize(
+    ("dims", "area"),
+    [(2, 4 * np.pi), pytest.param(3, 2 * np.pi**2, marks=pytest.mark.slow)],
+)
 def test_density_on_the_sphere_integrates_to_one(dims, area):
     x = np.random.RandomState(0).randn(200_000, dims + 1)
     x /= np.linalg.norm(x, axis=-1, keepdims=True)

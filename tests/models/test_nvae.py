@@ -287,6 +287,7 @@ def test_latents_of_all_groups_are_expected(tiny, draw):
         model.apply(variables, None, SIZE, given=draw.z[:1], method="top_down")
 
 
+@pytest.mark.slow
 def test_the_program_does_not_grow_with_the_groups():
     """A gradient through the 30 groups of CIFAR-10 has the operations of one through three.
 

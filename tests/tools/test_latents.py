@@ -15,16 +15,9 @@ CELL = 34  # an image of a grid with its gap
 
 
 @pytest.fixture(scope="module")
-def run(starter, tmp_path_factory):
+def run(zoo, tmp_path_factory):
     """A finished tiny run of a VAE with 2 latents, on digits."""
-    workdir = tmp_path_factory.mktemp("run") / "vae-digits"
-    job = starter.run(
-        "--config=configs/vae.py:digits,tiny",
-        "--config.model.latent=2",
-        "--config.optim.model.learning_rate=0.03",
-        f"--workdir={workdir}",
-    )
-    return job.workdir
+    return zoo.copy("vae", tmp_path_factory.mktemp("run") / "vae-digits").workdir
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def run(starter, tmp_path_factory):
-    path = tmp_path_factory.mktemp("modes") / "gan-ring8"
-    return starter.run("--config=configs/gan.py:r1,tiny", f"--workdir={path}")
+def run(zoo):
+    return zoo.run("gan")
 
 
 def test_table_and_picture(jaxgen_command, run, tmp_path):

@@ -124,7 +124,7 @@ BATCH = {
 RATES = {"generator": {"learning_rate": 0.3}, "discriminator": {"learning_rate": 0.1}}
 METHODS = {
     "glow": (
-        Likelihood(Glow(levels=2, depth=2, width=8), DIGITS, given=("label",)),
+        Likelihood(Glow(levels=2, depth=1, width=8), DIGITS, given=("label",)),
         BATCH,
         {"model": {"learning_rate": 0.3}},
     ),
