@@ -287,7 +287,7 @@ def test_models(jaxgen_command):
         "flows.glow",
         "likelihood",
         "--config=glow:cifar10",
-        "  digits mnist cifar10 cifar10_",
+        "  digits moved_digits mnist cifar10 cifar10_",
     ):
         assert text in out
 
