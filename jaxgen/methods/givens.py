@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +83,8 @@ class Givens:
             ConfigError: for a field that the method is not given, one that is missing, or values
                 of another shape or range.
         """
+        if not (given is None or isinstance(given, Mapping)):
+            raise ConfigError("given: expected a mapping, field -> values")
         given = dict(given or {})
         for name in given:
             if name not in self.names:

@@ -116,7 +116,8 @@ def measure_run(
     """
     check_finite(run.state, run.step)
     dataset, request = _referenced(run.dataset(**request.places), request)
-    num = request.num or min(MOST, request.max_examples or MOST, _count(dataset, request))
+    most = _count(dataset, request)
+    num = request.num or min(MOST, request.max_examples or MOST, most)
     count = request.sets or (SETS if num <= MOST else 1)
     folder = run.directory.path / "evaluation"
     sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)

@@ -391,7 +391,7 @@ def test_the_classifier_does_not_see_the_label(classified):
     one, two = (logits_of(method, state, b, KEY) for b in (batch, other))
     np.testing.assert_array_equal(one, two)
     log_prob = jax.jit(method.log_prob)
-    log_probs = [log_prob(state, b["x"], KEY, b["label"]) for b in (batch, other)]
+    log_probs = [log_prob(state, b["x"], KEY, {"label": b["label"]}) for b in (batch, other)]
     assert np.abs(log_probs[0] - log_probs[1]).min() > 1e-3
 
 

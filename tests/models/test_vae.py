@@ -81,7 +81,7 @@ def test_classes_widen_the_networks():
         count(shapes(VAE(3, (8,)), (2, 4, 4, 1), cond)[1]) for cond in (None, jnp.zeros((2, 5)))
     )
     assert with_class == plain + 5 * 6 + 5 * 8
-    with pytest.raises(ValueError, match="takes no class"):
+    with pytest.raises(ValueError, match="takes no condition"):
         shapes(Autoencoder(3, (8,)), (2, 4, 4, 1), jnp.zeros((2, 5)))
 
 
