@@ -46,13 +46,14 @@ def players(**options):
 
 def start(method, batch=BATCH, **rates):
     optimizers = {k: optimizer("sgd", rates.get(k, 0.1)) for k in ("generator", "discriminator")}
-    state = init_state(KEY, batch, method=method, optimizers=optimizers, emas={})
-    return state, optimizers
+    init = functools.partial(init_state, method=method, optimizers=optimizers, emas={})
+    return jax.jit(init)(KEY, batch), optimizers
 
 
 def stepped(method, batch=BATCH, **rates):
     state, optimizers = start(method, batch, **rates)
-    return state, *train_step(state, batch, KEY, method=method, optimizers=optimizers, emas={})
+    step = functools.partial(train_step, method=method, optimizers=optimizers, emas={})
+    return state, *jax.jit(step)(state, batch, KEY)
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -62,9 +62,9 @@ def test_covariance_penalty(sampled):
 
 def loss(cls=Disentangle, **options):
     method = cls(VAE(3, (8,)), SPEC, **options)
-    params, variables = method.init(KEY, {"x": X})
+    params, variables = jax.jit(method.init)(KEY, {"x": X})
     state = State(jnp.int32(0), params, variables, {}, {})
-    return method, state, *method.loss(state, {"x": X}, KEY)
+    return method, state, *jax.jit(method.loss)(state, {"x": X}, KEY)
 
 
 @pytest.mark.parametrize("name", ["tc", "dip_i", "dip_ii"])

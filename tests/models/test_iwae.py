@@ -38,11 +38,14 @@ def quadrature(method, state, points=160):
     z = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     given = (jnp.asarray(z[:, :1]), jnp.asarray(z[:, 1:]))
     draw = jax.jit(lambda g: method.top_down(state, None, len(z), None, KEY, given=g))(given)
-    nats = [
-        method.decoder.log_prob(jnp.tile(jnp.asarray(x)[None], (len(z), 1, 1, 1)), draw.theta)
-        + draw.log_p
-        for x in EVERY
-    ]
+
+    @jax.jit
+    def joint(x):
+        return (
+            method.decoder.log_prob(jnp.tile(x[None], (len(z), 1, 1, 1)), draw.theta) + draw.log_p
+        )
+
+    nats = [joint(x) for x in EVERY]
     return np.asarray(jax.nn.logsumexp(jnp.stack(nats), axis=1)) + 2 * np.log(axis[1] - axis[0])
 
 
@@ -62,17 +65,22 @@ def test_bound_of_few_draws_is_lower(trained):
     tiled = np.tile(EVERY, (2000, 1, 1, 1))
     means = {}
     for samples in (1, 5):
-        bound = method.importance_bound(state, tiled, None, KEY, samples)
+        bound = jax.jit(lambda x, n=samples: method.importance_bound(state, x, None, KEY, n))(tiled)
         means[samples] = np.asarray(bound).reshape(2000, 16).mean(0)
     assert (means[1] < means[5]).all() and (means[5] < exact + 0.02).all()
-    loss, _ = method.loss(state, {"x": tiled}, KEY)
+    loss, _ = jax.jit(method.loss)(state, {"x": tiled}, KEY)
     assert -means[5].mean() < float(loss) < -means[1].mean()  # three draws
 
 
 def test_a_draw_given_again_is_the_same(trained):
     method, state = trained
-    draw = method.draw_posterior(state, EVERY, None, KEY)
-    again = method.top_down(state, None, 16, None, KEY, given=draw.z)
+
+    @jax.jit
+    def there_and_back(state):
+        draw = method.draw_posterior(state, EVERY, None, KEY)
+        return draw, method.top_down(state, None, 16, None, KEY, given=draw.z)
+
+    draw, again = there_and_back(state)
     np.testing.assert_allclose(again.theta, draw.theta, rtol=1e-6)
     np.testing.assert_allclose(again.log_p, draw.log_p, rtol=1e-6)
     assert [kl.shape for kl in draw.kl] == [(16, 1)] * 2 and again.kl == ()
