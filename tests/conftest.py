@@ -45,7 +45,8 @@ if hasattr(mlir, "make_ir_context"):
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-CHECKED = ["jaxgen.ops", "jaxgen.bijectors", "jaxgen.models.gans"]  # shapes, at every call
+CHECKED = ["jaxgen.ops", "jaxgen.bijectors"]  # shapes, at every call
+CHECKED += ["jaxgen.models.flows", "jaxgen.models.gans"]
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 

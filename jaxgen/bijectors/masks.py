@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxgen.ops.densities import sum_event
 X = Float[Array, "b *event c"]
 
 
+@runtime_checkable
 class Mask(Protocol):
     """Which elements of an event stay as they are, and condition the others."""
 

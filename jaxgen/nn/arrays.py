@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 Images = Float[Array, "b h w c"]  # or features at positions
 Resized = Float[Array, "b h2 w2 c2"]
 Examples = Float[Array, "b *event"]  # images or points
+Features = Float[Array, "b *event c"]  # of points, or at positions
+Wide = Float[Array, "b *event c2"]
 Codes = Float[Array, "b latent"]  # z
 Styles = Float[Array, "b style"]  # w
 LayerStyles = Float[Array, "b layers style"]

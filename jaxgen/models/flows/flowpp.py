@@ -17,11 +17,21 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import ActNorm
-from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet, Repeat, positions, zero_logdet
+from jaxgen.bijectors.base import (
+    Bijector,
+    Chain,
+    Event,
+    Invert,
+    LogDet,
+    Repeat,
+    positions,
+    zero_logdet,
+)
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.mixture import MixtureLogistic
-from jaxgen.nn.condition import aligned
+from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.condition import Condition, aligned
 from jaxgen.nn.conv import conv
 
 
@@ -39,7 +49,7 @@ class Stripes(Bijector):
 
     axis: int = 2
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Pixels to channels.
 
         Raises:
@@ -51,7 +61,7 @@ class Stripes(Bijector):
         y = jnp.moveaxis(x.reshape(shape), self.axis + 1, -2)
         return y.reshape(*y.shape[:-2], -1), zero_logdet(x)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Channels to pixels."""
         pairs = y.reshape(*y.shape[:-1], 2, y.shape[-1] // 2)
         x = jnp.moveaxis(pairs, -2, self.axis + 1)
@@ -62,11 +72,11 @@ class Stripes(Bijector):
 class Flip(Bijector):
     """Exchanges the halves of the channels; its own inverse."""
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Second half first."""
         return jnp.concatenate(jnp.split(x, 2, axis=-1)[::-1], axis=-1), zero_logdet(x)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Second half first again."""
         return self.forward(y, cond)
 
@@ -89,12 +99,12 @@ class Pointwise(Bijector):
         weight = self.param("weight", start)
         return weight, zero_logdet(x) + positions(x) * jnp.sum(jnp.linalg.slogdet(weight)[1])
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Multiplies every pixel's halves by their matrices."""
         weight, logdet = self._weight(x)
         return _by_half(x, weight), logdet
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Multiplies them by the inverses."""
         weight, logdet = self._weight(y)
         return _by_half(y, jnp.linalg.inv(weight)), -logdet
@@ -213,7 +223,7 @@ class AttentionNet(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]; `cond` [B, H, W, E], or a class [B, E], or None."""
         if cond is not None:
             cond = aligned(cond, x.shape)
@@ -224,7 +234,7 @@ class AttentionNet(nn.Module):
             Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=nn.broadcast,
+            in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
             length=self.blocks,
         )
         h, _ = scan(self.heads, self.dropout, name="blocks")(h, position, cond)
@@ -273,11 +283,11 @@ class FlowPP(Bijector):
             )
         )
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Images to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to images."""
         return self.flow.inverse(y, cond)
 
@@ -320,10 +330,10 @@ class Dequantizer(Bijector):
             h = layer(h)
         return h
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Standard normal noise to unbounded noise."""
         return self.flow.forward(x, self._context(cond))
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Unbounded noise to standard normal noise."""
         return self.flow.inverse(y, self._context(cond))

@@ -14,11 +14,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat, zero_logdet
+from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat, zero_logdet
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import Scale, Shift
-from jaxgen.nn.condition import added, aligned
+from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.condition import Condition, added, aligned
 from jaxgen.nn.conv import Conv, conv
 from jaxgen.ops.activations import relu
 from jaxgen.ops.channels import scale_channels, spread
@@ -107,7 +108,7 @@ class CouplingNet(nn.Module):
     given: bool = False
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]; see `given`."""
         padded, padding = (pad_edge(x), "VALID") if self.edge else (x, "SAME")
         h = self._hidden(padded, (3, 3), padding)
@@ -127,7 +128,7 @@ class SplitPrior(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """`cond`, [B, H, W, C], -> [B, H, W, features]; x is not read."""
         return ZeroConv(features, self.edge, self.dtype)(cond)
 
@@ -142,7 +143,7 @@ class TopPrior(nn.Module):
     edge: bool = True
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """`cond`, [B, K], a map or None, -> [B, H, W, features]; x is not read."""
         h = ZeroConv(features, self.edge)(jnp.zeros((*x.shape[:-1], features), x.dtype))
         if cond is None:
@@ -168,7 +169,7 @@ class Classify(Bijector):
     classes: int
 
     @nn.compact
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """[B, H, W, C], unchanged."""
         zeros = nn.initializers.zeros
         logits = nn.Dense(self.classes, kernel_init=zeros)(jnp.mean(x, (1, 2)))
@@ -177,7 +178,7 @@ class Classify(Bijector):
             self.sow("logits", "class", scale_channels(logits, jnp.exp(3 * log_scale)))
         return x, zero_logdet(x)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """[B, H, W, C], unchanged."""
         return y, zero_logdet(y)
 
@@ -231,6 +232,7 @@ class Glow(Bijector):
         split = [
             ConditionalAffine(SplitPrior(self.edge, self.dtype)) for _ in range(self.levels - 1)
         ]
+        levels: list[tuple[Bijector, ...]]
         levels = [(Squeeze(), self._steps()) for _ in range(self.levels)]
         if self.classes:
             levels[-1] = (*levels[-1], Classify(self.classes))
@@ -245,10 +247,10 @@ class Glow(Bijector):
         step = Chain((ActNorm(), InvertibleConv(self.lu), Coupling(COUPLINGS[self.coupling], net)))
         return Repeat(step, self.depth, self.memory)
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Images to noises."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noises to images."""
         return self.flow.inverse(y, cond)

@@ -18,9 +18,10 @@ import jax.numpy as jnp
 
 from jaxgen.bijectors.affine import ActNorm
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
-from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, Invert, LogDet, Repeat
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.permutation import Reverse
+from jaxgen.nn.condition import Condition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +83,10 @@ class IAF(Bijector):
         step = Chain((Invert(layer), Reverse()))
         self.flow = Flatten(Chain((ActNorm(), Repeat(step, self.depth, self.memory))))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Data to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to data."""
         return self.flow.inverse(y, cond)

@@ -11,17 +11,17 @@ data need not be standardised, and starts at the identity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 
 from jaxgen.bijectors.affine import ActNorm
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat
 from jaxgen.bijectors.batch_norm import BatchNorm
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.permutation import Reverse
 from jaxgen.bijectors.transforms import Scale
+from jaxgen.nn.condition import Condition
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "elu": nn.elu}
 
@@ -66,16 +66,16 @@ class MAF(Bijector):
             )
         activation = ACTIVATIONS[self.activation]
         net = MADE(self.hidden, activation, degrees=self.degrees, given=self.given)
-        step = [MaskedAutoregressive(Scale(bound=self.bound), net)]
+        step: list[Bijector] = [MaskedAutoregressive(Scale(bound=self.bound), net)]
         if self.norm:
             step.append(BatchNorm(momentum=self.momentum, eps=1e-5, learned=True))
         step.append(Reverse())
         self.flow = Flatten(Chain((ActNorm(), Repeat(Chain(step), self.depth, self.memory))))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Data to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to data."""
         return self.flow.inverse(y, cond)

@@ -7,17 +7,16 @@ angle by a map of the circle. The slope of our splines at the poles is 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet
+from jaxgen.bijectors.base import Bijector, Chain, Event, Invert, LogDet
 from jaxgen.bijectors.circle import Conditionals, Moebius, NonCompactProjection
 from jaxgen.bijectors.permutation import Reverse
 from jaxgen.bijectors.sphere import Cylinder, UnitCube
 from jaxgen.bijectors.transforms import CircularSpline, RationalQuadraticSpline
-from jaxgen.nn.condition import added
+from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.condition import Condition, added
 
 SPACES = ("torus", "sphere")
 CIRCLES = ("moebius", "projection", "spline")
@@ -35,7 +34,7 @@ class Mlp(nn.Module):
     scale: float = 0.01
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
         h = nn.Dense(self.width)(x)
         h = added(h, cond)
@@ -111,11 +110,11 @@ class ManifoldFlow(Bijector):
                 f"points of a {self.space} of dims={self.dims} have {wanted} numbers, got {size}"
             )
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Points to the unit cube."""
         self._check(jnp.shape(x)[-1])
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """The unit cube to points."""
         return self.flow.inverse(y, cond)

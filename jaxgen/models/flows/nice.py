@@ -13,13 +13,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.linear import Diagonal
 from jaxgen.bijectors.permutation import EvenOdd, Reverse
 from jaxgen.bijectors.transforms import Shift
-from jaxgen.nn.condition import added
+from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.condition import Condition, added
 
 
 class MLP(nn.Module):
@@ -39,7 +40,7 @@ class MLP(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
 
         def uniform(rng: Any, shape: Any, dtype: Any) -> Any:
@@ -82,10 +83,10 @@ class NICE(Bijector):
         steps = Repeat(step, self.couplings, self.memory)
         self.flow = Flatten(Chain((EvenOdd(), steps, Diagonal(bias=False))))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Data to latents."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Latents to data."""
         return self.flow.inverse(y, cond)

@@ -15,8 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgen.bijectors.base import Bijector, LogDet
+from jaxgen.bijectors.base import Bijector, Event, LogDet
 from jaxgen.models.flows.spline import SplineFlow
+from jaxgen.nn.condition import Condition
 
 
 class Standardize(nn.Module):
@@ -86,10 +87,10 @@ class PosteriorFlow(Bijector):
             raise ValueError("a posterior needs cond, the observations [B, E]; got None")
         return self.embed(self.standardize(cond))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Parameters to noise."""
         return self.flow.forward(x, self._summary(cond))
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to parameters."""
         return self.flow.inverse(y, self._summary(cond))

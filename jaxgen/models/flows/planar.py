@@ -7,11 +7,10 @@ map of the noise is learned with the flow.
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxgen.bijectors.affine import ActNorm
-from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, Invert, LogDet, Repeat
 from jaxgen.bijectors.planar import Planar, Radial
+from jaxgen.nn.condition import Condition
 
 KINDS = {"planar": Planar, "radial": Radial}
 
@@ -39,10 +38,10 @@ class PlanarFlow(Bijector):
         steps = Repeat(Invert(KINDS[self.kind]()), self.depth, self.memory)
         self.flow = Chain((ActNorm(), steps))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Points to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to points."""
         return self.flow.inverse(y, cond)

@@ -22,14 +22,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgen.bijectors.base import Bijector, Chain, Invert, LogDet, Repeat, per_channel
+from jaxgen.bijectors.base import Bijector, Chain, Event, Invert, LogDet, Repeat, per_channel
 from jaxgen.bijectors.batch_norm import BatchNorm
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Mirror, Multiscale, OrderedSqueeze, Squeeze
 from jaxgen.bijectors.masks import ChannelMask, Checkerboard, Mask, MaskedCoupling
 from jaxgen.bijectors.permutation import Reverse
 from jaxgen.bijectors.transforms import Scale
-from jaxgen.nn.condition import added
+from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.condition import Condition, added
 from jaxgen.nn.conv import conv
 
 
@@ -133,7 +134,7 @@ class ResidualNet(nn.Module):
         return False
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]; a condition [B, E] enters after the first layer."""
         h = _norm(self)(x)
         h = jnp.concatenate([h, -h], -1)
@@ -223,11 +224,11 @@ class RealNVP(Bijector):
         steps = Repeat(Chain((coupling, *norm, exchange())), times, self.memory)
         return Chain((steps, exchange())) if times % 2 else steps
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Images to latents."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Latents to images."""
         return self.flow.inverse(y, cond)
 
@@ -244,7 +245,7 @@ class TwoNets(nn.Module):
     hidden: Sequence[int]
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
 
         def mlp(activation: Any, name: str) -> Any:
@@ -289,10 +290,10 @@ class TabularRealNVP(Bijector):
         coupling = MaskedCoupling(Scale("exp"), TwoNets(self.hidden), Checkerboard(swap))
         return Chain((coupling, BatchNorm(eps=1e-5, learned=True))) if self.norm else coupling
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Points to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to points."""
         return self.flow.inverse(y, cond)

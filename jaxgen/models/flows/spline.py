@@ -18,12 +18,13 @@ import flax.linen as nn
 
 from jaxgen.bijectors.affine import ActNorm, InvertibleConv
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import RationalQuadraticSpline
+from jaxgen.nn.arrays import Features, Wide
 from jaxgen.nn.batch_norm import BatchNorm
-from jaxgen.nn.condition import added
+from jaxgen.nn.condition import Condition, added
 from jaxgen.nn.conv import Conv
 from jaxgen.ops.activations import relu
 
@@ -44,7 +45,7 @@ class ResidualNet(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, D] -> [B, features]; a condition [B, E] is added after the first layer."""
         h = nn.Dense(self.width)(x)
         h = added(h, cond)
@@ -102,11 +103,11 @@ class SplineFlow(Bijector):
         hidden: Sequence[int] = (self.width,) * (2 * self.blocks)
         return MaskedAutoregressive(spline, MADE(hidden, given=self.given))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Points to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to points."""
         return self.flow.inverse(y, cond)
 
@@ -134,7 +135,7 @@ class ConvResidualNet(nn.Module):
         return not self.norm
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any, features: int) -> Any:
+    def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]; a condition [B, E] enters after the first layer."""
         h = Conv(self.width, (1, 1))(x)
         h = added(h, cond)
@@ -195,10 +196,10 @@ class ImageSplineFlow(Bijector):
         step = Chain((ActNorm(), InvertibleConv(lu=True), Coupling(spline, net)))
         return Chain((Squeeze(), Repeat(step, self.depth, self.memory), InvertibleConv(lu=True)))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Images to noises."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noises to images."""
         return self.flow.inverse(y, cond)

@@ -9,14 +9,14 @@ quadrature sees data of unit size, and starts at the identity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jaxgen.bijectors.affine import ActNorm
 from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
-from jaxgen.bijectors.base import Bijector, Chain, LogDet, Repeat
+from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.monotonic import MonotonicNetwork
 from jaxgen.bijectors.permutation import Reverse
+from jaxgen.nn.condition import Condition
 
 
 class UMNN(Bijector):
@@ -54,10 +54,10 @@ class UMNN(Bijector):
         step = Chain((MaskedAutoregressive(network, net), Reverse()))
         self.flow = Flatten(Chain((ActNorm(), Repeat(step, self.depth, self.memory))))
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Data to noise."""
         return self.flow.forward(x, cond)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Event, cond: Condition | None = None) -> tuple[Event, LogDet]:
         """Noise to data."""
         return self.flow.inverse(y, cond)
