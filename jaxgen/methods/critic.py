@@ -22,8 +22,8 @@ class Views:
 
     Attributes:
         augment: `name` in `ops.augment.AUGMENTATIONS` and its options; empty for none.
-        noise: deviation of noise that is added; it falls to zero
-        noise_steps: in so many train steps, linearly; 0 keeps it.
+        noise: deviation of noise that is added.
+        noise_steps: train steps in which the noise falls to zero, linearly; 0 keeps it.
         packing: examples shown at a time, side by side in channels (Lin et al. 2018, PacGAN).
         memory: name of what the augmentation remembers: one of its own for each critic of a game.
     """

@@ -21,11 +21,11 @@ class Move(NamedTuple):
 
     Attributes:
         params: of the player.
-        critic: x -> logits of a discriminator, as this move sees them; None in others' moves, as
-        real: examples,
-        fake: examples,
-        real_logits: of the critic; None in a lazy term's own move, as
-        fake_logits: of the critic.
+        critic: x -> logits of a discriminator, as this move sees them; None in others' moves.
+        real: examples that the critic takes for real; None where there is no critic.
+        fake: examples that were generated; None where there is no critic.
+        real_logits: of the critic; None in a lazy term's own move.
+        fake_logits: of the critic; None in a lazy term's own move.
     """
 
     params: PyTree

@@ -34,8 +34,8 @@ class TwoPlayers:
             (Karras et al. 2020, StyleGAN2, appendix B).
         critic_steps: moves of the discriminator a step, each on fresh examples.
         real_target: range of the labels of real examples, (1, 1) for none smoothed.
-        instance_noise: deviation of noise on all that the discriminator sees; it falls to zero
-        instance_noise_steps: in so many train steps, linearly; 0 keeps it.
+        instance_noise: deviation of noise on all that the discriminator sees.
+        instance_noise_steps: train steps in which it falls to zero, linearly; 0 keeps it.
         packing: examples seen at a time, side by side in channels (Lin et al. 2018, PacGAN).
         lecam: weight of the regulariser of Tseng et al. 2021, equation 4.
         history: weight of the squared distance of a player's parameters from their mean over all

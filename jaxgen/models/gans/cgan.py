@@ -92,8 +92,8 @@ class Discriminator(nn.Module):
         of_example: maxout units that see the example.
         of_class: maxout units that see the class.
         joint: maxout units that see both.
-        pieces: of the former two, and
-        joint_pieces: of the last.
+        pieces: affine functions of each unit of the former two.
+        joint_pieces: affine functions of each joint unit.
         dropout: share of hidden units left out in training.
     """
 
