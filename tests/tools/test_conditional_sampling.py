@@ -57,6 +57,12 @@ def test_samples_of_a_class(jaxgen_command, run, tmp_path):
     assert np.abs(found["3"] - found["7"]).sum() > 0
     np.testing.assert_array_equal(found["[3,7,3]"][::2], found["3"][::2])
     np.testing.assert_array_equal(found["[3,7,3]"][1], found["7"][1])
+    jaxgen_command("sample", workdir, "--num=3", "--given.label=3", f"--out={out}", *options[1:-1])
+    np.testing.assert_array_equal(np.load(out)["x"], found["3"])
+    err = jaxgen_command("sample", workdir, "--num=3", "--class=3", "--given.label=3", code=2).err
+    assert "label is given twice" in err
+    err = jaxgen_command("sample", workdir, "--num=3", "--given.lable=3", code=2).err
+    assert "unknown field that is given 'lable': did you mean 'label'" in err
     err = jaxgen_command("sample", workdir, "--num=3", "--class=10", code=2).err
     assert "--class=10, expected 0 to 9, the classes of the data" in err
     if truncation is None:
