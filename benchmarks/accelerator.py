@@ -7,7 +7,7 @@
 Needs a checkout, jax with its plugin for the card, flax, optax, orbax-checkpoint, numpy, torch,
 and of jaxgen's other dependencies absl-py, jaxtyping, scikit-learn and ml-collections. On a
 machine without internet carry as wheels what it lacks; mostly that is ml-collections alone. Data
-sets, tfds, grain, array-record, tensorboardX, rich and matplotlib are not needed.
+sets, tfds, grain, array-record, tensorboardX and matplotlib are not needed.
 
 Rows: a train step of Glow (CIFAR-10), NVAE (CIFAR-10), StyleGAN2 (256x256) and BigGAN (128x128),
 with the batch that one of the recipe's eight cards has, and the same network in PyTorch, eager and
