@@ -1,5 +1,7 @@
 """`--class=` of samples and pictures of latents, for a tiny run of every conditional config."""
 
+import functools
+
 import jax
 import numpy as np
 import PIL.Image
@@ -100,5 +102,6 @@ def test_pictures_of_a_class(jaxgen_command, run, tmp_path):
     err = jaxgen_command("walk", run[0], "--class=10", code=2).err
     assert "--class=10, expected 0 to 9, the classes of the data" in err
     if isinstance(loaded.method, Mixes):
-        grids = [loaded.method.mix(loaded.state, jax.random.key(0), 1, 2, 2, c) for c in (3, 7)]
+        mix = functools.partial(loaded.method.mix, loaded.state, jax.random.key(0), 1, 2, 2)
+        grids = [mix(given={"label": np.int32(c)}) for c in (3, 7)]
         assert np.abs(np.subtract(*grids)).sum() > 0
