@@ -90,7 +90,7 @@ class Discriminator(nn.Module):
             four where the sides are even.
     """
 
-    widths: tuple[int, int, int] = (20, 50, 500)
+    widths: Sequence[int] = (20, 50, 500)
     kernel: int = 5
 
     @nn.compact
