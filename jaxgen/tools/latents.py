@@ -210,6 +210,8 @@ def _batch(run: Run, num: int, **places: Any) -> dict[str, np.ndarray]:
 def _own_given(run: Run, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What examples are given themselves, in their own units."""
     fields = {name: run.spec.fields[name] for name in given(run.method)}
+    if absent := [name for name in fields if name not in batch]:
+        raise ConfigError(f"{run.directory.path} is given {absent[0]}, which pictures have none of")
     return {n: f.units.outward(batch[n]) if f.units else batch[n] for n, f in fields.items()}
 
 
