@@ -69,6 +69,6 @@ def test_sharded_equals_single_on_updated_parameters(name, data_root):
     moved = jax.tree.map(lambda a, b: np.abs(np.subtract(a, b, dtype=np.float64)), end, start)
     assert_close(before, start, jax.tree.map(np.zeros_like, moved))
     assert_close(after, end, moved)
-    # a gradient twice too large would be seen, of most tensors of every player
+    # a gradient twice too large would be seen, in some tensor of every player
     for player, ways in moved[0].items():
-        assert np.median([way.max() for way in jax.tree.leaves(ways)]) > 1e-4, player
+        assert max(way.max() for way in jax.tree.leaves(ways)) > 1e-4, player
