@@ -45,8 +45,13 @@ if hasattr(mlir, "make_ir_context"):
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-CHECKED = ["jaxgen.ops", "jaxgen.bijectors"]  # shapes, at every call
-CHECKED += ["jaxgen.models.flows", "jaxgen.models.gans"]
+CHECKED = ["jaxgen.ops", "jaxgen.bijectors", "jaxgen.models"]  # shapes, at every call
+# not of conv: a field of Flax's Conv has a protocol that cannot be checked
+CHECKED += [f"jaxgen.nn.{name}" for name in ("batch_norm", "classifier", "gan_layers", "inception")]
+CHECKED += [
+    f"jaxgen.nn.{name}" for name in ("latents", "nvae_cells", "spectral", "stylegan", "vgg")
+]
+CHECKED += ["jaxgen.nn.spectral_norm"]
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 

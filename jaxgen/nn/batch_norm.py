@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgen.nn.arrays import Features
 from jaxgen.ops.channels import channel_sum, scale_channels, spread
 
 
@@ -32,7 +31,7 @@ class BatchNorm(nn.Module):
     scaled: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Features:
         """[..., C] to the same, per channel."""
         shape, dtype = x.shape[-1:], x.dtype
         x = x.astype(jnp.promote_types(dtype, jnp.float32))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 
+from jaxgen.nn.arrays import Images, Rows, Wide
 from jaxgen.nn.conv import Conv
 
 WIDTH, WIDEST = 32, 128  # channels of the first convolution, and at most
@@ -27,7 +26,7 @@ class Classifier(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: Any) -> tuple[Any, Any]:
+    def __call__(self, x: Images) -> tuple[Rows, Wide]:
         """[B, H, W, C] in [-1, 1] to features [B, D], after the GELU, and logits [B, K]."""
         width = WIDTH
         while True:

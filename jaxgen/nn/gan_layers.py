@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.nn import batch_norm
+from jaxgen.nn.arrays import Doubled, Features, Halved, Images, Rows, Wide
 from jaxgen.nn.spectral_norm import Conv, Dense
 
 
@@ -34,11 +35,10 @@ class BatchNorm(nn.Module):
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Any, cond: Any = None) -> Any:
+    def __call__(self, x: Features, cond: Rows | None = None) -> Features:
         """[B, ..., C], and the condition [B, K] or None."""
-        plain = cond is None
-        x = batch_norm.BatchNorm(self.momentum, self.eps, plain, name="moments")(x)
-        if plain:
+        x = batch_norm.BatchNorm(self.momentum, self.eps, cond is None, name="moments")(x)
+        if cond is None:
             return x
         features, zeros = x.shape[-1], nn.initializers.zeros
         init = nn.initializers.orthogonal() if self.spectral else zeros
@@ -65,7 +65,7 @@ class SelfAttention(nn.Module):
     kernel_init: Callable[..., Any] = nn.initializers.orthogonal()
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Images:
         """[B, H, W, C] -> the same."""
         b, h, w, c = x.shape
 
@@ -96,7 +96,7 @@ class MinibatchDiscrimination(nn.Module):
     width: int = 5
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Wide:
         """[B, D] -> [B, D + kernels]."""
         shape = (x.shape[-1], self.kernels * self.width)
         projected = x @ self.param("kernel", nn.initializers.normal(0.05), shape)
@@ -107,19 +107,19 @@ class MinibatchDiscrimination(nn.Module):
         return jnp.concatenate([x, jnp.sum(jnp.exp(-distance) * others, axis=1) + bias[None]], -1)
 
 
-def largest(x: Any) -> Any:
+def largest(x: Images) -> Halved:
     """[B, H, W, C] -> [B, H / 2, W / 2, C]: the largest of four."""
     b, h, w, c = x.shape
     return jnp.max(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
-def pooled(x: Any) -> Any:
+def pooled(x: Images) -> Halved:
     """[B, H, W, C] -> [B, H / 2, W / 2, C]: means of four."""
     b, h, w, c = x.shape
     return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
-def doubled(x: Any) -> Any:
+def doubled(x: Images) -> Doubled:
     """[B, H, W, C] -> [B, 2 H, 2 W, C]: every pixel four times."""
     b, h, w, c = x.shape
     wide = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))

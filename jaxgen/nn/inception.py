@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from jaxgen.nn.arrays import Batched, Images, Resized, Wide
 from jaxgen.nn.conv import conv
 
 SIDE = 299  # height and width that the network was trained on
@@ -35,7 +36,7 @@ class ConvNorm(nn.Module):
     padding: str = "SAME"
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] to [B, H', W', features]."""
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
@@ -49,17 +50,17 @@ class ConvNorm(nn.Module):
         return nn.relu(y + (bias - mean * factor)[None, None, None])
 
 
-def mean_pool(x: Any) -> Any:
+def mean_pool(x: Images) -> Images:
     """Means of 3x3 around each pixel, over those pixels that there are."""
     return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
-def max_pool(x: Any, stride: int = 2) -> Any:
+def max_pool(x: Images, stride: int = 2) -> Resized:
     """Maxima of 3x3: around each pixel with stride 1, without padding with stride 2."""
     return nn.max_pool(x, (3, 3), (stride, stride), "VALID" if stride == 2 else "SAME")
 
 
-def _chain(x: Any, name: str, *layers: tuple[Any, ...]) -> Any:
+def _chain(x: Images, name: str, *layers: tuple[Any, ...]) -> Resized:
     """Convolutions one after the other, called name_1, name_2, ..."""
     for i, layer in enumerate(layers, 1):
         x = ConvNorm(*layer, name=f"{name}_{i}")(x)
@@ -72,7 +73,7 @@ class BlockA(nn.Module):
     pooled: int
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Wide:
         """[B, 35, 35, C] to [B, 35, 35, 224 + pooled]."""
         three = (96, (3, 3))
         return jnp.concatenate(
@@ -90,7 +91,7 @@ class BlockB(nn.Module):
     """From 35x35 to 17x17."""
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, 35, 35, C] to [B, 17, 17, 480 + C]."""
         down = ((3, 3), 2, "VALID")
         return jnp.concatenate(
@@ -109,7 +110,7 @@ class BlockC(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Images:
         """[B, 17, 17, 768] to the same."""
         c, wide, tall = self.width, (1, 7), (7, 1)
         double = ((c,), (c, tall), (c, wide), (c, tall), (192, wide))
@@ -128,7 +129,7 @@ class BlockD(nn.Module):
     """From 17x17 to 8x8."""
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, 17, 17, 768] to [B, 8, 8, 1280]."""
         down = ((3, 3), 2, "VALID")
         long = ((192,), (192, (1, 7)), (192, (7, 1)), (192, *down))
@@ -152,10 +153,10 @@ class BlockE(nn.Module):
     maximum: bool
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Wide:
         """[B, 8, 8, C] to [B, 8, 8, 2048]."""
 
-        def fork(x: Any, name: str) -> list[Any]:
+        def fork(x: Images, name: str) -> list[Wide]:
             sides = (("a", (1, 3)), ("b", (3, 1)))
             return [ConvNorm(384, side, name=name + letter)(x) for letter, side in sides]
 
@@ -177,7 +178,7 @@ class Inception(nn.Module):
     """Images to features of five depths."""
 
     @nn.compact
-    def __call__(self, x: Any) -> dict[str, Any]:
+    def __call__(self, x: Images) -> dict[str, Batched]:
         """Features and logits.
 
         Args:

@@ -19,15 +19,20 @@ that it moves are mutable and a stream "dropout" is given, as flows do.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from jaxgen.nn.arrays import Batched, Channels, Examples, Features, PerExample
 from jaxgen.ops.densities import sum_event
 
-Array = jax.Array
+GivenLatents = Sequence[Batched | None]  # an entry a group, None to be drawn
+Temperature = Float[Array, ""] | float  # of draws from the prior
 
 
 class Draw(NamedTuple):
@@ -44,12 +49,12 @@ class Draw(NamedTuple):
         posterior: of a model with one group of normal latents, for methods that look at it.
     """
 
-    theta: Array
-    z: tuple[Array, ...]
-    kl: tuple[Array, ...]
-    log_q: Array
-    log_p: Array
-    posterior: Any = None
+    theta: Batched
+    z: tuple[Batched, ...]
+    kl: tuple[Channels, ...]
+    log_q: PerExample
+    log_p: PerExample
+    posterior: Normal | None = None
 
 
 class Normal(NamedTuple):
@@ -60,20 +65,20 @@ class Normal(NamedTuple):
         log_std: of the same shape.
     """
 
-    mean: Array
-    log_std: Array
+    mean: Batched
+    log_std: Batched
 
-    def sample(self, rng: Any, temperature: Any = 1.0) -> Array:
+    def sample(self, rng: Array, temperature: Temperature = 1.0) -> Batched:
         """A draw; the temperature multiplies the standard deviation."""
         noise = jax.random.normal(rng, self.mean.shape, self.mean.dtype)
         return self.mean + temperature * jnp.exp(self.log_std) * noise
 
-    def log_prob(self, z: Array) -> Array:
+    def log_prob(self, z: Examples) -> Examples:
         """Elementwise, in nats."""
         scaled = (z - self.mean) * jnp.exp(-self.log_std)
         return -0.5 * (jnp.square(scaled) + math.log(2 * math.pi)) - self.log_std
 
-    def kl(self, other: Normal) -> Array:
+    def kl(self, other: Normal) -> Batched:
         """KL(self || other), elementwise, in nats."""
         ratio = self.log_std - other.log_std
         distance = (self.mean - other.mean) * jnp.exp(-other.log_std)
@@ -85,7 +90,7 @@ def standard_normal(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Normal:
     return Normal(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
-def channels(x: Array) -> Array:
+def channels(x: Features) -> Channels:
     """[B, ..., K] -> [B, K]: sums over positions."""
     return jnp.sum(x.reshape(len(x), -1, x.shape[-1]), axis=1)
 
@@ -93,30 +98,35 @@ def channels(x: Array) -> Array:
 class Group(NamedTuple):
     """One group of latents: see `Draw`."""
 
-    z: Array
-    kl: Array | None
-    log_q: Array
-    log_p: Array
+    z: Batched
+    kl: Channels | None
+    log_q: PerExample
+    log_p: PerExample
 
 
 def draw_group(
-    rng: Any,
+    rng: Array | None,
     prior: Normal,
     posterior: Normal | None,
-    given: Array | None = None,
-    temperature: Any = 1.0,
+    given: Batched | None = None,
+    temperature: Temperature = 1.0,
 ) -> Group:
     """Draws one group of normal latents, with the analytic divergence.
 
     Args:
-        rng: a key.
+        rng: a key; None where they are given.
         prior: of the group.
         posterior: None draws from the prior.
         given: the latents to take instead.
         temperature: of draws from the prior.
+
+    Raises:
+        ValueError: where nothing is given, nor a key.
     """
     if given is not None:
         z = given
+    elif rng is None:
+        raise ValueError("rng=None: expected a key, or given latents")
     elif posterior is None:
         z = prior.sample(rng, temperature)
     else:
@@ -125,3 +135,14 @@ def draw_group(
     if posterior is None:
         return Group(z, None, jnp.zeros_like(log_p), log_p)
     return Group(z, channels(posterior.kl(prior)), sum_event(posterior.log_prob(z)), log_p)
+
+
+def joined(theta: Batched, groups: Sequence[Group]) -> Draw:
+    """The draw of all groups, the first drawn first."""
+    return Draw(
+        theta,
+        tuple(group.z for group in groups),
+        tuple(group.kl for group in groups if group.kl is not None),
+        functools.reduce(jnp.add, [group.log_q for group in groups]),
+        functools.reduce(jnp.add, [group.log_p for group in groups]),
+    )

@@ -16,15 +16,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Int
 
 from jaxgen.bijectors.base import Bijector, Chain, LogDet, zero_logdet
+from jaxgen.nn.arrays import Channels, Doubled, Images, Resized, Rows
 from jaxgen.nn.batch_norm import BatchNorm
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import conv
 from jaxgen.ops.channels import scale_channels, spread
 
@@ -34,18 +36,22 @@ RESIDUAL = 0.1  # weight of what a cell adds
 MOMENTUM = 0.95  # of batch normalisation
 HIDDEN = 6  # channels of a flow's hidden layers, for each latent one
 
+Flag = Bool[Array, ""]
+Count = Int[Array, ""]
+Carry = tuple[Images, Flag, Count]
 
-def _note(module: nn.Module, name: str, value: Any) -> None:
+
+def _note(module: nn.Module, name: str, value: Array) -> None:
     """Keeps the value where the collection "intermediates" is mutable."""
-    module.sow("intermediates", name, value, reduce_fn=lambda _, v: v, init_fn=lambda: None)
+    module.sow("intermediates", name, value, lambda _, new: new, lambda: value)
 
 
-def _bias_init(fan_in: int) -> Callable[..., Any]:
+def _bias_init(fan_in: int) -> Callable[..., Array]:
     bound = 1 / math.sqrt(fan_in)
     return lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def causal_mask(shape: tuple[int, ...], depthwise: bool, strict: bool, mirror: bool) -> Any:
+def causal_mask(shape: tuple[int, ...], depthwise: bool, strict: bool, mirror: bool) -> np.ndarray:
     """Mask of a kernel [kh, kw, ci, co], odd in size: what comes before in raster order is 1.
 
     Channels come in as many steps as the fewer of ci and co: at the centre, those of a step see
@@ -100,7 +106,7 @@ class NormedConv(nn.Module):
     gain: float = 1.0
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
         inputs = 1 if self.depthwise else x.shape[-1]
         shape = (self.size, self.size, inputs, self.features)
@@ -128,7 +134,7 @@ class SqueezeExcite(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Images:
         """[B, H, W, C] to the same."""
         features = x.shape[-1]
         h = nn.relu(_dense(jnp.mean(x, (1, 2)), max(features // 16, 4), "squeeze"))
@@ -136,7 +142,7 @@ class SqueezeExcite(nn.Module):
         return x * gate[:, None, None, :]
 
 
-def _dense(x: Any, features: int, name: str) -> Any:
+def _dense(x: Rows, features: int, name: str) -> Channels:
     init = _bias_init(x.shape[-1])
     return nn.Dense(
         features, kernel_init=KERNEL_INIT, bias_init=lambda k, s, _: init(k, s), name=name
@@ -149,7 +155,7 @@ class FactorizedReduce(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H / 2, W / 2, features], H and W even."""
         x, part = nn.swish(x), self.features // 4
         widths = (part, part, part, self.features - 3 * part)
@@ -161,7 +167,7 @@ class FactorizedReduce(nn.Module):
         return jnp.concatenate(parts, -1)
 
 
-def double_bilinear(x: Any) -> Any:
+def double_bilinear(x: Images) -> Doubled:
     """[B, H, W, C] -> [B, 2H, 2W, C], linear in between; corners stay corners (align_corners)."""
     for axis in (1, 2):
         size = x.shape[axis]
@@ -171,7 +177,7 @@ def double_bilinear(x: Any) -> Any:
     return x
 
 
-def double_nearest(x: Any) -> Any:
+def double_nearest(x: Images) -> Doubled:
     """[B, H, W, C] -> [B, 2H, 2W, C]: every pixel four times."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
@@ -188,8 +194,8 @@ class EncoderCell(nn.Module):
     down: bool = False
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
-        """[B, H, W, C] -> [B, H, W, features]."""
+    def __call__(self, x: Images) -> Resized:
+        """[B, H, W, C] -> [B, H', W', features]."""
         h = x
         for i in range(2):
             stride = 2 if self.down and i == 0 else 1
@@ -213,16 +219,16 @@ class DecoderCell(nn.Module):
     up: bool = False
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
-        """[B, H, W, C] -> [B, H, W, features]."""
+    def __call__(self, x: Images) -> Resized:
+        """[B, H, W, C] -> [B, H', W', features]."""
         hidden = self.expand * x.shape[-1]
-        plain: Any = {"bias": False, "normed": False}
+        plain = functools.partial(NormedConv, bias=False, normed=False)
         h = double_nearest(x) if self.up else x
-        h = NormedConv(hidden, 1, **plain, name="widen")(BatchNorm(MOMENTUM, name="norm0")(h))
+        h = plain(hidden, 1, name="widen")(BatchNorm(MOMENTUM, name="norm0")(h))
         h = nn.swish(BatchNorm(MOMENTUM, name="norm1")(h))
-        h = NormedConv(hidden, 5, depthwise=True, **plain, name="depthwise")(h)
+        h = plain(hidden, 5, depthwise=True, name="depthwise")(h)
         h = nn.swish(BatchNorm(MOMENTUM, name="norm2")(h))
-        h = NormedConv(self.features, 1, **plain, name="narrow")(h)
+        h = plain(self.features, 1, name="narrow")(h)
         h = BatchNorm(MOMENTUM, name="norm3")(h)
         if self.up:  # the 1x1 convolution first: it commutes, and has a quarter of the pixels
             x = double_bilinear(NormedConv(self.features, 1, bias=False, name="skip")(x))
@@ -241,34 +247,41 @@ class FlowCell(Bijector):
     mirror: bool = False
 
     @nn.compact
-    def _mean(self, z: Any) -> Any:
+    def _mean(self, z: Images) -> Images:
         width, layer = HIDDEN * z.shape[-1], functools.partial(NormedConv, mirror=self.mirror)
         h = nn.elu(layer(width, 3, bias=False, causal="strict", name="first")(z))
         h = layer(width, 5, bias=False, depthwise=True, causal="weak", name="middle")(h)
         h = nn.elu(nn.elu(h))  # twice, as in the official code
         return layer(z.shape[-1], 1, causal="weak", gain=0.1, name="last")(h)
 
-    def forward(self, x: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def forward(self, x: Images, cond: Condition | None = None) -> tuple[Images, LogDet]:
         """[B, H, W, C] to the same."""
         return x - self._mean(x), zero_logdet(x)
 
-    def inverse(self, y: Any, cond: Any = None) -> tuple[Any, LogDet]:
+    def inverse(self, y: Images, cond: Condition | None = None) -> tuple[Images, LogDet]:
         """Exact, by iteration: each round settles at least one more element of an image.
 
         It ends when nothing changes, after far fewer rounds than there are elements.
         """
         most = y[0].size
 
-        def unsettled(_: Bijector, carry: tuple[Any, Any, Any]) -> Any:
+        def unsettled(_: Bijector, carry: Carry) -> Flag:
             return carry[1] & (carry[2] < most)
 
-        def improve(cell: FlowCell, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        def improve(cell: FlowCell, carry: Carry) -> Carry:
             x, _, rounds = carry
             better = y + cell._mean(x)
             return better, jnp.any(better != x), rounds + 1
 
         begin = (y, jnp.bool_(True), jnp.int32(0))
-        x, *_ = nn.while_loop(unsettled, improve, self, begin, broadcast_variables="params")
+        # Flax's annotation of the condition is bool, which no traced one is
+        x, *_ = nn.while_loop(
+            unsettled,  # pyright: ignore[reportArgumentType]
+            improve,
+            self,
+            begin,
+            broadcast_variables="params",
+        )
         return x, zero_logdet(y)
 
     @property

@@ -8,12 +8,12 @@ the matrix [kh * kw * ci, co], not as the convolution's operator.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+Sides = dict[str, tuple[Array, Array]]  # left and right vectors by shape
 
 
 def matrices(kernels: list[Array]) -> dict[str, Array]:
@@ -31,7 +31,7 @@ def _unit(x: Array) -> Array:
     return x / jnp.maximum(jnp.sqrt(jnp.sum(jnp.square(x), -1, keepdims=True)), 1e-3)
 
 
-def start(rng: Any, weights: dict[str, Array]) -> dict[str, Array]:
+def start(rng: Array, weights: dict[str, Array]) -> dict[str, Array]:
     """Random right vectors, [N, co] for each shape of `matrices`."""
     keys = jax.random.split(rng, len(weights))
     sides = {name: (len(w), w.shape[2]) for name, w in weights.items()}
@@ -56,7 +56,7 @@ def power_iteration(
     """
     still = jax.lax.stop_gradient(weights)
 
-    def improve(_: int, sides: Any) -> Any:
+    def improve(_: int, sides: Sides) -> Sides:
         return {name: _improved(w, *sides[name]) for name, w in still.items()}
 
     # a loop: the compiler would take minutes over dozens of iterations of dozens of shapes

@@ -11,24 +11,27 @@ divide by the same value; it is still at most the singular value.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from jaxgen.nn.arrays import Channels, Images, Resized, Rows
 from jaxgen.nn.conv import conv
 
+Vector = Float[Array, " n"]
+Kernel = Float[Array, "*axes features"]
 LEAST = 1e-12  # of a norm that one divides by
 GLOROT = nn.initializers.glorot_uniform()
 
 
-def unit(x: Any) -> Any:
+def unit(x: Vector) -> Vector:
     """A vector of norm one."""
     return x / (jnp.sqrt(jnp.sum(jnp.square(x))) + LEAST)
 
 
-def normalised(module: nn.Module, kernel: Any, name: str = "u") -> Any:
+def normalised(module: nn.Module, kernel: Kernel, name: str = "u") -> Kernel:
     """The kernel over its largest singular value, as the module's vector tells it.
 
     Args:
@@ -39,7 +42,7 @@ def normalised(module: nn.Module, kernel: Any, name: str = "u") -> Any:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     still = jax.lax.stop_gradient(matrix)
 
-    def start() -> Any:
+    def start() -> Vector:
         return unit(jax.random.normal(module.make_rng("params"), matrix.shape[1:]))
 
     kept = module.variable("spectral", name, start)
@@ -63,11 +66,11 @@ class Dense(nn.Module):
 
     features: int
     use_bias: bool = True
-    kernel_init: Callable[..., Any] = GLOROT
+    kernel_init: Callable[..., Array] = GLOROT
     spectral: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Channels:
         """[B, in] -> [B, features]."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         y = x @ (normalised(self, kernel) if self.spectral else kernel)
@@ -91,12 +94,12 @@ class Conv(nn.Module):
     features: int
     kernel: int = 3
     use_bias: bool = True
-    kernel_init: Callable[..., Any] = GLOROT
+    kernel_init: Callable[..., Array] = GLOROT
     spectral: bool = True
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)

@@ -13,27 +13,42 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from jaxgen.nn.arrays import (
+    Channels,
+    Codes,
+    Examples,
+    Features,
+    Images,
+    LayerStyles,
+    Resized,
+    Rows,
+    Styles,
+    Wide,
+)
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import conv, conv_transpose
 from jaxgen.ops.upfirdn import BLUR, downsample, upfirdn
 
+Kernel = Float[Array, "kh kw c co"]
 NORMAL = nn.initializers.normal(1.0)
 LEAST = 1e-8
 AVERAGE_DECAY = 0.995  # of the mean of w, a training pass
 SLOPE, GAIN = 0.2, math.sqrt(2)  # of the leaky rectifier
 
 
-def lrelu(x: Any) -> Any:
+def lrelu(x: Examples) -> Examples:
     """A leaky rectifier that keeps the variance."""
     return jnp.where(x >= 0, GAIN * x, (GAIN * SLOPE) * x)
 
 
-def clamped(x: Any, most: float | None) -> Any:
+def clamped(x: Examples, most: float | None) -> Examples:
     """x within [-most, most]; as it is for None."""
     return x if most is None else jnp.clip(x, -most, most)
 
 
-def unit_length(x: Any) -> Any:
+def unit_length(x: Examples) -> Examples:
     """[B, ..., D] over the root of the mean of squares of each row, or of each pixel."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + LEAST)
 
@@ -61,7 +76,7 @@ class EqualDense(nn.Module):
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Channels:
         """[B, D] -> [B, features]."""
         width = x.shape[-1]
         init = nn.initializers.normal(1 / self.rate)
@@ -95,7 +110,7 @@ class EqualConv(nn.Module):
     clamp: float | None = None
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", NORMAL, shape) / math.sqrt(math.prod(shape[:3]))
@@ -123,7 +138,7 @@ class Biased(nn.Module):
     rate: float = 1.0
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Features:
         """[B, ..., C] -> the same."""
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],)) * self.rate
         y = x + bias.reshape(*(1,) * (x.ndim - 1), -1)
@@ -131,8 +146,8 @@ class Biased(nn.Module):
 
 
 def modulated_conv(
-    x: Any, kernel: Any, style: Any, demodulate: bool = True, up: bool = False
-) -> Any:
+    x: Images, kernel: Kernel, style: Channels, demodulate: bool = True, up: bool = False
+) -> Resized:
     """A convolution whose kernel is scaled for each example: w'_ijk = s_i w_ijk.
 
     Activations are scaled instead, before and after: no kernel is made for each example, and a
@@ -165,7 +180,7 @@ def modulated_conv(
     return y
 
 
-def noisy(layer: nn.Module, x: Any, noise: str, shape: tuple[int, ...]) -> Any:
+def noisy(layer: nn.Module, x: Images, noise: str, shape: tuple[int, ...]) -> Images:
     """Noise of one channel on x [B, H, W, C], at a strength that is learnt from zero.
 
     Args:
@@ -191,7 +206,7 @@ def noisy(layer: nn.Module, x: Any, noise: str, shape: tuple[int, ...]) -> Any:
     return x
 
 
-def remembered(mapping: nn.Module, w: Any) -> Any:
+def remembered(mapping: nn.Module, w: Styles) -> Styles:
     """w [B, style] as it is; its mean moves where "moments" is mutable.
 
     Args:
@@ -212,17 +227,17 @@ class Styled(nn.Module):
 
     def __call__(
         self,
-        z: Any,
+        z: Codes,
         size: tuple[int, ...],
-        cond: Any = None,
+        cond: Condition | None = None,
         noise: str = "random",
         **options: Any,
-    ) -> Any:
+    ) -> Images:
         """[B, latent] -> `size`, one w for all layers; `options` as of the synthesis."""
         styles = self.spread(self.map(z, cond), size)
         return self.synthesize(styles, size, noise, **options)
 
-    def map(self, z: Any, cond: Any = None) -> Any:
+    def map(self, z: Codes, cond: Condition | None = None) -> Styles:
         """z [B, latent] to w [B, style]."""
         return self.mapping(z, cond)
 
@@ -230,14 +245,14 @@ class Styled(nn.Module):
         """How many w images of a size take."""
         raise NotImplementedError
 
-    def spread(self, w: Any, size: tuple[int, ...]) -> Any:
+    def spread(self, w: Styles, size: tuple[int, ...]) -> LayerStyles:
         """w [B, style] to one for every layer, [B, num, style]."""
         num = self.num_styles(size)
         return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
 
     def synthesize(
-        self, styles: Any, size: tuple[int, ...], noise: str = "random", **options: Any
-    ) -> Any:
+        self, styles: LayerStyles, size: tuple[int, ...], noise: str = "random", **options: Any
+    ) -> Images:
         """w of every layer, [B, num, style], to images of `size`; see `noisy` for noise."""
         return self.synthesis(styles, size, noise, **options)
 
@@ -256,7 +271,7 @@ class StyledConv(nn.Module):
     clamp: float | None = None
 
     @nn.compact
-    def __call__(self, x: Any, w: Any, noise: str) -> Any:
+    def __call__(self, x: Images, w: Styles, noise: str) -> Resized:
         """[B, H, W, C] and w [B, style] -> [B, H', W', features].
 
         Args:
@@ -284,7 +299,7 @@ class ToImage(nn.Module):
     clamp: float | None = None
 
     @nn.compact
-    def __call__(self, x: Any, w: Any) -> Any:
+    def __call__(self, x: Images, w: Styles) -> Wide:
         """[B, H, W, C] and w [B, style] -> [B, H, W, features]."""
         width = x.shape[-1]
         style = EqualDense(width, bias=1.0, name="affine")(w) / math.sqrt(width)
@@ -294,7 +309,7 @@ class ToImage(nn.Module):
         return clamped(y, self.clamp)
 
 
-def with_deviation(x: Any, group: int | None = 4) -> Any:
+def with_deviation(x: Images, group: int | None = 4) -> Wide:
     """A further channel: the mean standard deviation of each pixel over a group of examples.
 
     Groups are every so manieth example of the global batch, as in the official code.

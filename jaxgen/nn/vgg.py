@@ -6,13 +6,12 @@ configuration D of Simonyan & Zisserman 2015, with the parameters and names of t
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxgen.nn.arrays import Batched, Images, Rows
 from jaxgen.nn.conv import Conv
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
@@ -24,7 +23,7 @@ class Vgg16(nn.Module):
     """The convolutions; a stage after the first begins with maxima of 2x2."""
 
     @nn.compact
-    def __call__(self, x: Any) -> list[Any]:
+    def __call__(self, x: Images) -> list[Batched]:
         """[B, H, W, 3], standardised, to the last ReLU of each stage, [B, H / 2^i, W / 2^i, C]."""
         stages = []
         layer = 0  # as torchvision counts: every convolution, ReLU and pool
@@ -46,7 +45,7 @@ class PerceptualVgg(nn.Module):
     """Images to vectors whose squared Euclidean distance is the perceptual one."""
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Rows:
         """Vectors of images.
 
         Args:

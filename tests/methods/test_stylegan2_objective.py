@@ -86,7 +86,7 @@ def test_deviation_of_groups():
     split = jax.jit(with_deviation)(jax.device_put(x, batch_sharding(make_mesh())))
     np.testing.assert_allclose(split, got, atol=1e-6)
     with pytest.raises(ValueError, match="groups of 4 do not divide the batch of 6"):
-        with_deviation(x[:6])
+        with_deviation(jnp.asarray(x[:6]))
     whole = np.sqrt(x[:6].var(0) + 1e-8).mean()
     got = jax.jit(lambda x: with_deviation(x, None)[..., 5])(x[:6])
     np.testing.assert_allclose(got, whole, rtol=1e-6)
@@ -153,7 +153,7 @@ def game():
     params = jax.tree_util.tree_map_with_path(
         lambda path, p: p + 0.3 if path[-1].key == "strength" else p, params
     )
-    return m, State(jnp.int32(0), params, variables, {}, {})
+    return m, State(jnp.int32(0), jax.tree.map(jnp.asarray, params), variables, {}, {})
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_a_draw_given_again_is_the_same(trained):
 
     @jax.jit
     def there_and_back(state):
-        draw = method.draw_posterior(state, EVERY, None, KEY)
+        draw = method.draw_posterior(state, jnp.asarray(EVERY), None, KEY)
         return draw, method.top_down(state, None, 16, None, KEY, given=draw.z)
 
     draw, again = there_and_back(state)

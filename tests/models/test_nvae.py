@@ -179,7 +179,7 @@ def test_small_parameters_give_the_papers_divergence():
 @pytest.fixture(scope="module")
 def warp():
     """A pair of flow cells on 3x3 images of two channels, and its variables."""
-    module = flow(1, None)
+    module = flow(1, "flow")
     x = jax.random.normal(KEY, (1, 3, 3, 2))
     return module, scrambled(jax.eval_shape(module.init, KEY, x), seed=1), x
 
@@ -237,7 +237,7 @@ def test_batch_norm_keeps_the_unbiased_variance():
 
 def test_kernels_have_their_learned_norm():
     module = NormedConv(5)
-    x = np.zeros((1, 3, 3, 2), np.float32)
+    x = jnp.zeros((1, 3, 3, 2))
     variables = scrambled(jax.eval_shape(module.init, KEY, x))
     _, noted = module.apply(variables, x, mutable=["intermediates"])
     norms = np.sqrt(np.sum(np.square(noted["intermediates"]["kernel"]), (0, 1, 2)))

@@ -15,6 +15,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxgen.bijectors.affine import ActNorm
 from jaxgen.bijectors.base import (
@@ -30,9 +31,13 @@ from jaxgen.bijectors.base import (
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.mixture import MixtureLogistic
-from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.arrays import Features, Images, Wide
 from jaxgen.nn.condition import Condition, aligned
 from jaxgen.nn.conv import conv
+
+Position = Float[Array, "h w c"]  # an embedding
+Context = Float[Array, "b h w e"] | Float[Array, "b 1 1 e"]
+Halves = Float[Array, "2 half half"]  # a matrix for each half of the channels
 
 
 class Stripes(Bijector):
@@ -90,8 +95,8 @@ class Pointwise(Bijector):
     noise: float = 1e-3
 
     @nn.compact
-    def _weight(self, x: Any) -> tuple[Any, Any]:
-        def start(rng: Any) -> Any:
+    def _weight(self, x: Features) -> tuple[Halves, LogDet]:
+        def start(rng: Array) -> Halves:
             c = x.shape[-1] // 2
             eye = jnp.eye(c, dtype=x.dtype)[None]
             return eye + self.noise * jax.random.normal(rng, (2, c, c), x.dtype)
@@ -110,7 +115,7 @@ class Pointwise(Bijector):
         return _by_half(y, jnp.linalg.inv(weight)), -logdet
 
 
-def _by_half(x: Any, weight: Any) -> Any:
+def _by_half(x: Features, weight: Halves) -> Features:
     halves = x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2)
     # in full precision everywhere, as `InvertibleConv`
     y = jnp.einsum("...hc,hcd->...hd", halves, weight, precision=jax.lax.Precision.HIGHEST)
@@ -129,7 +134,7 @@ class NormalizedConv(nn.Module):
     scale: float = 1.0
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         start = jnp.zeros(shape, x.dtype), jnp.zeros(self.features, x.dtype)
@@ -143,12 +148,12 @@ class NormalizedConv(nn.Module):
         return conv(x, kernel) + bias[None, None, None]
 
 
-def concat_elu(x: Any) -> Any:
+def concat_elu(x: Features) -> Wide:
     """ELU of x and of -x, twice the channels."""
     return nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
-def _gated(x: Any, change: Any) -> Any:
+def _gated(x: Features, change: Wide) -> Features:
     a, b = jnp.split(change, 2, axis=-1)
     return x + a * nn.sigmoid(b)
 
@@ -165,7 +170,7 @@ class GatedConv(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Any, context: Any = None) -> Any:
+    def __call__(self, x: Images, context: Context | None = None) -> Images:
         """[B, H, W, C], and a context [B, H, W, E] or [B, 1, 1, E]; returns the shape of x."""
         h = NormalizedConv(x.shape[-1])(concat_elu(x))
         if context is not None:
@@ -181,7 +186,7 @@ class GatedAttention(nn.Module):
     dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Any, position: Any) -> Any:
+    def __call__(self, x: Images, position: Position) -> Images:
         """[B, H, W, C], and the positions' embedding [H, W, C]; returns the shape of x."""
         b, h, w, c = x.shape
         if c % self.heads:
@@ -200,7 +205,9 @@ class Block(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(self, x: Any, position: Any, context: Any) -> tuple[Any, None]:
+    def __call__(
+        self, x: Images, position: Position, context: Context | None
+    ) -> tuple[Images, None]:
         """As a step of a scan: x is carried."""
         x = nn.LayerNorm(1e-5)(GatedConv(dropout=self.dropout)(x, context))
         x = nn.LayerNorm(1e-5)(GatedAttention(self.heads, self.dropout)(x, position))

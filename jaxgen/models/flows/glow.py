@@ -12,13 +12,14 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxgen.bijectors.affine import ActNorm, ConditionalAffine, InvertibleConv
 from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat, zero_logdet
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.transforms import Scale, Shift
-from jaxgen.nn.arrays import Features, Wide
+from jaxgen.nn.arrays import Features, Images, Resized, Wide
 from jaxgen.nn.condition import Condition, added, aligned
 from jaxgen.nn.conv import Conv, conv
 from jaxgen.ops.activations import relu
@@ -28,7 +29,7 @@ CONDITIONERS = ("prior", "couplings")
 COUPLINGS = {"affine": Scale("sigmoid"), "additive": Shift()}
 
 
-def pad_edge(x: Any) -> Any:
+def pad_edge(x: Images) -> Resized:
     """[B, H, W, C] -> [B, H+2, W+2, C+1]: a zero border, and a channel that is one on it.
 
     Tells a convolution where the image ends. Source: `add_edge_padding` in the official code.
@@ -50,7 +51,7 @@ class ZeroConv(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Wide:
         """[B, H, W, C] -> [B, H, W, features], float32."""
         zeros = nn.initializers.zeros
         x, padding = (pad_edge(x), "VALID") if self.edge else (x, "SAME")
@@ -72,12 +73,12 @@ class NormConv(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features], float32."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.normal(0.05), shape)
 
-        def convolve(kernel: Any) -> Any:
+        def convolve(kernel: Array) -> Resized:
             y = conv(x.astype(dtype), kernel.astype(dtype), padding=self.padding)
             return y.astype(jnp.promote_types(dtype, jnp.float32))
 
@@ -116,7 +117,7 @@ class CouplingNet(nn.Module):
         h = self._hidden(h, (1, 1), "VALID")
         return ZeroConv(features, self.edge, self.dtype, name="conv3")(h)
 
-    def _hidden(self, x: Any, kernel: tuple[int, int], padding: str) -> Any:
+    def _hidden(self, x: Images, kernel: tuple[int, int], padding: str) -> Resized:
         h = relu(NormConv(self.width, kernel, padding, self.dtype)(x))
         return nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(h)
 
@@ -130,6 +131,8 @@ class SplitPrior(nn.Module):
     @nn.compact
     def __call__(self, x: Features, cond: Condition | None, features: int) -> Wide:
         """`cond`, [B, H, W, C], -> [B, H, W, features]; x is not read."""
+        if cond is None:
+            raise ValueError("the prior of a split needs cond, the channels that stay")
         return ZeroConv(features, self.edge, self.dtype)(cond)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,6 +20,7 @@ from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, Chain, Event, Invert, LogDet, Repeat
 from jaxgen.bijectors.image import Flatten
 from jaxgen.bijectors.permutation import Reverse
+from jaxgen.bijectors.transforms import Theta, X
 from jaxgen.nn.condition import Condition
 
 
@@ -40,16 +40,16 @@ class Gate:
     bound: float = 5.0
     features: int = dataclasses.field(default=2, init=False)
 
-    def _gate(self, theta: Any) -> Any:
+    def _gate(self, theta: Theta) -> X:
         return self.bound * jnp.tanh(theta[..., 1] / self.bound) + self.open
 
-    def forward(self, x: Any, theta: Any) -> tuple[Any, Any]:
+    def forward(self, x: X, theta: Theta) -> tuple[X, X]:
         """Mixes m in."""
         raw = self._gate(theta)
         y = jax.nn.sigmoid(raw) * x + jax.nn.sigmoid(-raw) * theta[..., 0]
         return y, jax.nn.log_sigmoid(raw)
 
-    def inverse(self, y: Any, theta: Any) -> tuple[Any, Any]:
+    def inverse(self, y: X, theta: Theta) -> tuple[X, X]:
         """Takes m out: y + (y - m) (1 - g) / g."""
         raw = self._gate(theta)
         return y + (y - theta[..., 0]) * jnp.exp(-raw), -jax.nn.log_sigmoid(raw)

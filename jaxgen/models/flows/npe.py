@@ -9,14 +9,13 @@ mixture of Gaussians a neural spline flow, with the sizes that the package sbi g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jaxgen.bijectors.base import Bijector, Event, LogDet
 from jaxgen.models.flows.spline import SplineFlow
+from jaxgen.nn.arrays import Channels, Rows
 from jaxgen.nn.condition import Condition
 
 
@@ -24,7 +23,7 @@ class Standardize(nn.Module):
     """Brings each feature of the first batch to mean zero and unit deviation, for good."""
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Rows:
         """[B, E] -> [B, E]; a feature that does not vary is only centred."""
         mean = self.variable("constants", "mean", lambda: jnp.mean(x, axis=0)).value
         std = self.variable("constants", "std", lambda: jnp.std(x, axis=0)).value
@@ -41,7 +40,7 @@ class Embedding(nn.Module):
     widths: Sequence[int]
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Channels:
         """[B, E] -> [B, widths[-1]]."""
         for i, width in enumerate(self.widths):
             x = nn.Dense(width)(nn.relu(x) if i else x)
@@ -82,7 +81,7 @@ class PosteriorFlow(Bijector):
             blocks=self.blocks,
         )
 
-    def _summary(self, cond: Any) -> jax.Array:
+    def _summary(self, cond: Condition | None) -> Channels:
         if cond is None:
             raise ValueError("a posterior needs cond, the observations [B, E]; got None")
         return self.embed(self.standardize(cond))

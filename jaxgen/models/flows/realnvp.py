@@ -28,8 +28,8 @@ from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Mirror, Multiscale, OrderedSqueeze, Squeeze
 from jaxgen.bijectors.masks import ChannelMask, Checkerboard, Mask, MaskedCoupling
 from jaxgen.bijectors.permutation import Reverse
-from jaxgen.bijectors.transforms import Scale
-from jaxgen.nn.arrays import Features, Wide
+from jaxgen.bijectors.transforms import Scale, Theta, X
+from jaxgen.nn.arrays import Features, Images, Wide
 from jaxgen.nn.condition import Condition, added
 from jaxgen.nn.conv import conv
 
@@ -40,11 +40,11 @@ class ShiftScale:
 
     features: int = dataclasses.field(default=2, init=False)
 
-    def forward(self, x: Any, theta: Any) -> tuple[Any, Any]:
+    def forward(self, x: X, theta: Theta) -> tuple[X, X]:
         """Shifts, then scales."""
         return (x + theta[..., 0]) * jnp.exp(theta[..., 1]), theta[..., 1]
 
-    def inverse(self, y: Any, theta: Any) -> tuple[Any, Any]:
+    def inverse(self, y: X, theta: Theta) -> tuple[X, X]:
         """Undoes the scale, then the shift."""
         return y * jnp.exp(-theta[..., 1]) - theta[..., 0], -theta[..., 1]
 
@@ -68,7 +68,7 @@ class WeightNormConv(nn.Module):
     bias: bool = True
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Wide:
         """[B, H, W, C] -> [B, H, W, features]."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         spread = math.sqrt(2 / x.shape[-1])
@@ -96,13 +96,16 @@ def _norm(module: nn.Module) -> nn.BatchNorm:
     )
 
 
+Carry = tuple[Images, Images]  # h and the output
+
+
 class ResidualBlock(nn.Module):
     """Adds to h what two 3x3 convolutions make of it, and to the output a 1x1 convolution of h."""
 
     width: int
 
     @nn.compact
-    def __call__(self, carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+    def __call__(self, carry: Carry, _: None) -> tuple[Carry, None]:
         """(h, out), [B, H, W, width] each, to the same."""
         h, out = carry
         r = nn.relu(_norm(self)(h))

@@ -12,7 +12,6 @@ The flow of images is that of the paper's section 5.3 and the code's `images.py`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 
@@ -147,7 +146,7 @@ class ConvResidualNet(nn.Module):
             h = h + Conv(self.width, (3, 3), kernel_init=small)(r)
         return Conv(features, (1, 1), kernel_init=nn.initializers.zeros)(h)
 
-    def _norm(self, x: Any) -> Any:
+    def _norm(self, x: Features) -> Features:
         return BatchNorm(eps=1e-3)(x) if self.norm else x
 
 

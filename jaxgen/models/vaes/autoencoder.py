@@ -9,31 +9,37 @@ Autoencoders", section 4, there after it and with more components).
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from jaxgen.models.vaes.vae import GLOROT, VAE, ConvVAE
-from jaxgen.nn.latents import Draw
+from jaxgen.models.vaes.vae import GLOROT, Coder, ConvCoder
+from jaxgen.nn.arrays import Codes, Examples
+from jaxgen.nn.condition import Condition
+from jaxgen.nn.latents import Draw, GivenLatents, Temperature
 
 MOMENTUM = 0.99  # of the running moments of the codes
 
 
-class Codes(nn.Module):
+class Moments(nn.Module):
     """Running moments of the codes, in the collection "batch_stats"."""
 
     latent: int
 
-    @nn.compact
-    def __call__(self, z: Any, num: int, rng: Any, temperature: Any) -> Any:
-        """z [B, latent], noted in training; None draws [num, latent]."""
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (self.latent,))
-        var = self.variable("batch_stats", "var", jnp.ones, (self.latent,))
-        if z is None:
-            noise = jax.random.normal(rng, (num, self.latent))
-            return mean.value[None] + temperature * jnp.sqrt(var.value)[None] * noise
+    def setup(self) -> None:
+        """Names the moments."""
+        self.mean = self.variable("batch_stats", "mean", jnp.zeros, (self.latent,))
+        self.var = self.variable("batch_stats", "var", jnp.ones, (self.latent,))
+
+    def draw(self, num: int, rng: Array, temperature: Temperature) -> Codes:
+        """[num, latent] of the normal with these moments."""
+        noise = jax.random.normal(rng, (num, self.latent))
+        return self.mean.value[None] + temperature * jnp.sqrt(self.var.value)[None] * noise
+
+    def __call__(self, z: Codes) -> Codes:
+        """z [B, latent] as it is, noted in training."""
+        mean, var = self.mean, self.var
         if self.is_mutable_collection("batch_stats") and not self.is_initializing():
             seen = jax.lax.stop_gradient(z)
             moved = jnp.mean(seen, 0), jnp.mean(jnp.square(seen - mean.value[None]), 0)
@@ -42,20 +48,20 @@ class Codes(nn.Module):
         return z
 
 
-class Autoencoder(VAE):
+class Autoencoder(Coder):
     """Dense encoder and decoder with a deterministic code [B, latent]; see `nn.latents`.
 
-    There is no divergence: `Draw.kl` is empty. Attributes as of `VAE`.
+    There is no divergence: `Draw.kl` is empty. Attributes as of `Coder`.
     """
 
     def setup(self) -> None:
         """Names the networks."""
         self.encoder = self._encoder()
         self.code = nn.Dense(self.latent, kernel_init=GLOROT)
-        self.codes = Codes(self.latent)
+        self.codes = Moments(self.latent)
         self.decoder = self._decoder()
 
-    def bottom_up(self, x: Any, cond: Any = None) -> Any:
+    def bottom_up(self, x: Examples, cond: Condition | None = None) -> Codes:
         """The code, [B, latent]."""
         if cond is not None:
             raise ValueError("an autoencoder takes no condition: leave method.given empty")
@@ -63,19 +69,21 @@ class Autoencoder(VAE):
 
     def top_down(
         self,
-        h: Any,
+        h: Codes | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`; with `h` nothing is drawn."""
         known = given[0] if given else h
-        rng = self.make_rng("latent") if known is None else None
-        z = self.codes(known, size[0], rng, temperature)
+        if known is None:
+            z = self.codes.draw(size[0], self.make_rng("latent"), temperature)
+        else:
+            z = self.codes(known)
         nothing = jnp.zeros(size[0], z.dtype)
         return Draw(self.decoder(z, size), (z,), (), nothing, nothing)
 
 
-class ConvAutoencoder(Autoencoder, ConvVAE):
-    """The same between the convolutional networks of `ConvVAE`."""
+class ConvAutoencoder(ConvCoder, Autoencoder):
+    """The same between the convolutional networks of `ConvCoder`."""

@@ -12,14 +12,22 @@ drawn from the prior, is the paper's lossy reconstruction (section 4.2).
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
-from jaxgen.nn.condition import aligned, beside
+from jaxgen.nn.arrays import Images
+from jaxgen.nn.condition import Condition, aligned, beside
 from jaxgen.nn.conv import Conv, ConvTranspose
-from jaxgen.nn.latents import Draw, Normal, draw_group
+from jaxgen.nn.latents import Draw, GivenLatents, Group, Normal, Temperature, draw_group
+
+Image = Float[Array, "b height width colours"]
+Canvas = Float[Array, "b height width parameters"]
+Features = Float[Array, "b h w k"]  # at half of the image's resolution
+State = tuple[Features, Features]  # cell, hidden
+Carry = tuple[Canvas, State, State]  # canvas, encoder, decoder
+Latents = Float[Array, "b h w latent"]
+Flag = Bool[Array, ""]
 
 
 class ConvLSTM(nn.Module):
@@ -33,7 +41,7 @@ class ConvLSTM(nn.Module):
     kernel: int = 5
 
     @nn.compact
-    def __call__(self, state: tuple[Any, Any], x: Any) -> tuple[Any, Any]:
+    def __call__(self, state: State, x: Images) -> State:
         """(cell, hidden), [B, H, W, width] each, and x [B, H, W, C] -> the next state."""
         cell, hidden = state
         joint = jnp.concatenate([x, hidden], axis=-1)
@@ -51,16 +59,27 @@ class Step(nn.Module):
     kernel: int
 
     @nn.compact
-    def __call__(self, carry: Any, xs: Any, x: Any, cond: Any, temperature: Any) -> Any:
+    def __call__(
+        self,
+        carry: Carry,
+        xs: tuple[Latents, Flag],
+        x: Image | None,
+        cond: Condition | None,
+        temperature: Temperature,
+    ) -> tuple[Carry, Group]:
         """Carry: canvas and two states. xs: latents to take, and whether. -> the same, a group."""
         canvas, encoder, decoder = carry
         given, known = xs
-        pad = ((self.kernel // 2,) * 2,) * 2
+        half = self.kernel // 2
 
-        def normal(name: str, h: Any) -> Normal:
+        def normal(name: str, h: Features) -> Normal:
             small = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
             conv = Conv(
-                2 * self.latent, (self.kernel,) * 2, padding=pad, kernel_init=small, name=name
+                2 * self.latent,
+                (self.kernel,) * 2,
+                padding=((half, half), (half, half)),
+                kernel_init=small,
+                name=name,
             )
             return Normal(*jnp.split(conv(h), 2, axis=-1))
 
@@ -98,42 +117,46 @@ class ConvDRAW(nn.Module):
 
     def setup(self) -> None:
         """One step, played `steps` times."""
+        axes = (0, nn.broadcast, nn.broadcast, nn.broadcast)
         self.step = nn.scan(
             Step,
             variable_broadcast="params",
             split_rngs={"params": False, "latent": True},
-            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+            # Flax's annotation is int, its docstring has pytrees
+            in_axes=axes,  # pyright: ignore[reportArgumentType]
             length=self.steps,
         )(self.latent, self.width, self.kernel)
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Images, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, H, W, C] to a draw whose theta has shape `size`."""
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> Any:
+    def bottom_up(self, x: Images, cond: Condition | None = None) -> Images:
         """x itself: the posterior of a step needs what was written before it."""
         return x
 
     def top_down(
         self,
-        h: Any,
+        h: Images | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`; `given` may hold the first latents only."""
         num, height, width, channels = size
         small = (num, -(-height // 2), -(-width // 2))
         if cond is not None:
             cond = aligned(cond, (*small, cond.shape[-1]))
-        given = [*(given or ())] + [None] * (self.steps - len(given or ()))
+        first = tuple(given or ())
+        known = (*first, *(None,) * (self.steps - len(first)))
         nothing = jnp.zeros((*small, self.latent))
         xs = (
-            jnp.stack([nothing if z is None else z for z in given]),
-            jnp.asarray([z is not None for z in given]),
+            jnp.stack([nothing if z is None else z for z in known]),
+            jnp.asarray([z is not None for z in known]),
         )
-        state = (jnp.zeros((*small, self.width)),) * 2
+        zeros = jnp.zeros((*small, self.width))
+        state = (zeros, zeros)
         start = (jnp.zeros((num, height, width, channels)), state, state)
         (canvas, _, _), groups = self.step(start, xs, h, cond, jnp.asarray(temperature))
         kl = () if groups.kl is None else tuple(groups.kl)

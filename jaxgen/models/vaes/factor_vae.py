@@ -6,9 +6,9 @@ Source: Kim & Mnih 2018, "Disentangling by Factorising" (ICML), appendix A: six 
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
+
+from jaxgen.nn.arrays import Codes, Logits
 
 
 class Discriminator(nn.Module):
@@ -23,7 +23,7 @@ class Discriminator(nn.Module):
     width: int = 1000
 
     @nn.compact
-    def __call__(self, z: Any) -> Any:
+    def __call__(self, z: Codes) -> Logits:
         """[B, D] -> [B]."""
         for _ in range(self.layers):
             z = nn.leaky_relu(nn.Dense(self.width)(z), 0.2)

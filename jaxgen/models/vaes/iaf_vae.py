@@ -25,12 +25,25 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
+from jaxgen.nn.arrays import Batched, Features, Images, Resized, Wide
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import conv, conv_transpose
-from jaxgen.nn.latents import Draw, Group, Normal, channels
+from jaxgen.nn.latents import (
+    Draw,
+    GivenLatents,
+    Group,
+    Normal,
+    Temperature,
+    channels,
+    joined,
+)
 from jaxgen.ops.densities import sum_event
 from jaxgen.values import Natural
 
+Posterior = tuple[Batched, Batched, Batched]  # mean, log-std, context
+Known = tuple[Batched, Bool[Array, "..."] | None]  # latents, and which to take: None for all
 MEMORY = ("store", "remat")
 RESIDUAL = 0.1  # weight of what a block adds, and of what the flow's network gives
 
@@ -54,10 +67,10 @@ class WeightNormConv(nn.Module):
     stride: int = 1
     up: bool = False
     std: float = 0.1
-    mask: Any = None
+    mask: np.ndarray | None = None
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("direction", nn.initializers.normal(0.05), shape, x.dtype)
@@ -67,7 +80,7 @@ class WeightNormConv(nn.Module):
         kernel = kernel * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
         y = (conv_transpose if self.up else conv)(x, kernel, self.stride)
 
-        def scale() -> Any:
+        def scale() -> Array:
             return self.std / jnp.maximum(jnp.std(y, (0, 1, 2)), self.std)
 
         log_scale = self.param("log_scale", lambda _: jnp.log(scale()))
@@ -103,7 +116,7 @@ class Flow(nn.Module):
     hidden: Sequence[int]
 
     @nn.compact
-    def __call__(self, z: Any, context: Any) -> tuple[Any, Any]:
+    def __call__(self, z: Features, context: Wide) -> tuple[Features, Features]:
         """z0 [B, H, W, K] and context [B, H, W, hidden[0]] to z, and log q(z) - log q(z0)."""
         latent, h = z.shape[-1], z
         for i, width in enumerate(self.hidden):
@@ -131,7 +144,7 @@ class Up(nn.Module):
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Any, _: None) -> tuple[Any, tuple[Any, Any, Any]]:
+    def __call__(self, x: Images, _: None) -> tuple[Resized, Posterior]:
         """[B, H, W, C] to the next x, and (mean, log-std, context)."""
         width, k = x.shape[-1], self.latent
         h = WeightNormConv(2 * k + 2 * width, stride=self.stride, name="first")(nn.elu(x))
@@ -155,7 +168,9 @@ class Down(nn.Module):
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Any, up: Any, given: Any, temperature: Any) -> tuple[Any, Group]:
+    def __call__(
+        self, x: Images, up: Posterior | None, given: Known | None, temperature: Temperature
+    ) -> tuple[Resized, Group]:
         """x [B, H, W, C] to the next x, and the group.
 
         Args:
@@ -184,14 +199,15 @@ class Down(nn.Module):
         x = jnp.repeat(jnp.repeat(x, self.stride, 1), self.stride, 2)
         return x + RESIDUAL * h, group
 
-    def _from_prior(self, prior: Normal, given: Any, temperature: Any) -> Any:
-        z, known = given or (None, None)
-        if z is None or known is not None:
-            drawn = prior.sample(self.make_rng("latent"), temperature)
-            z = drawn if z is None else jnp.where(known, z, drawn)
-        return z
+    def _from_prior(self, prior: Normal, given: Known | None, temperature: Temperature) -> Features:
+        if given is None:
+            return prior.sample(self.make_rng("latent"), temperature)
+        z, known = given
+        if known is None:
+            return z
+        return jnp.where(known, z, prior.sample(self.make_rng("latent"), temperature))
 
-    def _from_posterior(self, base: Normal, context: Any) -> tuple[Any, Any]:
+    def _from_posterior(self, base: Normal, context: Features) -> tuple[Wide, Wide]:
         """A draw, and its log-density elementwise."""
         z = base.sample(self.make_rng("latent"))
         log_q = base.log_prob(z)
@@ -225,8 +241,9 @@ class IAFVAE(nn.Module):
     flow_layers: Natural = 2
     memory: str = "store"
 
-    def _check(self, height: int, wide: int, cond: Any) -> None:
+    def _check(self, shape: Sequence[int], cond: Condition | None) -> None:
         """Raises ValueError where the options, the image or the condition do not fit."""
+        height, wide = shape[1:3]
         if cond is not None:
             raise ValueError("IAFVAE takes no condition: leave method.given empty")
         if self.memory not in MEMORY:
@@ -281,13 +298,13 @@ class IAFVAE(nn.Module):
             for name, n, stride in self._parts()
         ]
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Images, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, H, W, C] in [0, 1] to a draw whose theta has shape `size`."""
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> tuple[Any, ...]:
+    def bottom_up(self, x: Images, cond: Condition | None = None) -> tuple[Posterior, ...]:
         """What the posteriors need, [B, blocks, H, W, ...] of each part, in drawing order."""
-        self._check(*x.shape[1:3], cond)
+        self._check(x.shape, cond)
         h, seen = self.enter(x - 0.5), []
         for part, (_, _, stride) in zip(self.up, self._parts(), strict=True):
             h, out = part(h, None)
@@ -297,41 +314,35 @@ class IAFVAE(nn.Module):
 
     def top_down(
         self,
-        h: tuple[Any, ...] | None,
+        h: tuple[Posterior, ...] | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`.
 
         `given` goes with the prior only: a posterior's density of it would take the inverse of
         the flow.
         """
-        self._check(*size[1:3], cond)
+        self._check(size, cond)
         if h is not None and given is not None:
             raise ValueError("given: expected h=None, the flow of the posterior is not inverted")
-        given = list(given or [None] * (self.levels * self.blocks))
+        left: GivenLatents = given or [None] * (self.levels * self.blocks)
         shape = (size[0], *(n // 2**self.levels for n in size[1:3]), self.width)
         x, drawn = jnp.broadcast_to(self.top[None, None, None], shape), []
         for i, (_, n, stride) in enumerate(self._parts()[::-1]):
-            part, inputs = self.down[::-1][i], (None if h is None else h[i], _stacked(given[:n]))
-            given = given[n:]
+            part, inputs = self.down[::-1][i], (None if h is None else h[i], _stacked(left[:n]))
+            left = left[n:]
             if stride > 1:
                 inputs = jax.tree.map(lambda v: v[:, 0], inputs)
             x, run = part(x, *inputs, temperature)
             run = _as_run(run) if stride > 1 else run
             drawn += [jax.tree.map(lambda v, j=j: v[:, j], run) for j in range(n)]
-        return Draw(
-            self._theta(x, size[-1]),
-            tuple(group.z for group in drawn),
-            tuple(group.kl for group in drawn) if h is not None else (),
-            sum(group.log_q for group in drawn),
-            sum(group.log_p for group in drawn),
-        )
+        return joined(self._theta(x, size[-1]), drawn)
 
     @nn.compact
-    def _theta(self, x: Any, features: int) -> Any:
+    def _theta(self, x: Images, features: int) -> Resized:
         return WeightNormConv(features, 5, 2, up=True, name="theta")(nn.elu(x))
 
 
@@ -340,7 +351,7 @@ def _as_run(tree: Any) -> Any:
     return jax.tree.map(lambda v: v[:, None], tree)
 
 
-def _stacked(given: Sequence[Any]) -> tuple[Any, Any] | None:
+def _stacked(given: GivenLatents) -> Known | None:
     """Latents of a part, [B, n, ...], and which are known: None if all are. None if none is."""
     known = [z is not None for z in given]
     if not any(known):

@@ -8,14 +8,24 @@ method `iwae.IWAE`, or `elbo.ELBO`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxgen.models.vaes.vae import GLOROT, MLP, DenseDecoder, log_odds
-from jaxgen.nn.latents import Draw, Normal, channels, standard_normal
+from jaxgen.nn.arrays import Examples, Rows
+from jaxgen.nn.condition import Condition
+from jaxgen.nn.latents import (
+    Draw,
+    GivenLatents,
+    Normal,
+    Temperature,
+    channels,
+    standard_normal,
+)
 from jaxgen.ops.densities import sum_event
 
 
@@ -27,7 +37,7 @@ class DenseNormal(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, x: Any) -> Normal:
+    def __call__(self, x: Rows) -> Normal:
         """[B, D] -> [B, latent] each."""
         h = MLP(self.hidden, self.activation)(x)
         return Normal(*jnp.split(nn.Dense(2 * self.latent, kernel_init=GLOROT)(h), 2, axis=-1))
@@ -67,13 +77,13 @@ class DeepVAE(nn.Module):
         ]
         self.decoder = DenseDecoder(back[0], self.activation)
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Examples, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, ...] to a draw whose theta has shape `size`."""
         if self.centred and self.is_initializing():
             self.decoder(jnp.zeros((len(x), self.latents[0])), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> tuple[Normal]:
+    def bottom_up(self, x: Examples, cond: Condition | None = None) -> tuple[Normal]:
         """The posterior of the lowest layer; those above need its draw."""
         if cond is not None:
             raise ValueError("DeepVAE takes no condition: leave method.given empty")
@@ -83,41 +93,41 @@ class DeepVAE(nn.Module):
         self,
         h: tuple[Normal] | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`."""
         depth = len(self.latents)
-        given = list(given or [None] * depth)[::-1]  # the lowest first
-        posteriors: list[Normal | None] = [None] * depth
-        z = given
+        known: GivenLatents = (given or [None] * depth)[::-1]  # the lowest first
+        posteriors: Sequence[Normal | None] = [None] * depth
         if h is not None:
-            posteriors, z = self._climb(h[0], given)
-        groups, prior = [], standard_normal((size[0], self.latents[-1]))
+            posteriors, known = self._climb(h[0], known)
+        drawn: list[tuple[Array, Normal, Normal | None]] = []
+        prior = standard_normal((size[0], self.latents[-1]))
         for i in reversed(range(depth)):
-            if z[i] is None:
-                z[i] = prior.sample(self.make_rng("latent"), temperature)
-            groups.append((z[i], prior, posteriors[i]))
+            z = known[i]
+            if z is None:
+                z = prior.sample(self.make_rng("latent"), temperature)
+            drawn.append((z, prior, posteriors[i]))
             if i:
-                prior = self.down[i - 1](z[i])
-        log_p = sum(sum_event(prior.log_prob(z)) for z, prior, _ in groups)
+                prior = self.down[i - 1](z)
+        log_p = functools.reduce(jnp.add, [sum_event(prior.log_prob(z)) for z, prior, _ in drawn])
         log_q, kl = jnp.zeros_like(log_p), []
-        for k, (value, prior, posterior) in enumerate(groups):
+        for k, (z, prior, posterior) in enumerate(drawn):
             if posterior is not None:
-                elements = posterior.log_prob(value)
+                elements = posterior.log_prob(z)
                 log_q = log_q + sum_event(elements)
-                one = posterior.kl(prior) if k == 0 else elements - prior.log_prob(value)
+                one = posterior.kl(prior) if k == 0 else elements - prior.log_prob(z)
                 kl.append(channels(one))
-        theta = self.decoder(z[0], size)
-        return Draw(theta, tuple(z[::-1]), tuple(kl), log_q, log_p)
+        z = tuple(z for z, *_ in drawn)
+        return Draw(self.decoder(z[-1], size), z, tuple(kl), log_q, log_p)
 
-    def _climb(self, first: Normal, given: list[Any]) -> tuple[list[Any], list[Any]]:
+    def _climb(self, first: Normal, given: GivenLatents) -> tuple[list[Normal], list[Array]]:
         """Posteriors and latents, the lowest first."""
         posteriors, z = [first], []
-        for i in range(len(self.latents)):
-            known = given[i]
-            z.append(known if known is not None else posteriors[i].sample(self.make_rng("latent")))
+        for i, known in enumerate(given):
+            z.append(posteriors[i].sample(self.make_rng("latent")) if known is None else known)
             if i + 1 < len(self.latents):
                 posteriors.append(self.up[i + 1](z[i]))
         return posteriors, z

@@ -15,17 +15,30 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
-from jaxgen.nn.latents import Draw, Group, Normal, channels
+from jaxgen.nn.arrays import Batched, Features, Images
+from jaxgen.nn.condition import Condition
+from jaxgen.nn.latents import (
+    Draw,
+    GivenLatents,
+    Group,
+    Normal,
+    Temperature,
+    channels,
+    joined,
+)
 from jaxgen.nn.nvae_cells import DecoderCell, EncoderCell, NormedConv, flow
 from jaxgen.ops.densities import sum_event
 
+Seen = tuple[Batched, tuple[Batched, ...]]  # what `Encoder` gives
+Mask = Bool[Array, "..."]
 MEMORY = ("store", "remat")
 EXPAND = {"latents": 6, "image": 3}  # of the decoder's cells among the latents, and above them
 CLAMP, LEAST_STD = 5.0, 1e-2
 
 
-def soft_normal(raw: Any) -> Normal:
+def soft_normal(raw: Batched) -> Normal:
     """Means, then log-stds, [..., 2 K], both softly clamped to +-5, and 0.01 added to the stds.
 
     Source: the official code, `distributions.Normal`; the paper's equation 2 is its limit for
@@ -48,7 +61,12 @@ class Latents(nn.Module):
 
     @nn.compact
     def __call__(
-        self, raw: Any, features: Any | None, given: Any | None, mask: Any | None, temperature: Any
+        self,
+        raw: Features,
+        features: Batched | None,
+        given: Batched | None,
+        mask: Mask | None,
+        temperature: Temperature,
     ) -> Group:
         """Draws the group, from the posterior where there are features.
 
@@ -92,7 +110,7 @@ class EncoderGroup(nn.Module):
     cells: int
 
     @nn.compact
-    def __call__(self, h: Any, _: None) -> tuple[Any, Any]:
+    def __call__(self, h: Images, _: None) -> tuple[Images, Images]:
         """[B, H, W, width] to the same, twice: to go on, and for the group."""
         for i in range(self.cells):
             h = EncoderCell(self.width, name=f"cell{i}")(h)
@@ -109,8 +127,13 @@ class DecoderGroup(nn.Module):
 
     @nn.compact
     def __call__(
-        self, s: Any, up: Any | None, given: Any | None, mask: Any | None, temperature: Any
-    ) -> tuple[Any, Group]:
+        self,
+        s: Images,
+        up: Images | None,
+        given: Batched | None,
+        mask: Mask | None,
+        temperature: Temperature,
+    ) -> tuple[Images, Group]:
         """The state s, [B, H, W, width], to the next; `up` is what the encoder says, as s."""
         for i in range(self.cells):
             s = DecoderCell(self.width, EXPAND["latents"], name=f"cell{i}")(s)
@@ -149,7 +172,7 @@ class Encoder(nn.Module):
     memory: str
 
     @nn.compact
-    def __call__(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
+    def __call__(self, x: Images) -> Seen:
         """Features of the first group, and those of the rest, a scale an entry, [B, G, H, W, C].
 
         Scales from the top, and in each the groups in the order in which they are drawn.
@@ -187,7 +210,11 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, h: Any | None, size: tuple[int, ...], given: Sequence[Any], temperature: Any
+        self,
+        h: Seen | None,
+        size: tuple[int, ...],
+        given: GivenLatents,
+        temperature: Temperature,
     ) -> Draw:
         """What `Encoder` gave, or None, to a draw; `given` has an entry a group."""
         batch, *sides, features = size
@@ -218,13 +245,17 @@ class Decoder(nn.Module):
             for i in range(self.block_cells - 1):
                 s = DecoderCell(width, EXPAND["image"], name=f"post{block}_{i}")(s)
         theta = NormedConv(features, 3, name="image")(nn.elu(s))
-        kl = () if h is None else tuple(g.kl for g in drawn)
-        log_q, log_p = sum(g.log_q for g in drawn), sum(g.log_p for g in drawn)
-        return Draw(theta, tuple(g.z for g in drawn), kl, log_q, log_p)
+        return joined(theta, drawn)
 
     def _scale(
-        self, scale: int, count: int, s: Any, up: Any, given: Sequence[Any], temperature: Any
-    ) -> tuple[Any, Group]:
+        self,
+        scale: int,
+        count: int,
+        s: Images,
+        up: Batched | None,
+        given: GivenLatents,
+        temperature: Temperature,
+    ) -> tuple[Images, Group]:
         """The groups of one scale, stacked."""
         known, mask = [z is not None for z in given], None
         stacked = None
@@ -269,22 +300,17 @@ class NVAE(nn.Module):
         """Names the networks."""
         if min(self.groups, default=0) < 1:
             raise ValueError(f"groups={tuple(self.groups)}, expected one or more at each scale")
-        shared = dict(
-            width=self.channels,
-            groups=self.groups,
-            blocks=self.blocks,
-            block_cells=self.block_cells,
-            group_cells=self.group_cells,
-            memory=self.memory,
+        cells = (self.blocks, self.block_cells, self.group_cells)
+        self.encoder = Encoder(self.channels, self.groups, *cells, self.memory)
+        self.decoder = Decoder(
+            self.channels, self.groups, self.latent, *cells, self.flows, self.memory
         )
-        self.encoder = Encoder(**shared)
-        self.decoder = Decoder(latent=self.latent, flows=self.flows, **shared)
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Images, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, H, W, C] in [0, 1] to a draw whose theta has shape `size`."""
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> tuple[Any, tuple[Any, ...]]:
+    def bottom_up(self, x: Images, cond: Condition | None = None) -> Seen:
         """What the posteriors know of x."""
         self._check(x.shape, cond)
         sides = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
@@ -292,11 +318,11 @@ class NVAE(nn.Module):
 
     def top_down(
         self,
-        h: Any | None,
+        h: Seen | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`. Given latents, the posterior's flows are inverted."""
         self._check(size, cond)
@@ -308,7 +334,7 @@ class NVAE(nn.Module):
         draw = self.decoder(h, padded, given or (None,) * count, temperature)
         return draw._replace(theta=draw.theta[:, pad : pad + height, pad : pad + width])
 
-    def _check(self, shape: tuple[int, ...], cond: Any) -> None:
+    def _check(self, shape: tuple[int, ...], cond: Condition | None) -> None:
         if cond is not None:
             raise ValueError("NVAE takes no condition: leave method.given empty")
         if len(shape) != 4:

@@ -15,12 +15,22 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from jaxgen.nn.condition import beside
+from jaxgen.nn.arrays import Channels, Example, Examples, Images, Rows
+from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv, ConvTranspose
-from jaxgen.nn.latents import Draw, Normal, draw_group, standard_normal
+from jaxgen.nn.latents import (
+    Draw,
+    GivenLatents,
+    Normal,
+    Temperature,
+    draw_group,
+    standard_normal,
+)
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": nn.tanh, "relu": nn.relu, "gelu": nn.gelu}
+Activation = Callable[[Array], Array]
+ACTIVATIONS: dict[str, Activation] = {"tanh": nn.tanh, "relu": nn.relu, "gelu": nn.gelu}
 GLOROT = nn.initializers.glorot_uniform()
 
 
@@ -36,7 +46,7 @@ class MLP(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Rows) -> Channels:
         """[B, D] -> [B, widths[-1]]."""
         if self.activation not in ACTIVATIONS:
             raise ValueError(
@@ -47,8 +57,8 @@ class MLP(nn.Module):
         return x
 
 
-class VAE(nn.Module):
-    """One group of latents, [B, latent], between dense networks; see `nn.latents`.
+class Coder(nn.Module):
+    """A dense encoder and decoder, and between them what a subclass makes of one code [B, latent].
 
     Attributes:
         latent: dimensions of the latents.
@@ -64,26 +74,48 @@ class VAE(nn.Module):
     activation: str = "tanh"
     centred: bool = False
 
-    def setup(self) -> None:
-        """Names the networks."""
-        self.encoder = self._encoder()
-        self.posterior = nn.Dense(2 * self.latent, kernel_init=GLOROT)
-        self.decoder = self._decoder()
-
     def _encoder(self) -> nn.Module:
         return DenseEncoder(self.hidden, self.activation)
 
     def _decoder(self) -> nn.Module:
         return DenseDecoder(tuple(reversed(self.hidden)), self.activation)
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Examples, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, ...] to a draw whose theta has shape `size`."""
         if self.centred and self.is_initializing():
             z = jnp.zeros((len(x), self.latent))
             self.decoder(beside(z, cond), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> Normal:
+    def bottom_up(self, x: Examples, cond: Condition | None = None) -> Any:
+        """See `nn.latents`."""
+        raise NotImplementedError
+
+    def top_down(
+        self,
+        h: Any,
+        size: tuple[int, ...],
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
+    ) -> Draw:
+        """See `nn.latents`."""
+        raise NotImplementedError
+
+
+class VAE(Coder):
+    """One group of normal latents, [B, latent], between dense networks; see `nn.latents`.
+
+    Attributes as of `Coder`.
+    """
+
+    def setup(self) -> None:
+        """Names the networks."""
+        self.encoder = self._encoder()
+        self.posterior = nn.Dense(2 * self.latent, kernel_init=GLOROT)
+        self.decoder = self._decoder()
+
+    def bottom_up(self, x: Examples, cond: Condition | None = None) -> Normal:
         """The posterior, [B, latent]."""
         h = self.posterior(beside(self.encoder(x), cond))
         return Normal(*jnp.split(h, 2, axis=-1))
@@ -92,9 +124,9 @@ class VAE(nn.Module):
         self,
         h: Normal | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`."""
         prior = standard_normal((size[0], self.latent))
@@ -113,7 +145,7 @@ class DenseEncoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Examples) -> Channels:
         """[B, ...] -> [B, hidden[-1]]."""
         return MLP(self.hidden, self.activation)(x.reshape(len(x), -1))
 
@@ -125,7 +157,7 @@ class DenseDecoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...], start: Any = None) -> Any:
+    def __call__(self, z: Rows, size: tuple[int, ...], start: Example | None = None) -> Examples:
         """[B, latent] -> `size`; the bias begins at `start`, of shape size[1:], or at 0."""
         h = MLP(self.hidden, self.activation)(z)
         bias = nn.initializers.zeros
@@ -134,14 +166,14 @@ class DenseDecoder(nn.Module):
         return nn.Dense(math.prod(size[1:]), kernel_init=GLOROT, bias_init=bias)(h).reshape(size)
 
 
-def log_odds(x: Any) -> Any:
+def log_odds(x: Examples) -> Example:
     """Of the mean of bits [B, ...], with half an example of each value more."""
     mean = (jnp.sum(x, axis=0) + 0.5) / (len(x) + 1)
     return jnp.log(mean) - jnp.log1p(-mean)
 
 
-class ConvVAE(VAE):
-    """One group of latents, [B, latent], between convolutional networks of images.
+class ConvCoder(Coder):
+    """A convolutional encoder and decoder of images.
 
     Attributes:
         hidden: width of the dense layer between convolutions and latents; one number.
@@ -165,6 +197,10 @@ class ConvVAE(VAE):
         )
 
 
+class ConvVAE(ConvCoder, VAE):
+    """One group of normal latents, [B, latent], between the networks of `ConvCoder`."""
+
+
 class ConvEncoder(nn.Module):
     """Convolutions of stride 2, then dense layers."""
 
@@ -174,7 +210,7 @@ class ConvEncoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Images) -> Rows:
         """[B, H, W, C] in [0, 1] -> [B, hidden[-1]]."""
         h = 2 * x - 1
         for width, kernel in zip(self.channels, self.kernels, strict=True):
@@ -190,7 +226,7 @@ class ConvDecoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, z: Any, size: tuple[int, ...]) -> Any:
+    def __call__(self, z: Rows, size: tuple[int, ...]) -> Images:
         """[B, latent] -> `size`, [B, H, W, width]."""
         _, height, width, features = size
         shrink = 2 ** len(self.channels)

@@ -21,12 +21,26 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
+from jaxgen.nn.arrays import Batched, Features, Images, Resized, Wide
+from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
-from jaxgen.nn.latents import Draw, Group, Normal, draw_group
+from jaxgen.nn.latents import (
+    Draw,
+    GivenLatents,
+    Group,
+    Normal,
+    Temperature,
+    draw_group,
+    joined,
+)
 from jaxgen.values import Natural
 
 Stages = Sequence[tuple[int, int]]
+Which = Bool[Array, "..."] | None  # of given latents to take, None for all
+Known = tuple[Batched, Which]
+Stage = Float[Array, "groups b ..."]  # latents of all its groups
 MEMORY = ("store", "remat")
 
 
@@ -55,7 +69,7 @@ class Block(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Features) -> Wide:
         """[B, H, W, C] -> [B, H, W, features], of the dtype of x."""
         size, h = (1, 1) if self.local else (3, 3), x
         for name, kernel in (("c0", (1, 1)), ("c1", size), ("c2", size)):
@@ -75,9 +89,9 @@ class UpBlock(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+    def __call__(self, carry: tuple[Images, Images], _: None) -> tuple[tuple[Images, Images], None]:
         """(x, what x was before), [B, H, W, C] each, to the same."""
-        x, _ = carry
+        x = carry[0]
         h = Block(self.middle, x.shape[-1], self.local, self.share, self.dtype, name="block")(x)
         return (x + h, x), None
 
@@ -103,7 +117,9 @@ class DownBlock(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Any, acts: Any, given: Any, temperature: Any) -> tuple[Any, Group]:
+    def __call__(
+        self, x: Images, acts: Wide | None, given: Known | None, temperature: Temperature
+    ) -> tuple[Images, Group]:
         """x [B, H, W, C] to the same.
 
         Args:
@@ -128,7 +144,13 @@ class DownBlock(nn.Module):
     def _block(self, features: int, name: str, share: float = 1.0) -> Block:
         return Block(self.middle, features, self.local, share, self.dtype, name=name)
 
-    def _draw(self, prior: Normal, posterior: Any, given: Any, temperature: Any) -> Group:
+    def _draw(
+        self,
+        prior: Normal,
+        posterior: Normal | None,
+        given: Known | None,
+        temperature: Temperature,
+    ) -> Group:
         if given is None:
             return draw_group(self.make_rng("latent"), prior, posterior, None, temperature)
         z, known = given
@@ -166,8 +188,9 @@ class VDVAE(nn.Module):
     memory: str = "store"
     dtype: str | None = None
 
-    def _check(self, height: int, wide: int, cond: Any) -> None:
+    def _check(self, shape: Sequence[int], cond: Condition | None) -> None:
         """Raises ValueError where stages, image or condition do not fit."""
+        height, wide = shape[1:3]
         if cond is not None:
             raise ValueError("VDVAE takes no condition: leave method.given empty")
         if self.memory not in MEMORY:
@@ -184,7 +207,7 @@ class VDVAE(nn.Module):
             raise ValueError(f"decoder: resolutions {missing} are not of the encoder, {down}")
 
     def _width(self, resolution: int) -> int:
-        return dict(map(tuple, self.widths)).get(resolution, self.width)
+        return {r: width for r, width in self.widths}.get(resolution, self.width)
 
     def _options(self, stages: Stages, resolution: int) -> dict[str, Any]:
         """Of the blocks at a resolution."""
@@ -234,13 +257,13 @@ class VDVAE(nn.Module):
         self.gain = self.param("gain", nn.initializers.ones, (last,))
         self.bias = self.param("bias", zeros, (last,))
 
-    def __call__(self, x: Any, size: tuple[int, ...], cond: Any = None) -> Draw:
+    def __call__(self, x: Images, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, H, W, C] in [0, 1] to a draw whose theta has shape `size`."""
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
-    def bottom_up(self, x: Any, cond: Any = None) -> tuple[Any, ...]:
+    def bottom_up(self, x: Images, cond: Condition | None = None) -> tuple[Batched, ...]:
         """[B, R, R, C] of each decoder's stage, from the top."""
-        self._check(*x.shape[1:3], cond)
+        self._check(x.shape, cond)
         x = 4 * x - 2
         h, seen = self.first(x).astype(x.dtype), {}
         below = [r for r, _ in self.encoder[1:]]
@@ -252,7 +275,7 @@ class VDVAE(nn.Module):
                 h = self._pool(h, resolution // to, self._width(to))
         return tuple(seen[r] for r, _ in self.decoder)
 
-    def _pool(self, h: Any, rate: int, width: int) -> Any:
+    def _pool(self, h: Images, rate: int, width: int) -> Resized:
         h = nn.avg_pool(h, (rate, rate), (rate, rate))
         if width < h.shape[-1]:
             raise ValueError(f"widths: expected at least {h.shape[-1]} channels above, got {width}")
@@ -260,52 +283,49 @@ class VDVAE(nn.Module):
 
     def top_down(
         self,
-        h: tuple[Any, ...] | None,
+        h: tuple[Batched, ...] | None,
         size: tuple[int, ...],
-        cond: Any = None,
-        given: Any = None,
-        temperature: Any = 1.0,
+        cond: Condition | None = None,
+        given: GivenLatents | None = None,
+        temperature: Temperature = 1.0,
     ) -> Draw:
         """See `nn.latents`."""
-        self._check(*size[1:3], cond)
-        given = list(given or [None] * sum(groups for _, groups in self.decoder))
-        x, drawn = None, []
+        self._check(size, cond)
+        left: GivenLatents = given or [None] * sum(groups for _, groups in self.decoder)
+        x, drawn = self._start(self.decoder[0][0], size[0]), []
         for i, ((resolution, groups), stage) in enumerate(
             zip(self.decoder, self.down, strict=True)
         ):
-            x = self._enter(x, resolution, size[0])
-            known, given = _stacked(given[:groups]), given[groups:]
+            x = self._raised(x, resolution) if i else x
+            known, left = _stacked(left[:groups]), left[groups:]
             x, stacked = stage(x, None if h is None else h[i], known, temperature)
             drawn += [jax.tree.map(lambda v, j=j: v[j], stacked) for j in range(groups)]
         x = x * self.gain[None, None, None] + self.bias[None, None, None]
-        return Draw(
-            self._theta(x, size[-1]),
-            tuple(group.z for group in drawn),
-            tuple(group.kl for group in drawn) if h is not None else (),
-            sum(group.log_q for group in drawn),
-            sum(group.log_p for group in drawn),
-        )
+        return joined(self._theta(x, size[-1]), drawn)
 
-    def _enter(self, x: Any, resolution: int, num: int) -> Any:
-        """The learned start of a stage, with the stage before, of nearest neighbours, added."""
-        width = self._width(resolution)
-        out = jnp.zeros((num, resolution, resolution, width))
+    def _start(self, resolution: int, num: int) -> Images:
+        """The learned start of a stage, or zeros."""
+        out = jnp.zeros((num, resolution, resolution, self._width(resolution)))
         if str(resolution) in self.start:
             out = out + self.start[str(resolution)][None]
-        if x is None:
-            return out
+        return out
+
+    def _raised(self, x: Images, resolution: int) -> Resized:
+        """The start of a stage, with the stage before, of nearest neighbours, added."""
+        width = self._width(resolution)
         if x.shape[-1] < width:
             raise ValueError(f"widths: expected at most {x.shape[-1]} channels below, got {width}")
         rate = resolution // x.shape[1]
-        return out + jnp.repeat(jnp.repeat(x[..., :width], rate, 1), rate, 2)
+        start = self._start(resolution, len(x))
+        return start + jnp.repeat(jnp.repeat(x[..., :width], rate, 1), rate, 2)
 
     @nn.compact
-    def _theta(self, x: Any, features: int) -> Any:
+    def _theta(self, x: Features, features: int) -> Wide:
         conv = Conv(features, (1, 1), kernel_init=torch_conv(), dtype=self.dtype, name="theta")
         return conv(x).astype(x.dtype)
 
 
-def _stacked(given: Sequence[Any]) -> tuple[Any, Any] | None:
+def _stacked(given: GivenLatents) -> tuple[Stage, Which] | None:
     """Latents of a stage, stacked, and which are known: None if all are. None if none is."""
     known = [z is not None for z in given]
     if not any(known):
