@@ -19,6 +19,7 @@ ROWS = {  # config, shape of an image, classes, batch of one card; share of all 
     "training": ("glow.py:cifar10", (32, 32, 3), 0, 64, 0.31),
 }
 TINY = {"glow": 8, "stylegan2": 8, "biggan": 8, "nvae": 8, "training": 8}  # batch
+TINY_STEPS = 300  # of training, however slow the machine
 TINY_SIDE = {"stylegan2": 16, "biggan": 16, "training": 16}
 # FLOP/s of dense products: IEEE single precision outside of tensor cores, and TF32; data sheets
 PEAKS = {
@@ -341,8 +342,8 @@ def train(arguments):
     held_out()
     start, steps, end = time.perf_counter(), 0, began + arguments.seconds - 2
     end, due = min(end, start + arguments.train_seconds), 0.0
-    curve = []
-    while (now := time.perf_counter()) < end:
+    curve, least = [], TINY_STEPS if arguments.tiny else 0
+    while (now := time.perf_counter()) < end or steps < least:
         if now - start >= due:
             value = held_out()
             curve.append({"seconds": now - start, "step": steps, "test_bpd": value})
