@@ -179,7 +179,8 @@ class Latents(nn.Module):
     def __init__(self, c: int, latent: int, flows: int):
         super().__init__()
         self.posterior = NormedConv(c, 2 * latent, 3)
-        self.flow = nn.Sequential(*(FlowCell(latent, m) for _ in range(flows) for m in (0, 1)))
+        mirrored = flows * (False, True)
+        self.flow = nn.Sequential(*(FlowCell(latent, mirror) for mirror in mirrored))
 
     def forward(self, raw: torch.Tensor, features: torch.Tensor) -> tuple[Any, Any]:
         """The prior's parameters and what the posterior knows, to z and its divergence."""

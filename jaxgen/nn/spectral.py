@@ -8,6 +8,7 @@ the matrix [kh * kw * ci, co], not as the convolution's operator.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ def power_iteration(
     """
     still = jax.lax.stop_gradient(weights)
 
-    def improve(_: int, sides: Sides) -> Sides:
+    def improve(_: Any, sides: Sides) -> Sides:
         return {name: _improved(w, *sides[name]) for name, w in still.items()}
 
     # a loop: the compiler would take minutes over dozens of iterations of dozens of shapes

@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from command import has_row
@@ -73,7 +74,8 @@ def test_samples_are_decoded_draws_of_the_prior(stages):
     z = run.method.inner.sample(state, key, 6)
     units = run.spec.fields["z"].units
     own = np.asarray(z) * np.array(units.scale) + np.array(units.shift)
-    by_hand = first.method.decode(first.state.averaged(), (own.astype(np.float32),), rounded=True)
+    z = (jnp.asarray(own, jnp.float32),)
+    by_hand = first.method.decode(first.state.averaged(), z, rounded=True)
     np.testing.assert_array_equal(run.method.sample(state, key, 6), by_hand)
 
 
