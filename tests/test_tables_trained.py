@@ -39,8 +39,10 @@ def test_the_report_and_the_resumption(trained, starter):
     assert "columns: a " in job.out and "given: given " in job.out
     assert "not used: columns constant" in job.out
     spec = json.loads((home / "run" / "manifest.json").read_text())["data"]["spec"]
-    assert spec["columns"] == ["a", "b"] and spec["context"] == ["given"]
-    assert 0.5e6 < spec["units"]["scale"][0] < 3e6 and 0.5e-6 < spec["units"]["scale"][1] < 3e-6
+    names = {name: field.get("names") for name, field in spec["fields"].items()}
+    assert names == {"x": ["a", "b"], "context": ["given"]}
+    scale = spec["fields"]["x"]["units"]["scale"]
+    assert 0.5e6 < scale[0] < 3e6 and 0.5e-6 < scale[1] < 3e-6
     again = starter.run(*flags, "--config.train.steps=22", cwd=home)
     assert "resumed at step 20" in again.out
     wrong = starter.run(*flags, "--config.data.columns=b,a", cwd=home, code=2)

@@ -148,9 +148,6 @@ class Observer:
             return found.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
 
         fields, knobs = split_given(self._dataset.spec, sample)
-        for name, value in fields.items():  # a config may be a stranger's: it opens nothing
-            if isinstance(value, str):
-                raise ConfigError(f"config.evaluate.sample.{name}: expected numbers, no file")
         own = check_given(method, self._dataset.spec, fields, num_samples)
         split = self._dataset.splits[self._splits[-1]]
         own = rows_of(method, self._dataset.spec, split, num_samples) | own
@@ -287,6 +284,10 @@ class Observer:
 def _check_knobs(method: Method, spec: DataSpec, num: int, knobs: Mapping[str, Any]) -> None:
     try:
         check_knobs(method, knobs)
-        check_given(method, spec, split_given(spec, knobs)[0], num)
+        fields, _ = split_given(spec, knobs)
+        for name, value in fields.items():  # a config may be a stranger's: it opens nothing
+            if isinstance(value, str):
+                raise ConfigError(f"{name}: expected numbers, no file")
+        check_given(method, spec, fields, num)
     except ConfigError as error:
         raise ConfigError(f"config.evaluate.sample: {error}") from None

@@ -47,3 +47,24 @@ def test_another_filter_is_not_the_same():
     found = lanczos.scaled(image, (0, 0, 20, 20), 8, 8)[..., 0]
     bicubic = PIL.Image.fromarray(image[..., 0]).resize((8, 8), PIL.Image.Resampling.BICUBIC)
     assert np.abs(found - np.asarray(bicubic)).max() > 1
+
+
+@pytest.mark.slow
+def test_few_levels_of_many_are_others():
+    """Of noise and of blocks, whole and cut: exact ties alone may fall to the other side."""
+    random, other, count = np.random.RandomState(1), 0, 0
+    for i in range(1500):
+        (h, w), channels = random.randint(20, 260, 2), random.choice([1, 3])
+        height, width = random.randint(4, 100, 2)
+        blocks = random.randint(256, size=(*random.randint(2, 12, 2), channels)).astype(np.uint8)
+        image = blocks.repeat(-(-h // len(blocks)), 0).repeat(-(-w // blocks.shape[1]), 1)[:h, :w]
+        if i % 3 == 0:
+            image = random.randint(256, size=(h, w, channels)).astype(np.uint8)
+        left, top = 0.3 * w * random.rand(), 0.3 * h * random.rand()
+        box = (0, 0, w, h) if i % 2 else (left, top, left + 0.6 * w, top + 0.6 * h)
+        pair = lanczos.scaled(image, box, height, width), by_pillow(image, box, height, width)
+        found, expected = map(np.rint, pair)
+        assert np.abs(found - expected).max() <= 1
+        other, count = other + int((found != expected).sum()), count + found.size
+    print(f"{other} of {count:,} levels are others")
+    assert count > 5_000_000 and other < 1e-6 * count

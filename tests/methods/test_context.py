@@ -9,11 +9,14 @@ import optax
 import pytest
 
 import jaxgen.data
+import jaxgen.evaluate.givens as givens
 from jaxgen.bijectors.affine import ActNorm
 from jaxgen.config import ConfigError
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.models.flows.maf import MAF
+from jaxgen.sharding import make_mesh
+from jaxgen.train.observe import Observer
 from jaxgen.train.step import init_state
 from jaxgen.types import DataSpec, Units
 
@@ -105,6 +108,25 @@ def test_a_model_that_would_ignore_the_context_is_refused(linear):
         ConfigError, match="takes no condition, and it is given context.context 0, c"
     ):
         method.init(jax.random.key(0), batch)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_stored_config_opens_no_file(linear, tmp_path, monkeypatch, nested):
+    """What a grid is given stands in the config, which may be a stranger's: numbers alone."""
+    opened = []
+    monkeypatch.setattr(givens, "read_rows", lambda path, *_: opened.append(path))
+    np.savez(tmp_path / "c.npz", context=np.zeros((1, 2)))
+    given = {"context": str(tmp_path / "c.npz")}
+    method = Likelihood(model=MAF(depth=1, hidden=(8,)), spec=linear.spec)
+    with pytest.raises(ConfigError, match="evaluate.sample: context: expected numbers, no file"):
+        Observer(
+            dataset=linear,
+            method=method,
+            mesh=make_mesh(),
+            target=None,
+            sample={"given": given} if nested else given,
+        )
+    assert not opened
 
 
 def test_other_methods_say_that_they_take_no_context(linear):
