@@ -1,6 +1,7 @@
 """Images a second from a folder of JPEGs, beside PyTorch's DataLoader, in one run.
 
-    python benchmarks/reading.py [--files=20000] [--threads=2] [--side=64] [--rounds=3]
+    python benchmarks/reading.py [--files=20000] [--workers=2] [--by_threads] [--side=64]
+        [--rounds=3]
 
 Both decode the same files with Pillow, cut the largest square, scale it (Lanczos) and give shuffled
 batches of 128; neither trains. jaxgen decodes what fits into 512 MB once, before the first step,
@@ -32,18 +33,18 @@ def write(folder, files):
         PIL.Image.fromarray(pixels).save(folder / f"{i:06}.jpg", quality=90)
 
 
-def ours(folder, side, threads, steps, in_memory_mb):
+def ours(folder, side, steps, in_memory_mb, **workers):
     """A function that reads `steps` train batches."""
     import jaxgen.data
     from jaxgen.data.loader import train_batches
 
-    options = dict(size=(side, side), fit="crop", in_memory_mb=in_memory_mb, threads=threads)
+    options = dict(size=(side, side), fit="crop", in_memory_mb=in_memory_mb, **workers)
     start = time.perf_counter()
     dataset = jaxgen.data.load(str(folder), **options)
     print(f"jaxgen: scanned, and decoded what it keeps, in {time.perf_counter() - start:.1f} s")
 
     def read():
-        batches = train_batches(dataset.splits["train"], BATCH, seed=0, threads=threads)
+        batches = train_batches(dataset.splits["train"], BATCH, seed=0, threads=dataset.threads)
         for _ in range(steps):
             shape = next(batches)[1]["x"].shape
         batches.close()
@@ -52,7 +53,7 @@ def ours(folder, side, threads, steps, in_memory_mb):
     return read
 
 
-def theirs(folder, side, workers, steps):
+def theirs(folder, side, steps, workers):
     """The same by a DataLoader with worker processes."""
     import torch
 
@@ -86,7 +87,8 @@ def theirs(folder, side, workers, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=20_000)
-    parser.add_argument("--threads", type=int, default=2, help="of jaxgen, and workers of PyTorch")
+    parser.add_argument("--workers", type=int, default=2, help="processes of PyTorch and of jaxgen")
+    parser.add_argument("--by_threads", action="store_true", help="jaxgen reads in threads instead")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--in_memory_mb", type=float, default=512)
@@ -95,8 +97,12 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write(folder, arguments.files)
-        made = (folder, arguments.side, arguments.threads, steps)
-        both = {"jaxgen": ours(*made, arguments.in_memory_mb), "PyTorch": theirs(*made)}
+        made, count = (folder, arguments.side, steps), arguments.workers
+        own = {"threads" if arguments.by_threads else "workers": count}
+        both = {
+            "jaxgen": ours(*made, arguments.in_memory_mb, **own),
+            "PyTorch": theirs(*made, count),
+        }
         taken = {name: [] for name in both}
         for round_ in range(arguments.rounds + 1):  # the first warms the disk's cache
             for name, read in both.items():

@@ -23,6 +23,7 @@ FREE = (
     "data.in_memory_mb",
     "data.manual_dir",
     "data.threads",
+    "data.workers",
     "evaluate.",
     "frozen.",
     "mesh.",

@@ -97,6 +97,7 @@ def common(data: str) -> Any:
         flip=False,
         shift=0,
         threads=2,
+        workers=0,
     )
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)

@@ -27,6 +27,7 @@ class Split(abc.ABC):
     """Examples in a fixed order, with random access by whole batches."""
 
     place: str  # for the report: "in memory" or "from disk"
+    decodes: bool = False  # files, when examples are asked for: it pays to do so in processes
 
     @abc.abstractmethod
     def __len__(self) -> int:

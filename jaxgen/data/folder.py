@@ -41,6 +41,7 @@ class FolderSplit(Split):
     geometry: images.Geometry
     mode: str | None = None
     place = "from disk"
+    decodes = True
 
     def __len__(self) -> int:
         return len(self.files)

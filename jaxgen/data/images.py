@@ -128,6 +128,11 @@ class ResizedSplit(Split):
         return self.inner.place
 
     @property
+    def decodes(self) -> bool:
+        """See `Split`."""
+        return self.inner.decodes
+
+    @property
     def labels(self) -> np.ndarray | None:
         """See `Split.labels`."""
         return self.inner.labels

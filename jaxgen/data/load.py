@@ -18,6 +18,7 @@ from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
 from jaxgen.data.tfds import source as tfds_source
+from jaxgen.data.workers import worked
 from jaxgen.fields import DataSpec
 from jaxgen.names import DOTTED, Allowed, resolve
 
@@ -50,6 +51,7 @@ def load(
     seed: int = 0,
     in_memory_mb: float = 512,
     threads: int = 2,
+    workers: int = 0,
     download: bool = False,
     earlier: bool = False,
 ) -> Dataset:
@@ -86,6 +88,8 @@ def load(
         seed: of that division and of bits that are drawn once; not the seed of the run.
         in_memory_mb: up to that many megabytes of decoded arrays are kept in memory.
         threads: that read and decode batches ahead of the steps; no number changes a batch.
+        workers: processes that decode instead, where images stay on disk: threads share Python's
+            lock. 0 for threads alone.
         download: fetches what is not on disk; tfds, for other names than those of `published`,
             prepares it, which needs `jaxgen[tf]`.
         earlier: divide a folder or array into train and test by the rules of version 0.1; a run
@@ -106,6 +110,8 @@ def load(
         ((5, 8, 8, 1), [2, 2, 9, 8, 8])
     """
     shape = _checked(size, fit, binarize, test_fraction)
+    if min(threads, workers) < 0:
+        raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
     path = None if callable(name) else _path(name)
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
@@ -129,7 +135,7 @@ def load(
         dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
     dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
-    return dataclasses.replace(dataset, threads=threads)
+    return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
 
 
 def own(name: Any, allow: Allowed = None) -> Any:

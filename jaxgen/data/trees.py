@@ -104,6 +104,9 @@ class ZipTree:
 
     root: pathlib.Path
 
+    def __reduce__(self) -> tuple[type[ZipTree], tuple[pathlib.Path]]:
+        return ZipTree, (self.root,)  # another process opens the file for itself
+
     @functools.cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:

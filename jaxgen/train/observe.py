@@ -230,9 +230,8 @@ class Observer:
 
     def _names(self) -> list[str]:
         """`split/metric` of an evaluation, by tracing it, as its first use would."""
-        batch = next(self._batches(self._splits[-1]))
-        whole = {k: np.concatenate([x] * jax.process_count()) for k, x in batch.items()}
-        metrics = self._evaluate.eval_shape(self._target, whole, jax.random.key(0))
+        batch = self._put(next(self._batches(self._splits[-1])))
+        metrics = self._evaluate.eval_shape(self._target, batch, jax.random.key(0))
         return [f"{split}/{metric}" for split in self._splits for metric in metrics]
 
     def measure(self, state: State) -> dict[str, float]:

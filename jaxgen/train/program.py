@@ -154,6 +154,7 @@ def build_program(
     shapes = _global_shapes(batch, rows)
     _check_division(next(iter(shapes.values())).shape[0], method, mesh, accum)
     init = functools.partial(init_state, method=method, optimizers=optimizers, emas=emas)
+    init = jax.jit(init, inline=True)  # as the step: what is traced for its shapes is traced once
     state = jax.eval_shape(init, rng, shapes)
     made = sharding.state_sharding(state, mesh, min_size)
     state = with_shapes(state, stages)
@@ -167,7 +168,9 @@ def build_program(
         accum=accum,
         gather=lambda params: jax.lax.with_sharding_constraint(params, whole),
     )
-    metrics = jax.eval_shape(step, state, shapes, rng)[1]
+    step = jax.jit(step, inline=True)
+    target = sharding.abstract(state, where)
+    metrics = jax.eval_shape(step, target, shapes, rng)[1]
     names = tuple(sorted(k for k in metrics if not k.endswith(f"/{NONFINITE}")))
     placed = sharding.batch_sharding(mesh, stacked=room > 1)
     compiled = jax.jit(
@@ -176,11 +179,6 @@ def build_program(
         out_shardings=(where, whole),
         donate_argnums=0,
     )
-    target = sharding.abstract(state, where)
-    stacked = {
-        k: jax.ShapeDtypeStruct((room, *s.shape) if room > 1 else s.shape, s.dtype)
-        for k, s in shapes.items()
-    }
     return Program(
         method=method,
         mesh=mesh,
@@ -193,7 +191,9 @@ def build_program(
         _init=jax.jit(
             init, in_shardings=(whole, rows), out_shardings=made, compiler_options=_once(mesh)
         ),
-        _lowered=compiled.lower(target, stacked, rng, jax.ShapeDtypeStruct((), jnp.int32)),
+        _lowered=compiled.lower(
+            target, _stacked(shapes, room, placed), rng, jax.ShapeDtypeStruct((), jnp.int32)
+        ),
     )
 
 
@@ -243,6 +243,15 @@ def _global_shapes(batch: Mapping[str, np.ndarray], rows: Any) -> dict[str, Any]
     return {
         k: jax.ShapeDtypeStruct((v.shape[0] * count, *v.shape[1:]), v.dtype, sharding=rows)
         for k, v in batch.items()
+    }
+
+
+def _stacked(shapes: Mapping[str, Any], room: int, placed: Any) -> dict[str, Any]:
+    """Of `room` batches, as `Program.put` makes them."""
+    more = (room,) if room > 1 else ()
+    return {
+        k: jax.ShapeDtypeStruct((*more, *s.shape), s.dtype, sharding=placed)
+        for k, s in shapes.items()
     }
 
 

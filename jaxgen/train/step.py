@@ -122,6 +122,7 @@ def train_step(
         if turn.every == 1:
             state, out = play(state)
         else:
+            play = jax.jit(play, inline=True)  # traced once, for its shapes and where it is due
             shapes = jax.eval_shape(play, state)[1]
             skipped = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
             due = state.step % turn.every == 0

@@ -1,5 +1,7 @@
 """Lazy turns are one program: nothing is compiled after the first step, whatever is due."""
 
+import collections
+import dataclasses
 import functools
 import threading
 import types
@@ -71,6 +73,35 @@ def test_nothing_is_traced_or_compiled_after_the_first_cycle(name):
     for turn, every in lazy.items():
         played = [i for i, w in enumerate(weights) if w[f"{turn}/loss"]]
         assert played == list(range(0, 2 * CYCLE, every))
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_everything_is_traced_once(room):
+    """The initialisation, and every turn's loss, whether it is lazy or in a loop of steps."""
+    traced = collections.Counter()
+
+    class Counted(Adversarial):
+        def init(self, rng, batch):
+            traced["init"] += 1
+            return super().init(rng, batch)
+
+        @property
+        def turns(self):
+            def counted(turn):
+                def loss(*arguments):
+                    traced[turn.label] += 1
+                    return turn.loss(*arguments)
+
+                return turn._replace(loss=loss)
+
+            return tuple(map(counted, super().turns))
+
+    plain, batch = METHODS["gan"], {"x": IMAGES}
+    method = Counted(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
+    optimizers = dict.fromkeys(("generator", "discriminator"), optimizer("adam", 1e-3))
+    program = build_program(method, optimizers, {}, make_mesh(), batch, seed=0, room=room)
+    program.init(batch)
+    assert traced == {"init": 1, **{turn.label: 1 for turn in plain.turns}}
 
 
 def test_initialisation_is_not_optimised_and_draws_the_same(monkeypatch):

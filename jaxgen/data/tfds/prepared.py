@@ -61,6 +61,7 @@ class RecordSplit(Split):
     identity: bytes
     directory: str = ""
     place = "from disk"
+    decodes = True
 
     def __len__(self) -> int:
         return len(self.rows)
