@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import pathlib
+import warnings
 from importlib import metadata
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -31,6 +32,7 @@ import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
 import threadpoolctl  # noqa: E402
 from absl import flags, logging  # noqa: E402
+from absl.testing import flagsaver  # noqa: E402
 from command import ROOT, Starter  # noqa: E402
 from jax._src.interpreters import mlir  # noqa: E402
 from zoo import Zoo  # noqa: E402
@@ -129,5 +131,31 @@ def jaxgen_command(data_root, monkeypatch, capsys):
                 cli.main([str(a) for a in argv])
             assert end.value.code == code
         return capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused(data_root, monkeypatch, capsys):
+    """refused(*argv): the line with which `python -m jaxgen.main *argv` ends, in this process."""
+    import grain  # noqa: F401  defines flags, which are not of the commands below
+
+    from jaxgen import main
+    from jaxgen.boundary import guarded
+
+    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
+    monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
+    monkeypatch.chdir(ROOT)
+
+    def call(*argv):
+        monkeypatch.setattr("sys.argv", ["main", *map(str, argv)])
+        # without the fields of another test's config, which parsing adds to the flags
+        with flagsaver.flagsaver(), warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+            warnings.simplefilter("ignore", DeprecationWarning)  # of how absl loads a config
+            guarded(main.main)
+        assert end.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("jaxgen: error: ") and error.count("\n") == 1, error
+        return error.removeprefix("jaxgen: error: ").rstrip("\n")
 
     return call

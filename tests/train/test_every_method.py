@@ -34,16 +34,19 @@ def test_every_method_is_in_a_config():
     assert found == {config_of(name)["method"]["name"] for name in NAMES}
 
 
-def trained(method, batch, mesh):
-    """Parameters and variables at the start and after some steps of SGD, and the last state."""
+def program_on(mesh, method, batch):
+    """With SGD for every player."""
     players = {turn.player: optimizer("sgd", RATE) for turn in method.turns}
-    program = build_program(method, players, {}, mesh, batch, seed=0, min_size=2)
-    state = program.init(batch)
-    before = jax.device_get((state.params, state.vars))
+    return build_program(method, players, {}, mesh, batch, seed=0, min_size=2)
+
+
+def trained(program, state, batch):
+    """After some steps: parameters and variables, and the state."""
+    state = jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, program.target))
     step = program.compile()
     for _ in range(STEPS):
         state, _ = step(state, program.put([batch]), program.rng, np.int32(1))
-    return before, jax.device_get((state.params, state.vars)), state
+    return jax.device_get((state.params, state.vars)), state
 
 
 def assert_close(tree, expected, moved):
@@ -57,17 +60,33 @@ def assert_close(tree, expected, moved):
     jax.tree_util.tree_map_with_path(close, tree, expected, moved)
 
 
-@pytest.mark.parametrize("name", PARAMS)
-def test_sharded_equals_single_on_updated_parameters(name, data_root):
+def programs(name, data_root):
+    """On one device and on a mesh, and a batch."""
     method, _, _, _, batch = parts_of(name, data_root, 16)
     most = max(turn.times for turn in method.turns)
     batch = {k: np.concatenate([v] * most) for k, v in batch.items()}
     alone = jax.make_mesh((1, 1), AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1])
-    start, end, _ = trained(method, batch, alone)
-    before, after, state = trained(method, batch, make_mesh(4, 2))
+    return *(program_on(mesh, method, batch) for mesh in (alone, make_mesh(4, 2))), batch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_sharded_initialisation_equals_single(name, data_root):
+    """By default it is of a Glow, which sees the batch, and of two more in test_sharding.py."""
+    single, mesh, batch = programs(name, data_root)
+    start = jax.device_get(single.init(batch))
+    assert_close(jax.device_get(mesh.init(batch)), start, jax.tree.map(np.zeros_like, start))
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_sharded_equals_single_on_updated_parameters(name, data_root):
+    single, mesh, batch = programs(name, data_root)
+    state = jax.device_get(single.init(batch))
+    start = state.params, state.vars
+    end, _ = trained(single, state, batch)
+    after, state = trained(mesh, state, batch)
     assert any(not x.sharding.is_fully_replicated for x in jax.tree.leaves(state.params))
     moved = jax.tree.map(lambda a, b: np.abs(np.subtract(a, b, dtype=np.float64)), end, start)
-    assert_close(before, start, jax.tree.map(np.zeros_like, moved))
     assert_close(after, end, moved)
     # a gradient twice too large would be seen, in some tensor of every player
     for player, ways in moved[0].items():
