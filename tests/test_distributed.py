@@ -31,7 +31,7 @@ def pair(starter):
             "--distributed=explicit",
             f"--coordinator_address=127.0.0.1:{free_port()}",
             "--num_processes=2",
-            "--heartbeat_timeout=10",
+            "--heartbeat_timeout=5",
         )
         for i, more in enumerate(({}, second or {})):
             process = (*argv, *flags, f"--process_id={i}")

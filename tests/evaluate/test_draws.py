@@ -83,7 +83,7 @@ def test_the_mean_of_separate_evaluations(draws):
             np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["vae", "glow"])
+@pytest.mark.parametrize("name", ["vae", "nice"])
 def test_networks_see_single_examples(name, data_root):
     """A bound and a dequantised density; batches of any size give the same."""
     model = tiny(name, data_root, 6)
@@ -139,14 +139,14 @@ def test_the_command_and_python(jaxgen_command, tmp_path):
     trained = jaxgen.load(run)
     options = {"splits": ("test",), "max_examples": 20}
     found = {}
-    for draws in (1, 2, 8):
+    for draws in (1, 2):
         text = jaxgen_command("eval", *asked, f"--draws={draws}").out
         printed = json.loads(text)["test/bpd"]
         found[draws] = trained.evaluate(draws=draws, **options)["test/bpd"]
         assert printed["mean"] == found[draws].mean and printed["count"] == 20
     plain = json.loads(jaxgen_command("eval", *asked).out)["test/bpd"]
     assert plain["mean"] == found[1].mean
-    assert len({estimate.mean for estimate in found.values()}) == 3
+    assert len({estimate.mean for estimate in found.values()}) == 2
     other = trained.evaluate(draws=2, batch_size=5, **options)["test/bpd"]
     assert other.mean == pytest.approx(found[2].mean, rel=1e-6)
     for options in (("--draws=0",), ("--draws=2", "--metrics=fd")):

@@ -5,12 +5,13 @@ A game of two domains and four players is in `methods/`.
 
 import itertools
 import json
+import shutil
 
 import jax
 import numpy as np
 import PIL.Image
 import pytest
-from command import ROOT, rows
+from command import ROOT, rows, saved
 
 import jaxgen
 from jaxgen.abilities import Density
@@ -51,11 +52,11 @@ def test_it_learns_and_resumes_to_the_same_bits(name, finished, starter, tmp_pat
     metric = next(k for k in job.summary if k.startswith("test/"))
     first = rows(job.workdir, "eval_test")[0][metric.partition("/")[2]]
     assert job.summary[metric] < first
-    half = json.loads((job.workdir / "config.json").read_text())["train"]["steps"] // 2
-    workdir = f"--workdir={tmp_path}"
-    starter.run(*flags, f"--config.train.steps={half}", workdir)
-    resumed = starter.run(*flags, workdir)
-    assert f"resumed at step {half}" in resumed.out
+    half, end = saved(job.workdir)
+    stopped = shutil.copytree(job.workdir, tmp_path / "run")
+    shutil.rmtree(stopped / "checkpoints" / str(end))
+    resumed = starter.run(*flags, f"--workdir={stopped}")
+    assert f"resumed at step {half} of {end}" in resumed.out
     assert resumed.digest == job.digest
 
 

@@ -30,7 +30,7 @@ def runs(tmp_path_factory):
     """`runs/`: a trained one of digits, one of points that is not."""
     folder = tmp_path_factory.mktemp("python") / "runs"
     shutil.copytree(LANDED, folder / "nice-digits")
-    untrained(folder / "ring8", ROOT / "configs" / "realnvp.py", "ring8,tiny")
+    untrained(folder / "ring8", ROOT / "configs" / "maf.py", "ring8,tiny")
     return folder
 
 
@@ -99,7 +99,7 @@ def averages(tmp_path_factory):
     """A run on points with two averages of its model, each moved its own way from the start."""
     folder = tmp_path_factory.mktemp("averages") / "run"
     moves = {"model": 0.01, "slow": 0.02}
-    untrained(folder, ROOT / "configs" / "realnvp.py", "ring8,tiny", moves)
+    untrained(folder, ROOT / "configs" / "maf.py", "ring8,tiny", moves)
     return folder
 
 

@@ -71,12 +71,13 @@ def test_samples_are_decoded_draws_of_the_prior(stages):
     run, first = jaxgen.load(base / "second"), jaxgen.load(base / "first", step="best")
     state = run.state.averaged()
     key = jax.random.key(3)
-    z = run.method.inner.sample(state, key, 6)
+    z = jax.jit(lambda state: run.method.inner.sample(state, key, 6))(state)
     units = run.spec.fields["z"].units
     own = np.asarray(z) * np.array(units.scale) + np.array(units.shift)
     z = (jnp.asarray(own, jnp.float32),)
     by_hand = first.method.decode(first.state.averaged(), z, rounded=True)
-    np.testing.assert_array_equal(run.method.sample(state, key, 6), by_hand)
+    sample = jax.jit(lambda state: run.method.sample(state, key, 6))
+    np.testing.assert_array_equal(sample(state), by_hand)
 
 
 def test_latents_are_those_of_the_stage(stages, data_root):
@@ -112,9 +113,9 @@ def test_a_run_that_was_killed_ends_in_the_same_state(stages, starter, tmp_path)
     assert resumed.digest == whole.digest
 
 
-def test_another_stage_is_refused(stages, starter, copy):
+def test_another_stage_is_refused(stages, refused, copy):
     base, _ = stages
-    error = starter.run(*second(base, "@8"), f"--workdir={copy}", code=2).error
+    error = refused(*second(base, "@8"), f"--workdir={copy}")
     assert "was begun with" in error and "give another --workdir" in error
     place = copy / "frozen/first"
     shutil.rmtree(place / "checkpoints")
@@ -160,14 +161,14 @@ def test_steps_of_stages():
     assert frozen.Wanted.of("f", best.as_json()) == best
 
 
-def test_a_stage_that_is_not_there(starter, stages, tmp_path):
+def test_a_stage_that_is_not_there(starter, refused, stages, tmp_path):
     base, _ = stages
     workdir = f"--workdir={tmp_path / 'run'}"
-    error = starter.run(*SECOND, f"--config.frozen.first.run={tmp_path}/no", workdir, code=2).error
+    error = refused(*SECOND, f"--config.frozen.first.run={tmp_path}/no", workdir)
     assert f"{tmp_path}/no is not a run directory" in error
-    error = starter.run(*second(base, "@99"), workdir, code=2).error
+    error = refused(*second(base, "@99"), workdir)
     assert "has no checkpoint of step 99; it has [" in error
-    error = starter.run(*second(base), "--config.method.field=w", workdir, code=2).error
+    error = refused(*second(base), "--config.method.field=w", workdir)
     assert "method.field='w' is no field of the data: config.frozen.first.field=w" in error
     glow = ("--config=configs/nice.py:digits,tiny",)
     assert "no stage" not in starter.run(*glow, "--dry_run", workdir).out
