@@ -17,7 +17,6 @@ from jaxgen.bijectors.mixture import MixtureLogistic
 from jaxgen.bijectors.monotonic import MonotonicNetwork
 from jaxgen.bijectors.transforms import CircularSpline, Scale, Shift
 
-KEY = jax.random.key(0)
 NET = MADE((9,), jnp.tanh)
 FORMS = {"coupling": lambda t: Coupling(t, Dense()), "ar": lambda t: MaskedAutoregressive(t, NET)}
 TRANSFORMS = {
@@ -33,23 +32,9 @@ TRANSFORMS = {
     ("name", "form"), [(name, form) for name, (_, forms) in TRANSFORMS.items() for form in forms]
 )
 def test_slogdet_and_inverse_of_every_form(name, form):
-    with jax.enable_x64(True):
-        bijector, variables, x, _ = checks.build((FORMS[form](TRANSFORMS[name][0]), (3,), None))
-
-        @jax.jit
-        def everything(x):
-            y, logdet = bijector.apply(variables, x)
-            back, inverse = bijector.apply(variables, y, method="inverse")
-            jacobian = jax.vmap(jax.jacfwd(lambda x: bijector.apply(variables, x[None])[0][0]))(x)
-            return logdet, jacobian, back, inverse
-
-        logdet, jacobian, back, inverse = (np.asarray(v) for v in everything(x))
-        assert logdet.shape == inverse.shape == (3,)
-        np.testing.assert_allclose(logdet, np.linalg.slogdet(jacobian)[1], atol=1e-8)
-        np.testing.assert_allclose(back, x, atol=1e-10)
-        np.testing.assert_allclose(logdet + inverse, 0, atol=1e-9)
-        assert (np.triu(jacobian, 1) == 0).all()  # exactly, for a coupling too
-        assert (np.abs(np.tril(jacobian)[:, 2]) > 0).all(0).sum() >= 2
+    _, jacobian = checks.exact((FORMS[form](TRANSFORMS[name][0]), (3,), None))
+    assert (np.triu(jacobian, 1) == 0).all()  # exactly, for a coupling too
+    assert (np.abs(np.tril(jacobian)[:, 2]) > 0).all(0).sum() >= 2
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -93,7 +78,7 @@ def test_inverse_autoregressive_has_the_directions_exchanged():
     forward = MaskedAutoregressive(Scale(), NET)
     bijector, variables, x, _ = checks.build((forward, (3,), None))
     inverted = {"params": {"bijector": variables["params"]}}
-    z, logdet = Invert(forward).apply(inverted, x, method="inverse")
-    expected = bijector.apply(variables, x)
+    z, logdet = jax.jit(lambda x: Invert(forward).apply(inverted, x, method="inverse"))(x)
+    expected = jax.jit(bijector.apply)(variables, x)
     np.testing.assert_array_equal(z, expected[0])
     np.testing.assert_array_equal(logdet, expected[1])

@@ -194,7 +194,7 @@ def test_evaluation_does_not_depend_on_the_batch(points):
 
 def test_density_integrates_to_one(points):
     method, state, _ = points
-    axis = np.linspace(-25, 35, 1201)
+    axis = np.linspace(-25, 35, 601)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
     log_prob = jax.jit(method.log_prob)
     density = np.exp(np.asarray(log_prob(state, jnp.asarray(grid), KEY), np.float64))

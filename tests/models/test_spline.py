@@ -1,5 +1,6 @@
 """The spline flow: a density that integrates to one, and samples that follow it."""
 
+import checks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,7 @@ def trained(request):
 
 def test_density_integrates_to_one(trained):
     method, state = trained
-    axis = np.linspace(-24, 24, 801)  # scrambled parameters spread the data far
+    axis = np.linspace(-24, 24, 401)  # scrambled parameters spread the data far
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
     log_prob = jax.jit(method.log_prob)
     density = np.exp(np.asarray(log_prob(state, jnp.asarray(grid), KEY), np.float64))
@@ -76,34 +77,11 @@ def test_cifar10_recipe_has_as_many_parameters_as_the_paper_says():
     np.testing.assert_allclose(count, 11.8e6, rtol=0.005)
 
 
-@pytest.fixture
-def x64():
-    """Float64 for one test."""
-    with jax.enable_x64(True):
-        yield
-
-
 @pytest.mark.parametrize("multiscale", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_images_come_back_and_the_logdet_is_the_jacobian(multiscale, x64):
+def test_images_come_back_and_the_logdet_is_the_jacobian(multiscale):
     model = ImageSplineFlow(2, depth=2, width=8, blocks=1, multiscale=multiscale)
-    x = jnp.asarray(RANDOM.randn(3, 4, 4, 1))
-    variables = jax.jit(model.init)(KEY, x)
-    variables = {**variables, "params": scrambled(variables["params"], 0.05)}
-
-    @jax.jit
-    def there_and_back(x):
-        z, logdet = model.apply(variables, x)
-        return z, logdet, model.apply(variables, z, method="inverse")[0]
-
-    def flat(x):
-        z, _ = model.apply(variables, x.reshape(1, 4, 4, 1))
-        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(z)])
-
-    z, logdet, back = there_and_back(x)
-    np.testing.assert_allclose(back, x, atol=1e-10)
+    z, _ = checks.exact((model, (4, 4, 1), None))
     assert len(jax.tree.leaves(z)) == 1 + multiscale
-    jacobians = jax.jit(jax.vmap(jax.jacfwd(flat)))(x.reshape(3, 16))
-    np.testing.assert_allclose(np.linalg.slogdet(jacobians)[1], logdet, atol=1e-8)
 
 
 @pytest.mark.slow

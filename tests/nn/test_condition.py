@@ -1,7 +1,6 @@
 """What networks are given: every kind of field against NumPy, maps at other sizes, embeddings."""
 
-import sys
-
+import checks
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,9 +10,6 @@ import pytest
 from jaxgen.fields import DataSpec, Field
 from jaxgen.models.flows.glow import Glow
 from jaxgen.nn.condition import added, aligned, beside, condition, condition_shape
-
-sys.path.append(f"{__file__.rpartition('/')[0]}/../bijectors")
-import checks  # noqa: E402
 
 FIELDS = DataSpec(
     "all",
