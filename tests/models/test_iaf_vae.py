@@ -116,8 +116,9 @@ def model():
         options = dict(given=given, temperature=temperature, rngs={"latent": key})
         return net.apply(variables, None, SIZE, method="top_down", **options)
 
-    init = jax.jit(lambda key: net.init({"params": key, "latent": key}, X, SIZE))
-    return net, scrambled(init(KEY), 0.2), posterior, prior
+    shapes = jax.eval_shape(lambda key: net.init({"params": key, "latent": key}, X, SIZE), KEY)
+    zeros = jax.tree.map(lambda v: np.zeros(v.shape, v.dtype), shapes)
+    return net, scrambled(zeros, 0.2), posterior, prior
 
 
 def test_posterior_latents_given_to_the_prior_decode_to_themselves(model):

@@ -10,22 +10,35 @@ import pytest
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.models.gans.gan import Generator
 from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator, _halved
+from jaxgen.ops.augment import AUGMENTATIONS
+from jaxgen.ops.augment.ada import ADA
 from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 SPEC = DataSpec.of("noise", (16, 16, 1), None)
-BATCH = {"x": jax.random.normal(jax.random.key(1), (4, 16, 16, 1))}
+RANDOM = np.random.RandomState(0)
+
+
+def normals(*shape):
+    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+
+
+BATCH = {"x": normals(4, 16, 16, 1)}
 
 
 @pytest.mark.parametrize(("layers", "side"), [(1, 16), (2, 34), (3, 70)])
 def test_receptive_field(layers, side):
     """Pixels that the middle logit depends on, without normalisation."""
     model = PatchDiscriminator(2, layers, "none")
-    x = jax.random.normal(KEY, (1, 2 * side, 2 * side, 1))
-    variables = jax.jit(model.init)(KEY, x)
-    logits = functools.partial(model.apply, variables)
-    rows = jax.eval_shape(logits, x).shape[1]
-    slope = jax.jit(jax.grad(lambda x: logits(x)[0, rows // 2, rows // 2]))(x)[0, ..., 0]
+    x = normals(1, 2 * side, 2 * side, 1)
+
+    @jax.jit
+    @jax.grad
+    def slopes(x):
+        logits, _ = model.init_with_output(KEY, x)
+        return logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
+
+    slope = slopes(x)[0, ..., 0]
     seen = np.flatnonzero(np.abs(slope).sum(1))
     assert seen[-1] - seen[0] + 1 == side and len(seen) == side
 
@@ -43,14 +56,16 @@ def test_parameter_counts_and_number_of_patches(norm, channels, expected):
 
 def test_scales():
     model = MultiScale(2, 2, 1, "none")
-    x = jax.random.normal(KEY, (2, 16, 16, 1))
-    variables = jax.jit(model.init)(KEY, x)
     one = PatchDiscriminator(2, 1, "none")
-    parts = [
-        one.apply({"params": variables["params"][f"scale{i}"]}, image)
-        for i, image in enumerate((x, _halved(x)))
-    ]
-    maps = jax.jit(model.apply)(variables, x)
+
+    @jax.jit
+    def both(x):
+        maps, variables = model.init_with_output(KEY, x)
+        pairs = enumerate((x, _halved(x)))
+        own = [{"params": variables["params"][f"scale{i}"]} for i in range(2)]
+        return maps, [one.apply(own[i], image) for i, image in pairs]
+
+    maps, parts = both(normals(2, 16, 16, 1))
     assert [part.shape for part in maps] == [(2, 6, 6), (2, 2, 2)]
     for got, expected in zip(maps, parts, strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
@@ -60,9 +75,14 @@ def test_scales():
 def test_features_are_what_the_next_layer_is_given(norm):
     """The last of them, through the last layer alone, is the logits; the logits stay the same."""
     model, x = PatchDiscriminator(2, 1, norm), BATCH["x"]
-    variables = jax.jit(model.init)(KEY, x)
-    logits, features = jax.jit(lambda x: model.apply(variables, x, features=True))(x)
-    np.testing.assert_allclose(logits, jax.jit(model.apply)(variables, x), rtol=1e-5)
+
+    @jax.jit
+    def both(x):
+        variables = model.init(KEY, x)
+        return variables, model.apply(variables, x, features=True), model.apply(variables, x)
+
+    variables, (logits, features), alone = both(x)
+    np.testing.assert_allclose(logits, alone, rtol=1e-5)
     assert [h.shape for h in features] == [(4, 8, 8, 2), (4, 7, 7, 4)]
     last = max(name for name in variables["params"] if name.startswith("Conv"))
     kernel, bias = (np.asarray(variables["params"][last][k]) for k in ("kernel", "bias"))
@@ -73,68 +93,84 @@ def test_features_are_what_the_next_layer_is_given(norm):
 
 
 def test_features_of_scales():
-    model, x = MultiScale(2, 2, 1, "none"), BATCH["x"]
-    variables = jax.jit(model.init)(KEY, x)
-    logits, features = jax.jit(lambda x: model.apply(variables, x, features=True))(x)
+    model, one = MultiScale(2, 2, 1, "none"), PatchDiscriminator(2, 1, "none")
+
+    @jax.jit
+    def both(x):
+        variables = model.init(KEY, x)
+        own = {"params": variables["params"]["scale1"]}
+        of_one = one.apply(own, _halved(x), features=True)[1]
+        return model.apply(variables, x, features=True), model.apply(variables, x), of_one
+
+    (logits, features), alone, expected = both(BATCH["x"])
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-    jax.tree.map(close, logits, jax.jit(model.apply)(variables, x))
-    one = PatchDiscriminator(2, 1, "none")
-    own = {"params": variables["params"]["scale1"]}
-    expected = one.apply(own, _halved(x), features=True)[1]
+    jax.tree.map(close, logits, alone)
     jax.tree.map(close, features[1], expected)
 
 
 def game(discriminator, **options):
     method = Adversarial(Generator(2, (4,)), discriminator, SPEC, **options)
     params, variables = jax.jit(method.init)(KEY, BATCH)
-    sharp = jax.tree.map(lambda p: 8 * p, params["discriminator"])  # logits of one and more
+    sharp = jax.tree.map(
+        lambda p: 8 * np.asarray(p), params["discriminator"]
+    )  # logits of one and more
     params = params | {"discriminator": sharp}
     return method, State(jnp.int32(0), params, variables, {}, {})
 
 
-@pytest.mark.parametrize("scales", [1, 2])
+@pytest.mark.parametrize("scales", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_least_squares_of_each_patch(scales):
     """Mao et al. 2017, equation 9, of every patch, then means, in NumPy; not that of a mean."""
     method, state = game(MultiScale(scales, 2, 1, "none"), game="least_squares")
-    fake, _ = method.source.train(state, jax.random.split(KEY, 6)[0], 4, None)
 
-    critic = jax.jit(lambda x: method.critic(state, x, None, KEY)[0])
+    @jax.jit
+    def found(state):
+        keys = [jax.random.split(KEY, players)[0] for players in (6, 2)]
+        shown = [BATCH["x"], *(method.source.train(state, key, 4, None)[0] for key in keys)]
+        maps = [method.critic(state, x, None, KEY)[0] for x in shown]
+        losses = method.discriminator_loss, method.generator_loss
+        return maps, [loss(state, BATCH, KEY) for loss in losses]
 
-    def maps(x):
-        return [np.asarray(m, np.float64) for m in critic(x)]
-
-    real, fake = maps(BATCH["x"]), maps(fake)
+    maps, ((loss, (_, metrics)), (of_generator, _)) = found(state)
+    real, fake, made = jax.tree.map(lambda m: np.asarray(m, np.float64), maps)
     pairs = list(zip(real, fake, strict=True))
     each = [0.5 * ((r - 1) ** 2).mean() + 0.5 * (f**2).mean() for r, f in pairs]
-    loss, (_, metrics) = jax.jit(method.discriminator_loss)(state, BATCH, KEY)
     np.testing.assert_allclose(loss, sum(each) / scales, rtol=1e-5)
     of_means = [0.5 * ((r.mean() - 1) ** 2 + f.mean() ** 2) for r, f in pairs]
     assert abs(loss - sum(of_means) / scales) > 0.01
     shares = [np.mean([(r > 0.5).mean() for r in real]), np.mean([(f < 0.5).mean() for f in fake])]
-    found = [metrics["accuracy_real"], metrics["accuracy_fake"]]
-    np.testing.assert_allclose(found, shares, rtol=1e-6)
-    made, _ = method.source.train(state, jax.random.split(KEY, 2)[0], 4, None)
-    expected = np.mean([0.5 * ((f - 1) ** 2).mean() for f in maps(made)])
-    np.testing.assert_allclose(
-        jax.jit(method.generator_loss)(state, BATCH, KEY)[0], expected, rtol=1e-5
-    )
+    accuracies = [metrics["accuracy_real"], metrics["accuracy_fake"]]
+    np.testing.assert_allclose(accuracies, shares, rtol=1e-6)
+    expected = np.mean([0.5 * ((f - 1) ** 2).mean() for f in made])
+    np.testing.assert_allclose(of_generator, expected, rtol=1e-5)
 
 
-def test_regularisers_of_maps():
+class Still(ADA):
+    """Remembers as ADA does, and leaves the images alone, as ADA does at first."""
+
+    def apply(self, rng, x, kept):
+        return x
+
+
+def test_regularisers_of_maps(monkeypatch):
     """Slopes of the sum of all logits; LeCam by scale; the sign of an image is a mean."""
+    monkeypatch.setitem(AUGMENTATIONS, "still", Still)
     penalties = {"r1": {"weight": 0.5}, "drift": {"weight": 0.1}}
-    augment = {"name": "ada", "interval": 4}
+    augment = {"name": "still", "interval": 4}
     discriminator = MultiScale(2, 2, 1, "none")
     method, state = game(discriminator, penalties=penalties, lecam=0.3, augment=augment)
     own, x = {"params": state.params["discriminator"]}, BATCH["x"]
-    real = [np.asarray(m, np.float64) for m in jax.jit(discriminator.apply)(own, x)]
     state = state.replace(step=jnp.int32(1))
     _, (variables, metrics) = jax.jit(method.discriminator_loss)(state, BATCH, KEY)
 
-    def total(x):
-        return sum(jnp.sum(m) for m in discriminator.apply(own, x))
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def slopes(x):
+        maps = discriminator.apply(own, x)
+        return sum(jnp.sum(m) for m in maps), maps
 
-    squares = np.sum(np.asarray(jax.jit(jax.grad(total))(x), np.float64) ** 2, axis=(1, 2, 3))
+    slope, real = jax.tree.map(lambda v: np.asarray(v, np.float64), slopes(x))
+    squares = np.sum(slope**2, axis=(1, 2, 3))
     np.testing.assert_allclose(metrics["r1"], 0.5 * squares.mean(), rtol=1e-4)
     np.testing.assert_allclose(metrics["drift"], np.mean([(m**2).mean() for m in real]), rtol=1e-4)
     memory = variables["game"]
@@ -148,22 +184,26 @@ def test_regularisers_of_maps():
 def test_a_label_is_of_an_example():
     """Smoothed: one draw for all patches of both scales."""
     method, state = game(MultiScale(2, 2, 1, "none"), real_target=(0.6, 0.9))
-    keys = jax.random.split(KEY, 6)
-    fake, _ = method.source.train(state, keys[0], 4, None)
-    target = np.asarray(jax.random.uniform(keys[2], (4,), minval=0.6, maxval=0.9))
+
+    @jax.jit
+    def found(state):
+        keys = jax.random.split(KEY, 6)
+        target = jax.random.uniform(keys[2], (4, 1, 1), minval=0.6, maxval=0.9)
+        shown = BATCH["x"], method.source.train(state, keys[0], 4, None)[0]
+        maps = [method.critic(state, x, None, KEY)[0] for x in shown]
+        return method.discriminator_loss(state, BATCH, KEY)[0], target, maps
+
+    loss, t, maps = jax.tree.map(lambda v: np.asarray(v, np.float64), found(state))
     each = []
-    maps = (method.critic(state, x, None, KEY)[0] for x in (BATCH["x"], fake))
     for r, f in zip(*maps, strict=True):
-        r, f, t = np.asarray(r, np.float64), np.asarray(f, np.float64), target.reshape(4, 1, 1)
         logs = [np.logaddexp(0, v) for v in (-r, r, f)]
         each.append(np.mean(t * logs[0] + (1 - t) * logs[1] + logs[2]))
-    loss, _ = method.discriminator_loss(state, BATCH, KEY)
     np.testing.assert_allclose(loss, np.mean(each), rtol=1e-5)
 
 
 def test_halving():
-    x = np.asarray(jax.random.normal(KEY, (1, 5, 6, 1)))
-    got = _halved(jnp.asarray(x))
+    x = np.asarray(normals(1, 5, 6, 1))
+    got = np.asarray(jax.jit(_halved)(x))
     assert got.shape == (1, 3, 3, 1)
     np.testing.assert_allclose(got[0, 1, 1, 0], x[0, 1:4, 1:4, 0].mean(), rtol=1e-5)
     np.testing.assert_allclose(got[0, 0, 0, 0], x[0, :2, :2, 0].mean(), rtol=1e-5)

@@ -74,34 +74,43 @@ def test_plain_discriminator_of_cifar10():
 def test_projection_of_the_class():
     """D(x, y) - D(x, y') = <V y - V y', phi(x)>, with phi from D's own slope by V."""
     model = sngan.Discriminator(4, spectral=False)
-    x = jax.random.normal(KEY, (3, 8, 8, 1))
-    y, other = jax.nn.one_hot(jnp.array([0, 1, 2]), 3), jax.nn.one_hot(jnp.array([1, 1, 0]), 3)
-    variables = model.init(KEY, x, y)
-    rows = variables["params"]["classes"]["kernel"]
+    x = jnp.asarray(np.random.RandomState(0).randn(3, 8, 8, 1), jnp.float32)
+    y, other = (jnp.asarray(np.eye(3)[rows], jnp.float32) for rows in ([0, 1, 2], [1, 1, 0]))
+    variables = jax.jit(model.init)(KEY, x, y)
+    rows = np.asarray(variables["params"]["classes"]["kernel"])
 
     def logits(rows, y):
         params = variables["params"] | {"classes": {"kernel": rows}}
         return model.apply({"params": params}, x, y)
 
-    slopes = jax.jacobian(logits)(rows, y)  # [B, K, F]: phi at the row of the class
-    phi = jnp.einsum("bkf,bk->bf", slopes, y)
-    expected = jnp.sum((y @ rows - other @ rows) * phi, axis=1)
-    np.testing.assert_allclose(logits(rows, y) - logits(rows, other), expected, atol=1e-4)
-    assert jnp.abs(phi).max() > 0.01
+    @jax.jit
+    def found(rows):
+        return jax.jacobian(logits)(rows, y), logits(rows, y) - logits(rows, other)
+
+    slopes, difference = found(rows)  # [B, K, F]: phi at the row of the class
+    phi = np.einsum("bkf,bk->bf", slopes, y)
+    expected = np.sum((np.asarray(y - other) @ rows) * phi, axis=1)
+    np.testing.assert_allclose(difference, expected, atol=1e-4)
+    assert np.abs(phi).max() > 0.01
 
 
 @pytest.mark.parametrize("model", [sngan.Generator(5, 4), dcgan.Generator(5, 4)], ids=["s", "d"])
 def test_the_class_reaches_the_samples(model):
-    z = jax.random.normal(KEY, (4, 5))
-    cond = jax.nn.one_hot(jnp.array([0, 1, 2, 0]), 3)
-    variables = model.init(KEY, z, (4, 8, 8, 1), cond)
-    assert jnp.abs(model.apply(variables, z, (4, 8, 8, 1), cond)).max() <= 1
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, p: p + 0.1 * jax.random.normal(KEY, p.shape) if p.ndim == 2 else p,
-        variables["params"],
+    random, size = np.random.RandomState(0), (4, 8, 8, 1)
+    z = jnp.asarray(random.randn(4, 5), jnp.float32)
+    cond = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+
+    @jax.jit
+    def start(z, cond):
+        return model.init_with_output(KEY, z, size, cond)
+
+    first, variables = start(z, cond)
+    assert np.abs(first).max() <= 1
+    params = jax.tree.map(
+        lambda p: p + 0.1 * random.randn(*p.shape).astype(p.dtype) if p.ndim == 2 else p,
+        jax.device_get(variables["params"]),
     )
-    one, two = (
-        model.apply(variables | {"params": params}, z, (4, 8, 8, 1), c) for c in (cond, cond[::-1])
-    )
-    assert jnp.abs(one - two)[1:3].max() > 1e-3
+    make = jax.jit(lambda variables, cond: model.apply(variables, z, size, cond))
+    one, two = (np.asarray(make(variables | {"params": params}, c)) for c in (cond, cond[::-1]))
+    assert np.abs(one - two)[1:3].max() > 1e-3
     np.testing.assert_array_equal(one[0], two[0])  # the same class, and running statistics
