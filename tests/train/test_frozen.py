@@ -4,18 +4,23 @@ import json
 import shutil
 import signal
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from command import has_row
+from jax.sharding import AxisType
 
 import jaxgen
 from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.rundir import RunDir
+from jaxgen.sharding import make_mesh
 from jaxgen.train import derived, frozen
 from jaxgen.train.assemble import state_target
+from jaxgen.train.optim import optimizer
+from jaxgen.train.program import build_program
 from jaxgen.types import unfrozen
 
 FIRST = ("--config=configs/autoencoder.py:plain,tiny", "--config.train.steps=8")
@@ -78,6 +83,29 @@ def test_samples_are_decoded_draws_of_the_prior(stages):
     by_hand = first.method.decode(first.state.averaged(), z, rounded=True)
     sample = jax.jit(lambda state: run.method.sample(state, key, 6))
     np.testing.assert_array_equal(sample(state), by_hand)
+
+
+def test_a_mesh_trains_it_as_one_device(stages, data_root):
+    """The prior's parameters move alike, and the stage that every device holds stays."""
+    run = jaxgen.load(stages[0] / "second")
+    held = frozen.within(run.directory, run.config, state_target, None)
+    batch = run.dataset(data_dir=str(data_root)).splits["train"].take(np.arange(16))
+    ends = []
+    types = (AxisType.Auto,) * 2
+    alone = jax.make_mesh((1, 1), ("data", "fsdp"), axis_types=types, devices=jax.devices()[:1])
+    for mesh in (alone, make_mesh(4, 2)):
+        sgd = {"model": optimizer("sgd", 0.03)}
+        program = build_program(run.method, sgd, {}, mesh, batch, seed=0, min_size=2, stages=held)
+        state, step = program.init(batch), program.compile()
+        start = jax.device_get(state)
+        for _ in range(2):
+            state, _ = step(state, program.put([batch]), program.rng, np.int32(1))
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.vars), start.vars)
+        ends.append(jax.device_get(state.params))
+    assert any(not x.sharding.is_fully_replicated for x in jax.tree.leaves(state.params))
+    chex.assert_trees_all_close(*ends, rtol=1e-5, atol=1e-6)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), ends[0], start.params)
+    assert max(jax.tree.leaves(moved)) > 1e-3
 
 
 def test_latents_are_those_of_the_stage(stages, data_root):
