@@ -20,6 +20,13 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = "--config=configs/nice.py:digits,tiny"  # the fastest to compile
 GLOW = "--config=configs/glow.py:digits,tiny"
+SAVE_EVERY, EVALUATE_EVERY = 4, 8  # steps
+DENSE = (
+    "--config.train.log_every_steps=1",
+    f"--config.train.save_every_steps={SAVE_EVERY}",
+    f"--config.evaluate.every_steps={EVALUATE_EVERY}",
+    f"--config.evaluate.sample_every_steps={EVALUATE_EVERY}",
+)
 LIMIT = 120  # seconds after which a run counts as hanging
 
 

@@ -330,18 +330,16 @@ def test_load_of_a_step(run):
         jaxgen.load(run.workdir / "samples")
 
 
-QUICK = {"configs/planar.py"}  # the others have tests of their own, too
 CONFIGS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "configs").rglob("*.py"))
 EVERY = [(path, name) for path in CONFIGS for name in sorted(config_module(path).PRESETS)]
 
 
 def embedded():
-    """The presets that need neither files nor a first stage; a few configs' own are not slow."""
+    """The presets that need neither files nor a first stage."""
     for path, name in EVERY:
         config = as_json(get_config(path, name))
         if config["data"]["name"] in EMBEDDED and "frozen" not in config:
-            quick = config == as_json(get_config(path, "")) and path in QUICK
-            yield pytest.param(path, name, marks=() if quick else pytest.mark.slow)
+            yield path, name
 
 
 @pytest.mark.parametrize("path", CONFIGS)
@@ -374,6 +372,7 @@ def test_every_preset_of_published_data_can_be_built(path):
         assert sum(x.size for x in jax.tree.leaves(state.params)) > 1000
 
 
+@pytest.mark.slow  # by default each config's own takes two steps in methods/test_contract.py
 @pytest.mark.parametrize(("path", "name"), list(embedded()))
 def test_every_preset_with_embedded_data_trains(starter, tmp_path, path, name):
     short = ("--config.train.steps=2", "--config.train.log_every_steps=1")

@@ -11,24 +11,19 @@ import signal
 import jax
 import numpy as np
 import pytest
-from command import LIMIT, TINY, has_row, rows, saved
+from command import LIMIT, has_row, rows, saved
+from zoo import RUNS
 
 import jaxgen
 
-STEPS = 28
-RUN = (
-    TINY,
-    f"--config.train.steps={STEPS}",
-    "--config.train.log_every_steps=1",
-    "--config.train.save_every_steps=4",
-    "--config.evaluate.every_steps=12",
-)
+STEPS = 24
+RUN = RUNS["dense"]
 
 
 @pytest.fixture(scope="module")
-def whole(starter, tmp_path_factory):
+def whole(zoo):
     """The run that nothing stopped."""
-    return starter.run(*RUN, f"--workdir={tmp_path_factory.mktemp('whole')}")
+    return zoo.run("dense")
 
 
 def check_same(job, whole):

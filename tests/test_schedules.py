@@ -31,24 +31,24 @@ FORMS = {
 }
 
 
-def at(section, step):
-    return float(jax.jit(functools.partial(value, section))(jnp.int32(step)))
+def at(section, steps):
+    return np.asarray(jax.jit(jax.vmap(functools.partial(value, section)))(jnp.int32(steps)))
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_closed_forms(name):
     section = {"name": name, **WAY}
-    for step in (0, 3, BEGIN, 8, 20, 27, 46):
-        t = min(max(step - BEGIN, 0) / STEPS, 1)
-        assert at(section, step) == pytest.approx(FORMS[name](t), rel=1e-6), step
-    for step in (BEGIN + STEPS, 1000, 2**30):
-        assert at(section, step) == END
+    steps, later = [0, 3, BEGIN, 8, 20, 27, 46], [BEGIN + STEPS, 1000, 2**30]
+    expected = [FORMS[name](min(max(step - BEGIN, 0) / STEPS, 1)) for step in steps]
+    found = at(section, steps + later)
+    np.testing.assert_allclose(found[: len(steps)], expected, rtol=1e-6)
+    assert (found[len(steps) :] == np.float32(END)).all()
 
 
 def test_pieces():
     section = {"name": "steps", "start": 0.5, "values": [[10, 0.1], [20, 0.0]]}
-    expected = {0: 0.5, 9: 0.5, 10: 0.1, 19: 0.1, 20: 0.0, 500: 0.0}
-    assert {s: at(section, s) for s in expected} == pytest.approx(expected)
+    found = at(section, [0, 9, 10, 19, 20, 500])
+    np.testing.assert_allclose(found, [0.5, 0.5, 0.1, 0.1, 0.0, 0.0], rtol=1e-6)
 
 
 def test_a_number_is_itself():
@@ -65,8 +65,8 @@ def test_images_are_counted_by_the_batch(name):
     nested = in_steps({"penalties": {"r1": {"weight": section}}, "size": (1, 2)}, batch)
     found, plain = nested["penalties"]["r1"]["weight"], {**section, "unit": "steps"}
     assert nested["size"] == (1, 2)
-    for step in range(0, 60, 3):
-        assert at(found, step) == pytest.approx(at(plain, batch * step), rel=1e-5, abs=1e-6)
+    steps = np.arange(0, 60, 3)
+    np.testing.assert_allclose(at(found, steps), at(plain, batch * steps), rtol=1e-5, atol=1e-6)
     with pytest.raises(ConfigError, match="unit='images' is of a config"):
         value(section, jnp.int32(0))
 
@@ -76,8 +76,8 @@ def test_extremes_and_shares():
     pieces = {"name": "steps", "start": 0.5, "values": [[10, 0.1]]}
     assert sorted(extremes(1.0, moving, pieces)) == [0.1, END, 0.5, 1.0, START]
     for field in (2.0, moving, pieces):
-        for step in (0, 15, 99):
-            assert at(scaled(field, 0.8), step) == pytest.approx(0.8 * at(field, step), rel=1e-6)
+        found = at(scaled(field, 0.8), [0, 15, 99])
+        np.testing.assert_allclose(found, 0.8 * at(field, [0, 15, 99]), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

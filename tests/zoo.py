@@ -6,10 +6,11 @@ import json
 import pathlib
 import shutil
 
-from command import TINY
+from command import DENSE, TINY
 
 RUNS = {
     "flow": (TINY,),
+    "dense": (TINY, *DENSE, "--config.train.steps=24"),
     "vae": (
         "--config=configs/vae.py:digits,tiny",
         "--config.model.latent=2",
@@ -34,6 +35,10 @@ class Finished:
     @property
     def summary(self):
         return json.loads((self.workdir / "summary.json").read_text())
+
+    @property
+    def digest(self):
+        return self.summary["state_digest"]
 
 
 class Zoo:

@@ -31,9 +31,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from chaos_compare import differences, lost
-from command import ROOT, Starter
+from command import DENSE, ROOT, Starter
 from damages import DAMAGES
-from moments import DENSE, Moment, lines
+from moments import Moment, lines
 
 LIMIT = 1800  # seconds after which a run counts as hanging, on a busy machine
 

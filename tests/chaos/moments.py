@@ -6,15 +6,8 @@ import math
 import signal
 import time
 
-from command import LIMIT
+from command import EVALUATE_EVERY, LIMIT, SAVE_EVERY
 
-SAVE_EVERY, EVALUATE_EVERY = 4, 8  # steps
-DENSE = (
-    "--config.train.log_every_steps=1",
-    f"--config.train.save_every_steps={SAVE_EVERY}",
-    f"--config.evaluate.every_steps={EVALUATE_EVERY}",
-    f"--config.evaluate.sample_every_steps={EVALUATE_EVERY}",
-)
 PHASES = ("start", "row", "checkpoint", "evaluation", "samples", "summary")
 CODES = {"SIGKILL": {-9}, "STOP": {-9}, "SIGTERM": {143}, "SIGINT": {130}}
 BEFORE_HANDLERS = {"SIGTERM": {-15}, "SIGINT": {-2}}  # while Python still imports

@@ -7,11 +7,12 @@ import shutil
 import driver
 import pytest
 from chaos_compare import differences, lost
-from command import TINY, rows
+from command import DENSE, rows
 from damages import DAMAGES
-from moments import DENSE, Moment
+from moments import Moment
+from zoo import RUNS
 
-NICE = (TINY, *DENSE, "--config.train.steps=24")
+NICE = RUNS["dense"]
 VAE = (
     "--config=configs/vae.py:digits,tiny",
     *DENSE,
@@ -21,9 +22,9 @@ VAE = (
 
 
 @pytest.fixture(scope="module")
-def whole(starter, tmp_path_factory):
+def whole(zoo):
     """NICE, disturbed by nothing."""
-    return starter.run(*NICE, f"--workdir={tmp_path_factory.mktemp('chaos') / 'whole'}")
+    return zoo.run("dense")
 
 
 def test_killed_in_a_checkpoint_an_evaluation_and_after_a_row(starter, whole, tmp_path, data_root):

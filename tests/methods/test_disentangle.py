@@ -1,5 +1,7 @@
 """Penalties on the aggregate posterior, against their definitions in NumPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 SPEC = DataSpec.of("bits", (4, 4, 1), 2)
-X = jax.random.bernoulli(KEY, 0.4, (64, 4, 4, 1)).astype(jnp.uint8)
+X = jnp.asarray(np.random.RandomState(0).rand(64, 4, 4, 1) < 0.4, jnp.uint8)
 MEAN, LOG_STD, NOISE = np.random.RandomState(0).randn(3, 12, 2) * 0.7
 
 
@@ -36,16 +38,21 @@ def test_total_correlation_equals_the_sums_by_hand():
     )
     joint = scipy.special.logsumexp(log_q.sum(-1), axis=1) - np.log(12)
     single = scipy.special.logsumexp(log_q, axis=1) - np.log(12)
-    got = total_correlation(Normal(jnp.asarray(MEAN), jnp.asarray(LOG_STD)), jnp.asarray(z))
+    got = jax.jit(lambda *of: total_correlation(Normal(*of), z))(MEAN, LOG_STD)
     np.testing.assert_allclose(got, joint - single.sum(-1), rtol=1e-4, atol=1e-5)
 
 
 def test_total_correlation_of_correlated_gaussians():
     """Means on a line: the aggregate is a normal with correlation 0.8, TC = -ln(1 - 0.64) / 2."""
     draws = np.random.RandomState(1).randn(3000, 1) * np.sqrt(0.8)
-    mean = jnp.asarray(np.repeat(draws, 2, axis=1), jnp.float32)
-    posterior = Normal(mean, jnp.full_like(mean, 0.5 * np.log(0.2)))
-    got = float(jnp.mean(total_correlation(posterior, posterior.sample(KEY))))
+    mean = np.repeat(draws, 2, axis=1).astype(np.float32)
+
+    @jax.jit
+    def mean_correlation(mean):
+        posterior = Normal(mean, jnp.full_like(mean, 0.5 * np.log(0.2)))
+        return jnp.mean(total_correlation(posterior, posterior.sample(KEY)))
+
+    got = float(mean_correlation(mean))
     np.testing.assert_allclose(got, -0.5 * np.log(1 - 0.64), atol=0.05)
 
 
@@ -60,33 +67,39 @@ def test_covariance_penalty(sampled):
     np.testing.assert_allclose(covariance_penalty(posterior, 3.0, sampled), expected, rtol=1e-5)
 
 
-def loss(cls=Disentangle, **options):
+def started(cls, **options):
     method = cls(VAE(3, (8,)), SPEC, **options)
     params, variables = jax.jit(method.init)(KEY, {"x": X})
-    state = State(jnp.int32(0), params, variables, {}, {})
-    return method, state, *jax.jit(method.loss)(state, {"x": X}, KEY)
+    return method, State(jnp.int32(0), params, variables, {}, {})
+
+
+@pytest.fixture(scope="module")
+def elbo():
+    return started(ELBO)
 
 
 @pytest.mark.parametrize("name", ["tc", "dip_i", "dip_ii"])
-def test_weight_multiplies_the_penalty(name):
-    _, _, plain, _ = loss(ELBO)
-    _, _, zero, _ = loss(penalty_name=name, weight=0.0)
-    _, _, two, (_, metrics) = loss(penalty_name=name, weight=2.0)
+def test_weight_multiplies_the_penalty(elbo, name):
+    method, state = elbo
+    penalised = functools.partial(Disentangle, method.model, SPEC, penalty_name=name)
+    methods = method, penalised(weight=0.0), penalised(weight=2.0)
+    losses = jax.jit(lambda state: [m.loss(state, {"x": X}, KEY) for m in methods])(state)
+    (plain, _), (zero, _), (two, (_, metrics)) = losses
     np.testing.assert_array_equal(plain, zero)
     np.testing.assert_allclose(two - plain, 2 * metrics[name], rtol=1e-3, atol=1e-5)
 
 
 def test_discriminator_learns_and_only_its_own_turn_moves_it():
-    method, state, _, _ = loss(FactorVAE, discriminator=Discriminator(2, 32), gamma=3.0)
+    method, state = started(FactorVAE, discriminator=Discriminator(2, 32), gamma=3.0)
     players = [turn.player for turn in method.turns]
     assert players == ["model", "discriminator"]
     grad = jax.grad(lambda p: method.loss(state.replace(params=p), {"x": X}, KEY)[0])
-    grads = jax.jit(grad)(state.params)
-    assert not any(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads["discriminator"]))
-    assert all(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads["model"]["encoder"]))
+    grads = jax.device_get(jax.jit(grad)(state.params))
+    assert not any(g.any() for g in jax.tree.leaves(grads["discriminator"]))
+    assert all(g.any() for g in jax.tree.leaves(grads["model"]["encoder"]))
 
     # codes that stand on a line: dimensions exchanged between examples do not
-    line = jnp.repeat(jax.random.normal(KEY, (512, 1)), 3, axis=1)
+    line = np.repeat(np.random.RandomState(0).randn(512, 1).astype(np.float32), 3, axis=1)
     object.__setattr__(method, "draw_posterior", lambda *_: type("Draw", (), {"z": (line,)}))
 
     @jax.jit
