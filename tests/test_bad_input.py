@@ -213,15 +213,14 @@ def test_files_that_were_not_fetched(starter, tmp_path):
     assert f"no train-images-idx3-ubyte.gz and no train-images-idx3-ubyte in {tmp_path}" in error
 
 
-def test_data_that_changed_since_the_run_began(starter, write_images, tmp_path):
+def test_data_that_changed_since_the_run_began(starter, refused, write_images, tmp_path):
     folder, workdir = tmp_path / "photos", tmp_path / "run"
     write_images(folder)
     flags = (*RUN, f"--config.data.name={folder}", f"--workdir={workdir}")
-    short = ("--config.train.steps=2", "--config.train.batch_size=4")
-    starter.run(*flags, *short)
+    starter.run(*flags, "--config.train.steps=2", "--config.train.batch_size=8")
     (folder / "000.png").unlink()
-    job = starter.run(*flags, *short, "--config.train.steps=4", code=2)
-    assert f"{workdir}: config.data: the data are not those of the run: " in job.error
+    said = refused(*flags, "--config.train.batch_size=8", "--config.train.steps=4")
+    assert f"{workdir}: config.data: the data are not those of the run: " in said
     assert saved(workdir) == [2]
 
 

@@ -104,7 +104,7 @@ def test_mistakes_are_named(section, message):
 
 
 WEIGHT = {"name": "linear", "start": 0.0, "end": 4.0, "steps": 10}
-KL = (jnp.full((5, 3), 0.7), jnp.full((5, 2), 1.3))
+KL = (np.full((5, 3), 0.7, np.float32), np.full((5, 2), 1.3, np.float32))
 DRAW = Draw(theta=None, z=(), kl=KL, log_q=None, log_p=None)
 
 

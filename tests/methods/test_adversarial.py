@@ -56,11 +56,16 @@ def stepped(method, batch=BATCH, **rates):
     return state, *jax.jit(step)(state, batch, KEY)
 
 
+@pytest.fixture(scope="module")
+def begun():
+    """The first state of `players`, whatever the game."""
+    return start(players())[0]
+
+
 @pytest.mark.parametrize("game", GAMES)
-def test_losses_are_those_of_the_game(game):
+def test_losses_are_those_of_the_game(begun, game):
     """Recomputed from the logits of the same draws."""
-    method = players(game=game)
-    state, _ = start(method)
+    method, state = players(game=game), begun
     keys = jax.random.split(KEY, 6)
     fake, _ = method.source.train(state, keys[0], 8, None)
 
