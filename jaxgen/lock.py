@@ -144,6 +144,24 @@ class Lock:
                 directory.rmdir()
 
 
+def writer(directory: pathlib.Path) -> str | None:
+    """Who writes a run directory now, in words; None when nobody does. Takes no lock."""
+    path = directory / NAME
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        holder = _holder(handle)
+        if holder.get("boot") == _boot() or holder.get("host") == socket.gethostname():
+            lives = _start(holder.get("pid")) == holder.get("start")
+        else:
+            lives = time.time() - os.fstat(handle).st_mtime < STALE
+    finally:
+        os.close(handle)
+    return _named(holder) if holder and lives else None
+
+
 def _about_us() -> dict[str, Any]:
     return {
         "pid": os.getpid(),

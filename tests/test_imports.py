@@ -47,6 +47,7 @@ LAYERS = {
     "mistakes": 5,
     "cli": 5,
     "tools": 5,
+    "verbs": 5,
 }
 STRANGERS = {"models": "methods", "methods": "models"}  # joined by a config, never by an import
 LINEN = {"nn", "bijectors", "models"}

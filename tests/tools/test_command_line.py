@@ -29,7 +29,19 @@ NUMBERS = [(v, a) for v, a in OPTIONS if isinstance(a.type, (Whole, Real))]
 FILES = [(v, a) for v, a in OPTIONS if isinstance(a.type, Output)]
 # taken as they are, or checked against the data or by the command
 TEXTS = {"--splits", "--manual_dir", "--metrics", "--reference", "--extractor", "--weights"}
-TEXTS |= {"--data", "--workdir", "--path", "--page", "--manifold", "--allow", "--fit", "--average"}
+TEXTS |= {
+    "--json",
+    "--set_aside",
+    "--yes",
+    "--data",
+    "--workdir",
+    "--path",
+    "--page",
+    "--manifold",
+    "--allow",
+    "--fit",
+    "--average",
+}
 
 
 def named(pairs):

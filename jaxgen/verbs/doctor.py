@@ -1,0 +1,19 @@
+"""`jaxgen doctor`: versions, devices, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    doctor = commands.add_parser("doctor", help="versions, devices, and what is missing")
+    doctor.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Prints the report."""
+    from jaxgen.tools.doctor import report
+
+    print(report())
