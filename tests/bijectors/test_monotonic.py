@@ -14,8 +14,8 @@ NETWORK = MonotonicNetwork(hidden=(16, 16), embedding=4, nodes=30)
 
 def made(scale=0.3, n=200, network=NETWORK):
     """(variables away from the identity, x, theta)."""
-    x = jnp.linspace(-10.0, 10.0, n)
-    theta = jax.random.normal(KEY, (n, network.features))
+    x = jnp.asarray(np.linspace(-10.0, 10.0, n))
+    theta = jnp.asarray(np.random.RandomState(0).randn(n, network.features))
     variables = jax.jit(lambda: network.init(KEY, x, theta, method="forward"))()
     return scramble(variables, scale), x, theta
 
@@ -27,7 +27,7 @@ def run(variables, method, x, theta, network=NETWORK):
 def test_starts_as_the_identity_with_the_first_of_the_embedding_added():
     _, x, theta = made()
     y, log_slope = run(made(0.0)[0], "forward", x, theta)
-    np.testing.assert_allclose(y, x + theta[:, 0], atol=1e-5)
+    np.testing.assert_allclose(y, np.asarray(x) + np.asarray(theta)[:, 0], atol=1e-5)
     np.testing.assert_allclose(log_slope, 0, atol=1e-6)
 
 
@@ -36,9 +36,8 @@ def test_monotone_and_the_slope_is_that_of_the_map():
     with jax.enable_x64(True):
         network = NETWORK.copy(nodes=1000)
         variables, x, theta = made(0.2, n=2001, network=network)
-        y, log_slope = run(
-            variables, "forward", x, jnp.broadcast_to(theta[0], theta.shape), network
-        )
+        same = np.broadcast_to(np.asarray(theta)[:1], theta.shape)
+        y, log_slope = map(np.asarray, run(variables, "forward", x, same, network))
         assert (np.diff(y) > 0).all()
         slope = np.exp(log_slope)
         np.testing.assert_allclose(np.diff(y), 0.005 * (slope[1:] + slope[:-1]), rtol=1e-2)
@@ -49,7 +48,8 @@ def test_few_nodes_are_enough():
     """As many as the official code takes against eight times as many, near the data."""
     variables, x, theta = made(0.05)
     few, many = (
-        run(variables, "forward", x / 3, theta, NETWORK.copy(nodes=n))[0] for n in (50, 400)
+        run(variables, "forward", np.asarray(x) / 3, theta, NETWORK.copy(nodes=n))[0]
+        for n in (50, 400)
     )
     np.testing.assert_allclose(few, many, atol=1e-4)
 
@@ -89,8 +89,9 @@ def test_gradients_of_parameters_are_those_of_finite_differences(method):
 @pytest.mark.parametrize("method", ["forward", "inverse"])
 def test_finite_far_out(method):
     variables, *_ = made()
-    x = jnp.concatenate([jnp.array([0.0, 1e4, -1e4]), 100 * jax.random.normal(KEY, (2000,))])
-    theta = 3 * jax.random.normal(KEY, (len(x), NETWORK.features))
+    random = np.random.RandomState(0)
+    x = np.concatenate([[0.0, 1e4, -1e4], 100 * random.randn(2000)]).astype(np.float32)
+    theta = 3 * random.randn(len(x), NETWORK.features).astype(np.float32)
 
     def total(params, x, theta):
         out = NETWORK.apply({"params": params}, x, theta, method=method)
