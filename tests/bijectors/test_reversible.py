@@ -122,8 +122,8 @@ def test_dropout_is_replayed():
 
 
 def compiled(times, memory):
-    step = glow_step()
-    x = jax.ShapeDtypeStruct((4, 4, 4, 4), jnp.float32)
+    step = Coupling(Scale(), Dense())
+    x = jax.ShapeDtypeStruct((512, 4), jnp.float32)
     variables = jax.eval_shape(Repeat(step, times).init, KEY, x)
 
     def loss(variables, x):

@@ -102,6 +102,11 @@ def loss(f, *options):
     return lambda x, w: jnp.sum(jnp.sin(f(x, w, *options)))
 
 
+def beside(ours, theirs):
+    """Both functions of the same arrays, in one program."""
+    return jax.jit(lambda *arrays: (ours(*arrays), theirs(*arrays)))
+
+
 def assert_close(got, expected, tolerance=1e-5):
     def check(path, a, b):
         assert a.shape == b.shape and a.dtype == b.dtype, path
@@ -116,8 +121,8 @@ def assert_close(got, expected, tolerance=1e-5):
 def test_equals_lax(case):
     size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2])
-    got = jax.jit(through(lambda x, w: conv(x, w, *options)))(x, w)
-    assert_close(got, jax.jit(through(lambda x, w: lax_conv(x, w, *options)))(x, w))
+    ours, theirs = (through(lambda x, w, f=f: f(x, w, *options)) for f in (conv, lax_conv))
+    assert_close(*beside(ours, theirs)(x, w))
 
 
 @pytest.mark.parametrize("case", GROUPS)
@@ -125,17 +130,17 @@ def test_groups_equal_lax_in_double_precision(case):
     size, kernel, *options = GROUPS[case]
     with jax.enable_x64(True):
         x, w = arrays(size, kernel, options[2], dtype=np.float64)
-        got = jax.jit(through(lambda x, w: conv(x, w, *options)))(x, w)
-        expected = jax.jit(through(lambda x, w: lax_conv(x, w, *options)))(x, w)
-        assert_close(got, expected, 1e-12)
+        ours, theirs = (through(lambda x, w, f=f: f(x, w, *options)) for f in (conv, lax_conv))
+        assert_close(*beside(ours, theirs)(x, w), 1e-12)
 
 
 @pytest.mark.parametrize("case", TRANSPOSED)
 def test_transposed_equals_lax(case):
     size, kernel, *options = TRANSPOSED[case]
     x, w = arrays(size, kernel)
-    got = jax.jit(through(lambda x, w: conv_transpose(x, w, *options)))(x, w)
-    assert_close(got, jax.jit(through(lambda x, w: lax_conv_transpose(x, w, *options)))(x, w))
+    pair = (conv_transpose, lax_conv_transpose)
+    ours, theirs = (through(lambda x, w, f=f: f(x, w, *options)) for f in pair)
+    assert_close(*beside(ours, theirs)(x, w))
 
 
 def test_transposed_refuses_unknown_padding():
@@ -177,8 +182,7 @@ def test_inside_scan():
     def scanned(f):
         return lambda x, ws: lax.scan(lambda x, w: (jnp.tanh(f(x, w)), None), x, ws)[0]
 
-    got = jax.jit(through(scanned(conv)))(x, stack)
-    assert_close(got, jax.jit(through(scanned(lax_conv)))(x, stack))
+    assert_close(*beside(through(scanned(conv)), through(scanned(lax_conv)))(x, stack))
     assert set(convolutions(through(scanned(conv)), x, stack, "cpu")) == {CANONICAL}
 
 
@@ -208,8 +212,7 @@ def test_forward_mode_and_vmap(case):
             ),
         )
 
-    got = jax.jit(lambda: everything(conv))()
-    assert_close(got, jax.jit(lambda: everything(lax_conv))())
+    assert_close(*jax.jit(lambda: (everything(conv), everything(lax_conv)))())
 
 
 def test_runs_without_jit():
@@ -282,10 +285,9 @@ def test_sharded_equals_unsharded(case, monkeypatch):
 )
 def test_module_is_that_of_flax(options):
     x, _ = arrays((8, 8), (1, 1, 4, 1))
-    ours, theirs = Conv(**options), nn.Conv(**options)
-    variables = jax.jit(ours.init)(jax.random.key(0), x)
-    assert_close(variables, jax.jit(theirs.init)(jax.random.key(0), x))
-    assert_close(jax.jit(ours.apply)(variables, x), jax.jit(theirs.apply)(variables, x))
+    pair = (Conv(**options), nn.Conv(**options))
+    ours, theirs = beside(*(layer.init_with_output for layer in pair))(jax.random.key(0), x)
+    assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(
@@ -298,10 +300,10 @@ def test_module_is_that_of_flax(options):
 )
 def test_transposed_module_is_that_of_flax(options):
     x, _ = arrays((4, 4), (1, 1, 4, 1))
-    ours, theirs = ConvTranspose(**options), nn.ConvTranspose(**options)
-    variables = jax.jit(ours.init)(jax.random.key(0), x)
-    assert_close(variables, jax.jit(theirs.init)(jax.random.key(0), x))
-    got, expected = (jax.jit(m.apply)(variables, x) for m in (ours, theirs))
+    pair = (ConvTranspose(**options), nn.ConvTranspose(**options))
+    both = beside(*(layer.init_with_output for layer in pair))
+    (got, variables), (expected, same) = both(jax.random.key(0), x)
+    assert_close(variables, same)
     assert_close(got, expected, 1e-5 if got.dtype == jnp.float32 else 2**-7)
 
 

@@ -33,11 +33,11 @@ LAYERS = {
 
 def trained(layer, x, passes):
     """Variables after so many training passes, and the output in evaluation."""
-    variables = layer.init(KEY, x)
+    variables = jax.jit(layer.init)(KEY, x)
     apply = jax.jit(lambda v: layer.apply(v, x, mutable=["spectral"])[1])
     for _ in range(passes):
         variables = variables | apply(variables)
-    return variables, layer.apply(variables, x)
+    return variables
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -45,29 +45,32 @@ def test_singular_value_is_that_of_numpy(name):
     """Never more than it, better with every pass, and to 1e-6 after 200; in float64."""
     with jax.enable_x64(True):
         layer, x = LAYERS[name]
-        x = x.astype(jnp.float64)
-        variables = layer.init(KEY, x)
+        x = jnp.asarray(np.asarray(x, np.float64))
+        variables = jax.jit(layer.init)(KEY, x)
         assert variables["params"]["kernel"].dtype == jnp.float64
         kernel = np.asarray(variables["params"]["kernel"])
         sigma = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
-        plain = layer.clone(spectral=False).apply({"params": variables["params"]}, x)
+        plain = jax.jit(layer.clone(spectral=False).apply)({"params": variables["params"]}, x)
+        plain = np.asarray(plain)
         apply = jax.jit(lambda v: layer.apply(v, x, mutable=["spectral"]))
         found = []
         for _ in range(200):
             y, moved = apply(variables)
             variables = variables | moved
-            found.append(float(jnp.sum(plain * y) / jnp.sum(y * y)))  # what it divided by
+            y = np.asarray(y)
+            found.append(np.sum(plain * y) / np.sum(y * y))  # what it divided by
         assert (np.diff(found) >= -1e-12).all() and max(found) <= sigma * (1 + 1e-12)
         assert found[0] < sigma * 0.99
         np.testing.assert_allclose(found[-1], sigma, rtol=1e-6)
-        np.testing.assert_allclose(layer.apply(variables, x), plain / sigma, rtol=1e-6, atol=1e-9)
+        y = jax.jit(layer.apply)(variables, x)
+        np.testing.assert_allclose(y, plain / sigma, rtol=1e-6, atol=1e-9)
 
 
 def test_one_iteration_a_training_pass_and_none_in_evaluation():
     layer, x = LAYERS["dense"]
-    before = layer.init(KEY, x)
+    before = jax.jit(layer.init)(KEY, x)
     u, kernel = np.asarray(before["spectral"]["u"]), np.asarray(before["params"]["kernel"])
-    after, _ = trained(layer, x, 1)
+    after = trained(layer, x, 1)
     v = kernel @ u
     expected = kernel.T @ (v / np.linalg.norm(v))
     expected /= np.linalg.norm(expected)
@@ -79,7 +82,7 @@ def test_one_iteration_a_training_pass_and_none_in_evaluation():
 def test_gradient_takes_the_vectors_as_constants():
     """d sigma / dW = v u^T: against W / (v^T W u) with v and u of NumPy."""
     layer, x = LAYERS["dense"]
-    variables, _ = trained(layer, x, 3)
+    variables = trained(layer, x, 3)
     kernel, u = variables["params"]["kernel"], np.asarray(variables["spectral"]["u"])
     v = np.asarray(kernel) @ u
     v /= np.linalg.norm(v)
@@ -90,39 +93,45 @@ def test_gradient_takes_the_vectors_as_constants():
     def expected(kernel):
         return jnp.sum(jnp.sin(x @ (kernel / (v @ kernel @ u))))
 
-    np.testing.assert_allclose(jax.grad(mine)(kernel), jax.grad(expected)(kernel), atol=1e-5)
+    found, right = jax.jit(lambda k: (jax.grad(mine)(k), jax.grad(expected)(k)))(kernel)
+    np.testing.assert_allclose(found, right, atol=1e-5)
 
 
 def test_a_normalised_network_is_lipschitz():
     layer, _ = LAYERS["dense"]
-    a, b = images(2, 200, 8)
-    variables, _ = trained(layer, a, 200)
-    far = jnp.linalg.norm(layer.apply(variables, a) - layer.apply(variables, b), axis=1)
-    assert (far <= jnp.linalg.norm(a - b, axis=1) * (1 + 1e-5)).all()
+    a, b = np.asarray(images(2, 200, 8))
+    variables, apply = trained(layer, jnp.asarray(a), 200), jax.jit(layer.apply)
+    far = np.linalg.norm(np.subtract(apply(variables, a), apply(variables, b)), axis=1)
+    assert (far <= np.linalg.norm(a - b, axis=1) * (1 + 1e-5)).all()
 
 
 def test_batch_norm_by_class():
-    x, cond = images(6, 2, 2, 3), jax.nn.one_hot(jnp.array([0, 1, 2, 0, 1, 2]), 3)
-    layer = BatchNorm(spectral=True)
-    variables = layer.init(KEY, x, cond)
-    y, _ = layer.apply(variables, x, cond, mutable=["batch_stats", "spectral"])
+    x, cond = images(6, 2, 2, 3), jnp.asarray(np.tile(np.eye(3), (2, 1)), jnp.float32)
+    layer, plain = BatchNorm(spectral=True), BatchNorm()
+    params = {name: {"kernel": images(3, 3)} for name in ("gain", "shift")}
+
+    @jax.jit
+    def found(x):
+        first = layer.init(KEY, x, cond), plain.init(KEY, x, cond)
+        every = (layer, first[0]), (plain, first[1]), (plain, first[1] | {"params": params})
+        moving = ["batch_stats", "spectral"]
+        return [norm.apply(v, x, cond, mutable=moving)[0] for norm, v in every]
+
+    spectral, start, moved = map(np.asarray, found(x))
     flat = np.asarray(x).reshape(-1, 3)
     normal = (np.asarray(x) - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
-    assert jnp.abs(y - normal).max() > 0.1
-    plain = BatchNorm()  # gain and shift begin at zero
-    y, _ = plain.apply(plain.init(KEY, x, cond), x, cond, mutable=["batch_stats"])
-    np.testing.assert_allclose(y, normal, atol=1e-5)
-    params = {name: {"kernel": images(3, 3)} for name in ("gain", "shift")}
-    variables = plain.init(KEY, x, cond) | {"params": params}
-    y, _ = plain.apply(variables, x, cond, mutable=["batch_stats"])
-    gain, shift = (np.asarray(cond @ params[k]["kernel"])[:, None, None] for k in params)
-    np.testing.assert_allclose(y, normal * (1 + gain) + shift, atol=1e-5)
+    assert np.abs(spectral - normal).max() > 0.1
+    np.testing.assert_allclose(start, normal, atol=1e-5)  # gain and shift begin at zero
+    gain, shift = (
+        (np.asarray(cond) @ np.asarray(params[k]["kernel"]))[:, None, None] for k in params
+    )
+    np.testing.assert_allclose(moved, normal * (1 + gain) + shift, atol=1e-5)
 
 
 def test_batch_norm_sees_the_global_batch():
-    x = images(16, 2, 2, 3) * jnp.arange(16.0).reshape(-1, 1, 1, 1)
+    x = jnp.asarray(images(16, 2, 2, 3) * np.arange(16, dtype=np.float32).reshape(-1, 1, 1, 1))
     layer = BatchNorm()
-    variables = layer.init(KEY, x)
+    variables = jax.jit(layer.init)(KEY, x)
     apply = jax.jit(lambda x: layer.apply(variables, x, mutable=["batch_stats"]))
     expected, statistics = apply(x)
     got, moved = apply(jax.device_put(x, batch_sharding(make_mesh())))
@@ -134,14 +143,13 @@ def test_attention():
     """Pixel by pixel in NumPy; the identity at first."""
     x = images(2, 4, 4, 16)
     layer = SelfAttention(spectral=False)
-    variables = layer.init(KEY, x)
-    np.testing.assert_array_equal(layer.apply(variables, x), x)
+    variables, apply = jax.jit(layer.init)(KEY, x), jax.jit(layer.apply)
+    np.testing.assert_array_equal(apply(variables, x), x)
     variables["params"]["gamma"] = jnp.float32(0.7)
     kernels = {
-        k: np.asarray(v["kernel"][0, 0]) for k, v in variables["params"].items() if k != "gamma"
+        k: np.asarray(v["kernel"])[0, 0] for k, v in variables["params"].items() if k != "gamma"
     }
-    got = layer.apply(variables, x)
-    x = np.asarray(x)
+    got, x = np.asarray(apply(variables, x)), np.asarray(x)
     for b in range(2):
         query = x[b].reshape(16, 16) @ kernels["query"]
 
@@ -162,9 +170,8 @@ def test_attention():
 def test_minibatch_discrimination():
     x = images(5, 4)
     layer = MinibatchDiscrimination(3, 2)
-    variables = layer.init(KEY, x)
-    y = layer.apply(variables, x)
-    m = (np.asarray(x) @ variables["params"]["kernel"]).reshape(5, 3, 2)
+    y, variables = jax.jit(layer.init_with_output)(KEY, x)
+    m = (np.asarray(x) @ np.asarray(variables["params"]["kernel"])).reshape(5, 3, 2)
     expected = np.full((5, 3), -1.0)
     for i in range(5):
         for j in range(5):
