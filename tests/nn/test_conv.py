@@ -177,7 +177,7 @@ def test_other_platforms_see_those_of_lax(case, platform):
 
 def test_inside_scan():
     x, w = arrays((6, 6), (3, 3, 8, 8))
-    stack = jnp.stack([w, 2 * w, -w])
+    stack = jnp.asarray(np.multiply.outer(np.float32([1, 2, -1]), w))
 
     def scanned(f):
         return lambda x, ws: lax.scan(lambda x, w: (jnp.tanh(f(x, w)), None), x, ws)[0]
@@ -190,7 +190,8 @@ def test_inside_scan():
 def test_forward_mode_and_vmap(case):
     size, kernel, *options = CASES[case]
     x, w = arrays(size, kernel, options[2], batch=4)
-    pairs, kernels = x.reshape(2, 2, *x.shape[1:]), jnp.stack([w, -w])
+    pairs = jnp.asarray(np.reshape(x, (2, 2, *x.shape[1:])))
+    kernels = jnp.asarray(np.stack([w, -np.asarray(w)]))
 
     def everything(f):
         def g(x, w):
