@@ -263,7 +263,7 @@ def read(scans, reader, x, labelled=None):
 
 def test_accuracy_and_score_of_what_is_of_its_class(digits_classifier, scans, pool, monkeypatch):
     """Real scans are of the class asked for; of 10 even classes the score is nearly 10."""
-    monkeypatch.setattr(classifier, "_steps", lambda count: 100)
+    monkeypatch.setattr(classifier, "_steps", lambda count: 40)
     x = pool[:1000]
     found, _ = measure(read(scans, digits_classifier, x, (x,)), "score,classes")
     rows = {m.name: m for m in found}
@@ -285,7 +285,7 @@ def test_accuracy_and_score_of_what_is_of_its_class(digits_classifier, scans, po
 
 def test_a_wrong_class_is_seen(digits_classifier, scans, pool, monkeypatch):
     """Every class is drawn as the next: nothing is right, by both measures."""
-    monkeypatch.setattr(classifier, "_steps", lambda count: 100)
+    monkeypatch.setattr(classifier, "_steps", lambda count: 40)
     x = np.roll(pool[:1000], -1, axis=0)
     found, _ = measure(read(scans, digits_classifier, x, (x,)), "classes")
     rows = {m.name.partition("-")[0]: m for m in found}

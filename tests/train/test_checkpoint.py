@@ -35,20 +35,17 @@ def _collect():
 
 
 def make_state(step: int) -> State:
-    keys = jax.random.split(jax.random.key(step), 2)
-    params = {
-        "model": {
-            "kernel": jax.random.normal(keys[0], (24, 64)),  # too large for orbax's index
-            "low": jax.random.normal(keys[1], (4,), jnp.bfloat16),
-        }
-    }
-    return State(
-        step=jnp.asarray(step, jnp.int32),
+    random = np.random.RandomState(step)
+    kernel = random.randn(24, 64).astype(np.float32)  # too large for orbax's index
+    params = {"model": {"kernel": kernel, "low": random.randn(4).astype(jnp.bfloat16)}}
+    state = State(
+        step=np.int32(step),
         params=params,
-        vars={"model": {"mask": jnp.array([True, False, True]), "count": jnp.arange(3)}},
+        vars={"model": {"mask": np.array([True, False, True]), "count": np.arange(3, dtype="i4")}},
         opt={"model": optax.adam(1e-3).init(params["model"])},
-        ema=jax.tree.map(jnp.copy, params),
+        ema=params,
     )
+    return jax.tree.map(jnp.asarray, state)
 
 
 def progress(step: int) -> dict:
