@@ -106,6 +106,10 @@ def test_equalised_rate():
     np.testing.assert_allclose(change, np.broadcast_to(expected, change.shape), atol=1e-5)
 
 
+def shape(*sides):
+    return jax.ShapeDtypeStruct(sides, np.float32)
+
+
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
@@ -123,15 +127,15 @@ def test_parameter_counts(side):
     size = (2, side[0], side[0], 3)
     init = functools.partial(Generator(base=side[1]).init, size=size)
     rngs = {"params": KEY, "noise": KEY}
-    generator = jax.eval_shape(init, rngs, jnp.zeros((2, 512)))
-    discriminator = jax.eval_shape(Discriminator(base=side[1]).init, KEY, jnp.zeros(size))
+    generator = jax.eval_shape(init, rngs, shape(2, 512))
+    discriminator = jax.eval_shape(Discriminator(base=side[1]).init, KEY, shape(*size))
     assert (count(generator["params"]), count(discriminator["params"])) == COUNTS[side]
 
 
 def test_parameter_count_with_classes():
     init = functools.partial(Generator(base=16_384, layers=2).init, size=(2, 32, 32, 3))
     rngs = {"params": KEY, "noise": KEY}
-    made = jax.eval_shape(init, rngs, jnp.zeros((2, 512)), cond=jnp.zeros((2, 10)))
+    made = jax.eval_shape(init, rngs, shape(2, 512), cond=shape(2, 10))
     assert count(made["params"]) == 20_215_315
 
 
