@@ -51,8 +51,12 @@ def inputs(case, batch):
 def build(case, batch=3, scale=0.03):
     """(bijector, scrambled variables, x, cond) with x uniform in (0.05, 0.95)."""
     bijector, (x, cond) = case[0], inputs(case, batch)
-    variables = jax.jit(bijector.init)(KEY, x, cond)
-    return bijector, scramble({"params": {}, **variables}, scale), x, cond
+
+    @jax.jit
+    def start(x, cond):
+        return scramble({"params": {}, **bijector.init(KEY, x, cond)}, scale)
+
+    return bijector, start(x, cond), x, cond
 
 
 def names(cases, slow=()):

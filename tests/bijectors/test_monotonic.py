@@ -16,8 +16,8 @@ def made(scale=0.3, n=200, network=NETWORK):
     """(variables away from the identity, x, theta)."""
     x = jnp.asarray(np.linspace(-10.0, 10.0, n))
     theta = jnp.asarray(np.random.RandomState(0).randn(n, network.features))
-    variables = jax.jit(lambda: network.init(KEY, x, theta, method="forward"))()
-    return scramble(variables, scale), x, theta
+    start = jax.jit(lambda: scramble(network.init(KEY, x, theta, method="forward"), scale))
+    return start(), x, theta
 
 
 def run(variables, method, x, theta, network=NETWORK):

@@ -1,7 +1,6 @@
 """Parameters away from initialisation, where a zero would hide a mistake."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -11,6 +10,6 @@ def scrambled(tree, scale):
 
     def moved(p):
         noise = np.asarray(scale * random.randn(*p.shape), p.dtype)
-        return jnp.asarray(np.asarray(p) + noise)
+        return jax.device_put(np.asarray(p) + noise)
 
     return jax.tree.map(moved, tree)

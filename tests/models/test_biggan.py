@@ -59,7 +59,9 @@ def test_each_level_has_latents_of_its_own():
     shapes = jax.eval_shape(
         functools.partial(model.init, size=size, cond=cond), KEY, jnp.asarray(z)
     )
-    variables = jax.tree.map(lambda v: jnp.asarray(random.randn(*v.shape), v.dtype), shapes)
+    variables = jax.tree.map(
+        lambda v: jax.device_put(random.randn(*v.shape).astype(v.dtype)), shapes
+    )
 
     @jax.jit
     def moments(z):

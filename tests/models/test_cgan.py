@@ -31,7 +31,7 @@ def test_parameter_counts():
 
 
 def test_maxout():
-    x, layer = jnp.asarray(RANDOM.randn(5, 3), jnp.float32), Maxout(4, 2)
+    x, layer = jnp.asarray(RANDOM.randn(5, 3)), Maxout(4, 2)
     variables = layer.init(KEY, x)
     params = variables["params"]["Dense_0"]
     every = np.asarray(x @ params["kernel"] + params["bias"][None])

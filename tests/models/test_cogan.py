@@ -58,7 +58,7 @@ def test_layers_far_from_the_pixels_are_shared(game):
 
     slopes = jax.jit(jax.jacrev(lambda p: jnp.stack([total(p, k) for k in (0, 1)])))
     check_shared(slopes(state.params["generator"]))
-    images = jnp.asarray(RANDOM.randn(4, 8, 8, 2), jnp.float32)
+    images = jnp.asarray(RANDOM.randn(4, 8, 8, 2))
 
     def judged(params):
         logits = method.discriminator.apply({"params": params}, images)

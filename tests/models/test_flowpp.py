@@ -99,7 +99,7 @@ def test_the_context_and_the_positions_are_heard():
 
 
 def test_dropout_is_of_training_alone():
-    x = jnp.asarray(np.random.RandomState(0).randn(4, 2, 2, 2), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(0).randn(4, 2, 2, 2))
     net = AttentionNet(width=4, blocks=1, heads=2, dropout=0.5)
 
     @jax.jit

@@ -7,7 +7,7 @@ import numpy as np
 from jaxgen.models.gans.gan import Discriminator
 
 KEY = jax.random.key(0)
-X = jnp.asarray(np.random.RandomState(0).randn(64, 2), jnp.float32)
+X = jnp.asarray(np.random.RandomState(0).randn(64, 2))
 
 
 def test_a_normalised_discriminator_is_lipschitz():

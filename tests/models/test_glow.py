@@ -133,10 +133,10 @@ RANDOM = np.random.RandomState(0)
 
 
 def normals(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
-IMAGES = jnp.asarray(0.7 + 0.2 * RANDOM.randn(32, 8, 8, 2) ** 3, jnp.float32)
+IMAGES = jnp.asarray(0.7 + 0.2 * RANDOM.randn(32, 8, 8, 2) ** 3)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def inverse_errors(x, factors, **options):
 @pytest.mark.parametrize("depth", [pytest.param(8, marks=pytest.mark.slow), 32])
 def test_the_inverse_is_exact_to_single_precision(monkeypatch, coupling, conv, bounds, depth):
     monkeypatch.setattr(glow, "ZeroConv", conv)
-    x = jnp.asarray(np.random.RandomState(0).randn(8, 16, 16, 3), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(0).randn(8, 16, 16, 3))
     errors = inverse_errors(x, bounds, coupling=coupling, depth=depth)
     for error, bound in zip(errors, bounds.values(), strict=True):
         assert 0 < error <= bound

@@ -33,7 +33,7 @@ def test_gate_mixes_and_its_inverse_separates():
 def moved():
     """A method and a state away from initialisation."""
     method = Likelihood(IAF(depth=2, hidden=(16,)), DataSpec.of("plane", (2,), None))
-    x = jnp.asarray(2 * np.random.RandomState(0).randn(64, 2) + 1, jnp.float32)
+    x = jnp.asarray(2 * np.random.RandomState(0).randn(64, 2) + 1)
     params, variables = jax.jit(method.init)(KEY, {"x": x})
     return method, State(jnp.int32(0), scrambled(params, 0.2), variables, {}, {})
 

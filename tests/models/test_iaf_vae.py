@@ -12,7 +12,7 @@ from jaxgen.models.vaes.iaf_vae import IAFVAE, Down, Flow, WeightNormConv, causa
 KEY = jax.random.key(0)
 SIZE = (3, 4, 4, 2)
 RANDOM = np.random.RandomState(0)
-X = jnp.asarray(RANDOM.rand(3, 4, 4, 1), jnp.float32)
+X = jnp.asarray(RANDOM.rand(3, 4, 4, 1))
 
 
 @pytest.fixture

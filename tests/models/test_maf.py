@@ -17,7 +17,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def normals(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 @pytest.fixture(scope="module")

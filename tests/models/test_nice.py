@@ -14,14 +14,14 @@ from jaxgen.types import DataSpec, State
 
 KEY = jax.random.key(0)
 TINY = NICE(couplings=4, hidden=2, width=8, spread=0.5)
-IMAGES = jnp.asarray(np.random.RandomState(0).rand(5, 4, 3, 1), jnp.float32)
+IMAGES = jnp.asarray(np.random.RandomState(0).rand(5, 4, 3, 1))
 
 
 @pytest.fixture(scope="module")
 def variables():
     """Of the tiny model, with a scaling."""
     found = jax.jit(TINY.init)(KEY, IMAGES)
-    scale = jnp.asarray(0.3 * np.random.RandomState(0).randn(12), jnp.float32)
+    scale = jnp.asarray(0.3 * np.random.RandomState(0).randn(12))
     flow = found["params"]["flow"]["bijector"] | {"bijectors_2": {"log_scale": scale}}
     return {"params": {"flow": {"bijector": flow}}}
 

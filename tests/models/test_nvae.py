@@ -64,7 +64,7 @@ def scrambled(tree, seed=0):
     def value(path, leaf):
         noise = random.randn(*leaf.shape).astype(np.float32)
         centre = 1.0 if path[-1].key in ("scale", "var") else 0.0
-        return jnp.asarray(centre + (0.2 if centre else 0.4) * noise)
+        return jax.device_put(centre + np.float32(0.2 if centre else 0.4) * noise)
 
     return jax.tree_util.tree_map_with_path(value, tree)
 
@@ -77,7 +77,7 @@ def tiny():
     """Scales of one and two groups, with flows: a model, its variables, images."""
     model = NVAE(channels=4, groups=(1, 2), latent=2, blocks=0, group_cells=1, flows=1)
     variables = scrambled(shapes(model, IMAGE, SIZE[-1]))
-    return model, variables, jnp.asarray(np.random.RandomState(0).rand(3, *IMAGE), jnp.float32)
+    return model, variables, jnp.asarray(np.random.RandomState(0).rand(3, *IMAGE))
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_small_parameters_give_the_papers_divergence():
 def warp():
     """A pair of flow cells on 3x3 images of two channels, and its variables."""
     module = flow(1, "flow")
-    x = jnp.asarray(np.random.RandomState(0).randn(1, 3, 3, 2), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(0).randn(1, 3, 3, 2))
     return module, scrambled(jax.eval_shape(module.init, KEY, x), seed=1), x
 
 

@@ -20,7 +20,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def normals(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 BATCH = {"x": normals(4, 16, 16, 1)}

@@ -27,7 +27,7 @@ STABLE, FADE, STEPS = 2, 3, 8  # 4x4 at steps 0 to 2, the fade at 3 and 4, 8x8 f
 
 
 def floats(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 def drawn(init, *inputs):

@@ -26,7 +26,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def normals(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 IMAGES = normals(4, 4, 4, 1)

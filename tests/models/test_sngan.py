@@ -74,7 +74,7 @@ def test_plain_discriminator_of_cifar10():
 def test_projection_of_the_class():
     """D(x, y) - D(x, y') = <V y - V y', phi(x)>, with phi from D's own slope by V."""
     model = sngan.Discriminator(4, spectral=False)
-    x = jnp.asarray(np.random.RandomState(0).randn(3, 8, 8, 1), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(0).randn(3, 8, 8, 1))
     y, other = (jnp.asarray(np.eye(3)[rows], jnp.float32) for rows in ([0, 1, 2], [1, 1, 0]))
     variables = jax.jit(model.init)(KEY, x, y)
     rows = np.asarray(variables["params"]["classes"]["kernel"])
@@ -97,7 +97,7 @@ def test_projection_of_the_class():
 @pytest.mark.parametrize("model", [sngan.Generator(5, 4), dcgan.Generator(5, 4)], ids=["s", "d"])
 def test_the_class_reaches_the_samples(model):
     random, size = np.random.RandomState(0), (4, 8, 8, 1)
-    z = jnp.asarray(random.randn(4, 5), jnp.float32)
+    z = jnp.asarray(random.randn(4, 5))
     cond = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
 
     @jax.jit

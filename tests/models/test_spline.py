@@ -20,7 +20,7 @@ RANDOM = np.random.RandomState(0)
 def trained(request):
     """A method and a state away from initialisation."""
     method = Likelihood(SplineFlow(depth=2, form=request.param, bins=4, width=16, blocks=1), SPEC)
-    batch = {"x": jnp.asarray(2 * RANDOM.randn(64, 2) + 1, jnp.float32)}
+    batch = {"x": jnp.asarray(2 * RANDOM.randn(64, 2) + 1)}
     params, variables = jax.jit(method.init)(KEY, batch)
     return method, State(jnp.int32(0), scrambled(params, 0.1), variables, {}, {})
 
@@ -36,7 +36,7 @@ def test_density_integrates_to_one(trained):
 
 def test_samples_encode_to_their_own_noise(trained):
     method, state = trained
-    z = jnp.asarray(RANDOM.randn(256, 2), jnp.float32)
+    z = jnp.asarray(RANDOM.randn(256, 2))
     x = jax.jit(method.decode)(state, z)
     np.testing.assert_allclose(jax.jit(method.encode)(state, x, KEY), z, atol=2e-3)
 

@@ -27,7 +27,7 @@ SIZE = (2, 8, 8, 1)
 
 
 def floats(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 def method(**options):

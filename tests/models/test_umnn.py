@@ -18,7 +18,7 @@ def moved():
     """A method and a state away from initialisation."""
     model = UMNN(depth=2, hidden=(16,), embedding=4, integrand=(8,), nodes=40)
     method = Likelihood(model, DataSpec.of("plane", (2,), None))
-    x = jnp.asarray(2 * np.random.RandomState(0).randn(64, 2) + 1, jnp.float32)
+    x = jnp.asarray(2 * np.random.RandomState(0).randn(64, 2) + 1)
     params, variables = jax.jit(method.init)(KEY, {"x": x})
     return method, State(jnp.int32(0), scrambled(params, 0.05), variables, {}, {})
 

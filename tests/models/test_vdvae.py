@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 KEY = jax.random.key(0)
 STAGES = dict(encoder=((2, 2), (1, 1)), decoder=((1, 1), (2, 2)))  # all 1x1: quick to compile
 SIZE = (3, 2, 2, 3)
-X = jnp.asarray(np.random.RandomState(0).rand(3, 2, 2, 1), jnp.float32)
+X = jnp.asarray(np.random.RandomState(0).rand(3, 2, 2, 1))
 BATCH = {"x": jnp.full((8, 1, 1, 1), 14, jnp.uint8)}
 
 

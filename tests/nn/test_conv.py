@@ -79,7 +79,7 @@ def arrays(size, kernel, groups=1, batch=3, dtype=np.float32):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, *size, kernel[2] * groups))
     w = rng.normal(size=kernel) / np.sqrt(np.prod(kernel[:3]))
-    return jnp.asarray(x, dtype), jnp.asarray(w, dtype)
+    return jax.device_put(x.astype(dtype)), jax.device_put(w.astype(dtype))
 
 
 def through(f):

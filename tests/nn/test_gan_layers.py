@@ -22,7 +22,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def images(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 LAYERS = {

@@ -69,7 +69,7 @@ def test_means_leave_the_padding_out():
 
 def test_the_last_block_alone_pools_by_maxima():
     """With a kernel that passes the pooled channels on, the last of the block's 2048."""
-    x = jnp.asarray(np.abs(np.random.RandomState(0).randn(1, 4, 4, 8)), jnp.float32)
+    x = jnp.asarray(np.abs(np.random.RandomState(0).randn(1, 4, 4, 8)))
     start = jax.eval_shape(BlockE(True).init, jax.random.key(0), x)
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), start)
     own = params["params"]["branch_pool"]

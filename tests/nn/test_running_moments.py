@@ -43,7 +43,7 @@ def test_the_running_variance_is_the_unbiased_one(name):
 
 
 def test_the_nets_of_the_image_spline_flow_too():
-    net, x = ConvResidualNet(4, 1), jnp.asarray(RANDOM.randn(2, 2, 2, 3), jnp.float32)
+    net, x = ConvResidualNet(4, 1), jnp.asarray(RANDOM.randn(2, 2, 2, 3))
     variables = jax.jit(lambda: net.init(KEY, x, None, 3))()
     apply = jax.jit(lambda v: net.apply(v, x, None, 3, mutable=["batch_stats"])[1])
     moved = apply(variables)["batch_stats"]

@@ -18,7 +18,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def images(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 GREY_ADA = pytest.param("ada", 1, marks=pytest.mark.slow)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxgen.ops.games import GAMES, smoothed
 
-REAL, FAKE = jnp.asarray(4 * np.random.RandomState(0).randn(2, 50), jnp.float32)
+REAL, FAKE = jnp.asarray(4 * np.random.RandomState(0).randn(2, 50))
 
 
 def sigmoid(x):

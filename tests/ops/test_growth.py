@@ -23,7 +23,7 @@ RANDOM = np.random.RandomState(0)
 
 
 def floats(*shape):
-    return jnp.asarray(RANDOM.randn(*shape), jnp.float32)
+    return jnp.asarray(RANDOM.randn(*shape))
 
 
 def official(n, levels, stable, fade):

@@ -69,8 +69,8 @@ def test_values_and_gradients(name):
 
 def test_gradient_penalty_of_known_critics():
     """Of w . x it is (|w| - 1)^2 exactly, at images too; of |x|^2 / 2 the mean (|x| - 1)^2."""
-    x, g = jnp.asarray(RANDOM.randn(2, 5, 3, 3, 2), jnp.float32)
-    w = jnp.asarray(RANDOM.randn(3, 3, 2), jnp.float32)
+    x, g = jnp.asarray(RANDOM.randn(2, 5, 3, 3, 2))
+    w = jnp.asarray(RANDOM.randn(3, 3, 2))
 
     @jax.jit
     def found(x, g):
@@ -89,7 +89,7 @@ def test_gradient_penalty_of_known_critics():
 
 
 def test_one_sided():
-    x, g = jnp.asarray(RANDOM.randn(2, 5, 3), jnp.float32)
+    x, g = jnp.asarray(RANDOM.randn(2, 5, 3))
     penalty = jax.jit(lambda w: gradient_penalty(lambda x: x @ w, x, g, RNG, one_sided=True))
     for scale, expected in ((0.3, 0.0), (2.0, 1.0)):
         value = penalty(np.float32(scale) * np.float32([0.6, 0.8, 0.0]))
@@ -152,7 +152,7 @@ def test_consistency():
 
 def test_orthogonality():
     """Brock et al., equation 3 in NumPy; its gradient is 4 W (W^T W * (1 - I))."""
-    kernel = jnp.asarray(RANDOM.randn(3, 3, 2, 5), jnp.float32)
+    kernel = jnp.asarray(RANDOM.randn(3, 3, 2, 5))
     params = {"conv": {"kernel": kernel, "bias": jnp.ones(5)}, "embed": {"kernel": kernel[0, 0]}}
     w = np.asarray(kernel, np.float64).reshape(-1, 5)
     off = (w.T @ w) * (1 - np.eye(5))

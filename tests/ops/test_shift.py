@@ -30,5 +30,5 @@ def test_every_image_is_a_shift_of_itself_with_its_edges_repeated():
 
 
 def test_no_shift_is_the_identity():
-    x = jnp.asarray(np.random.RandomState(0).randn(3, 4, 4, 1), jnp.float32)
+    x = jnp.asarray(np.random.RandomState(0).randn(3, 4, 4, 1))
     np.testing.assert_array_equal(random_shift(KEY, x, 0.0), x)
