@@ -79,3 +79,13 @@ def named(paths: Sequence[str]) -> str | None:
     whole = "\n".join(os.path.abspath(os.path.expanduser(path)) for path in paths)
     digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return "-".join([*(pathlib.PurePath(path).stem for path in paths[:3]), digest])
+
+
+def with_class(own: Any, label: int | None) -> Any:
+    """A batch of one's own pictures, all of one class; None without any."""
+    if own is None:
+        return None
+    import numpy as np
+
+    given = {} if label is None else {"label": np.full(len(own), label, np.int32)}
+    return {"x": own} | given

@@ -6,9 +6,7 @@ import importlib
 import pkgutil
 
 from jaxgen import __version__
-from jaxgen.tools import drawing, evaluating, looking
 from jaxgen.tools.parser import Parser
-from jaxgen.tools.report import command as report
 
 ABOUT = "Deep generative models: train, sample, evaluate, compare. Begin with: jaxgen train glow"
 
@@ -19,8 +17,6 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"jaxgen {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("train", help="jaxgen train NAME[:PRESET]: see jaxgen train --help")
-    for room in (drawing, evaluating, looking, report):
-        room.add(commands)
     for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
         importlib.import_module(f"{__name__}.{name}").add(commands)
     return top

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxgen.config import ConfigError
 
-HEAD = ("run", "model", "data", "step", "last", "best", "changed", "size", "")
+HEAD: tuple[str, ...] = ("run", "model", "data", "step", "last", "best", "changed", "size", "")
 
 
 def add(commands: Any) -> None:

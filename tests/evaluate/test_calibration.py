@@ -108,7 +108,7 @@ class FakeRun:
 
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
-    monkeypatch.setattr(cli, "load_run", lambda arguments: FakeRun(tmp_path))
+    monkeypatch.setattr("jaxgen.verbs.calibrate.load_run", lambda arguments: FakeRun(tmp_path))
     cli.main(["calibrate", "run", "--num=200", "--draws=19", "--seed=1"])
     found = json.loads(capsys.readouterr().out)
     assert found["datasets"] == 200 and found["draws"] == 19 and len(found["p_values"]) == 2
@@ -125,7 +125,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 def test_command_on_a_run_without_parameters(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
     monkeypatch.setattr(FakeRun, "method", object())
-    monkeypatch.setattr(cli, "load_run", lambda arguments: FakeRun(tmp_path))
+    monkeypatch.setattr("jaxgen.verbs.calibrate.load_run", lambda arguments: FakeRun(tmp_path))
     with pytest.raises(SystemExit):
         cli.main(["calibrate", "run"])
     assert "run infers no parameters, so it has no posteriors to test" in capsys.readouterr().err

@@ -5,8 +5,8 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.files import WriteError
-from jaxgen.tools import drawing
 from jaxgen.tools.streamed import save_rows
+from jaxgen.verbs import sample
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -32,15 +32,15 @@ def test_what_was_interrupted_leaves_nothing(tmp_path):
 
 
 def test_progress_is_said_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(drawing, "EVERY_SECONDS", -1)
+    monkeypatch.setattr(sample, "EVERY_SECONDS", -1)
     chunks = [np.zeros(4), np.zeros(4), np.zeros(2)]
-    assert list(drawing._told(chunks, 10)) == chunks
+    assert list(sample._told(chunks, 10)) == chunks
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["4 of 10 samples, 0:00:00 left", "8 of 10 samples, 0:00:00 left"]
 
 
 def test_a_grid_that_opens_nowhere_is_refused():
-    drawing._check_grid(10_000, (8, 8, 1))
-    drawing._check_grid(10**9, (2,))  # points are drawn on one plane
+    sample._check_grid(10_000, (8, 8, 1))
+    sample._check_grid(10**9, (2,))  # points are drawn on one plane
     with pytest.raises(ConfigError, match=r"--num=1000000: .* more than \d+,\d+ such images opens"):
-        drawing._check_grid(10**6, (8, 8, 1))
+        sample._check_grid(10**6, (8, 8, 1))

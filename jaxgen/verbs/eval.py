@@ -23,7 +23,6 @@ from jaxgen.tools.outputs import Output, save_npz, save_text
 from jaxgen.tools.ranges import COUNT
 
 OBJECTIVE = ("per_example", "draws")  # options of the evaluation without --metrics alone
-IMAGES = ("data", "workdir")  # what images that no run made need
 
 
 def add(commands: Any) -> None:
@@ -34,7 +33,7 @@ def add(commands: Any) -> None:
         epilog="With --metrics further --NAME=VALUE are knobs of the sampling, as "
         "--temperature=0.7; for images of another tool they are options of the data, as --size=64.",
     )
-    evaluate.set_defaults(command=_eval)
+    evaluate.set_defaults(command=run)
     evaluate.add_argument("run", help="a run directory; a folder of images, .npz or .npy")
     add_state(evaluate)
     add_allow(evaluate)
@@ -74,7 +73,8 @@ def add(commands: Any) -> None:
     metrics.add_argument("--workdir", help="of images of another tool: where to write")
 
 
-def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Prints what was measured, as JSON."""
     if arguments.metrics:
         _measure(arguments, knobs)
         return
@@ -83,7 +83,7 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     ]
     if given:
         raise ConfigError(f"--{given[0]} needs --metrics=..., as --metrics=fd,pr")
-    run = load_run(arguments)
+    found = load_run(arguments)
     options: dict[str, Any] = {"splits": tuple(arguments.splits.split(","))}
     options["max_examples"] = arguments.max_examples
     options |= places(arguments)
@@ -92,24 +92,24 @@ def _eval(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if arguments.importance_samples is not None:
         options["importance_samples"] = arguments.importance_samples
     if arguments.per_example:
-        _write_examples(run, arguments.per_example, options)
+        _write_examples(found, arguments.per_example, options)
         return
-    estimates = run.evaluate(**options)
+    estimates = found.evaluate(**options)
     rows = {k: {"mean": v.mean, "stderr": v.stderr, "count": v.count} for k, v in estimates.items()}
-    print(json.dumps({"run": str(run.directory.path), "step": run.step} | rows, indent=1))
+    print(json.dumps({"run": str(found.directory.path), "step": found.step} | rows, indent=1))
 
 
-def _write_examples(run: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
+def _write_examples(found: Any, out: pathlib.Path, options: dict[str, Any]) -> None:
     if len(options["splits"]) != 1:
         raise ConfigError("--per_example takes one split: add --splits=test")
-    columns = run.per_example(options.pop("splits")[0], **options)
+    columns = found.per_example(options.pop("splits")[0], **options)
     if out.suffix == ".npz":
         save_npz(out, **columns)
     else:
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
         save_text(out, "\n".join(lines) + "\n")
-    print(f"{len(columns['index'])} examples of step {run.step}: {out}")
+    print(f"{len(columns['index'])} examples of step {found.step}: {out}")
 
 
 def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -131,14 +131,13 @@ def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     )
     path = pathlib.Path(arguments.run).expanduser()
     is_run = (path / "config.json").exists() or not (path.exists() or path.suffix)
-    missing = [name for name in IMAGES if getattr(arguments, name) is None]
     if is_run and arguments.workdir is not None:
         raise ConfigError(f"{path} is a run: --workdir is for images of another tool")
     if is_run:
         request = dataclasses.replace(request, **places(arguments))
-        run = load_run(arguments, arguments.batch or 0, drawn=False)
-        out = measure_run(run, request, _say)
-    elif missing:
+        found = load_run(arguments, arguments.batch or 0, drawn=False)
+        out = measure_run(found, request, _say)
+    elif arguments.data is None or arguments.workdir is None:
         raise ConfigError(
             f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"
         )

@@ -10,9 +10,9 @@ from jaxgen.tools.outputs import Output, save_text
 
 
 def add(commands: Any) -> None:
-    """Adds `compare` to the parser of `jaxgen`."""
+    """Adds the command to the parser of `jaxgen`."""
     compare = commands.add_parser("compare", help="measured runs side by side, as one HTML page")
-    compare.set_defaults(command=_compare)
+    compare.set_defaults(command=run)
     compare.add_argument(
         "runs", nargs="+", metavar="RUN", help="directories that jaxgen eval measured; NAME=RUN"
     )
@@ -22,7 +22,8 @@ def add(commands: Any) -> None:
     compare.add_argument("--allow", metavar="FOLDER", help="folders into which links may lead")
 
 
-def _compare(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Reads the runs, writes the page, says how much is on it."""
     from jaxgen.tools.report.page import page, rows_of
     from jaxgen.tools.report.records import entries
 

@@ -21,13 +21,13 @@ MOST_PIXELS = 2**28  # of a grid
 
 
 def add(commands: Any) -> None:
-    """Adds `sample` to the parser of `jaxgen`."""
+    """Adds the command to the parser of `jaxgen`."""
     sample = commands.add_parser(
         "sample",
         help="draw samples from a run",
         epilog="Further --NAME=VALUE are the method's own knobs, as --temperature=0.7 --class=3.",
     )
-    sample.set_defaults(command=_sample, takes_knobs=True)
+    sample.set_defaults(command=run, takes_knobs=True)
     add_run(sample)
     sample.add_argument("--num", type=COUNT, default=64, help="samples; default: 64")
     add_seed(sample, "of the latents")
@@ -38,7 +38,8 @@ def add(commands: Any) -> None:
     )
 
 
-def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Draws, and writes them as the suffix of the place says."""
     import numpy as np
 
     from jaxgen.evaluate.givens import split_given
@@ -46,30 +47,30 @@ def _sample(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.streamed import save_rows
     from jaxgen.train.pictures import save_png, view
 
-    out = arguments.out
+    out: pathlib.Path | None = arguments.out
     arrays = out is not None and out.suffix == ".npz"
     single = out is not None and not arrays and out.suffix != ".png"
-    if single and any(out.glob("[0-9]" * 6 + ".png")):
+    if out is not None and single and any(out.glob("[0-9]" * 6 + ".png")):
         raise ConfigError(f"--out={out}/ holds pictures already: name another folder")
-    run = load_run(arguments, 0 if single or arrays else arguments.num)
+    found = load_run(arguments, 0 if single or arrays else arguments.num)
     if not single and not arrays:
-        _check_grid(arguments.num, run.spec.shape)
-    fields, rest = split_given(run.spec, knobs)
-    check_class(run, fields.get("label"))
-    check_knobs(run.method, knobs, own_options(arguments))
-    if single and run.spec.x.kind != "image":
-        raise ConfigError(f"--out={out}/: {run.spec.name} has no images; name a .png or .npz")
+        _check_grid(arguments.num, found.spec.shape)
+    fields, rest = split_given(found.spec, knobs)
+    check_class(found, fields.get("label"))
+    check_knobs(found.method, knobs, own_options(arguments))
+    if single and found.spec.x.kind != "image":
+        raise ConfigError(f"--out={out}/: {found.spec.name} has no images; name a .png or .npz")
     named = {"class" if k == "label" else k: v for k, v in sorted((rest | fields).items())}
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
-    out = output(arguments, run, "sample", ".png", **asked)
-    chunks = _told(run.draws(arguments.num, arguments.seed, **knobs), arguments.num)
+    out = output(arguments, found, "sample", ".png", **asked)
+    chunks = _told(found.draws(arguments.num, arguments.seed, **knobs), arguments.num)
     if single:
-        _write_pictures(out, chunks, run.spec)
+        _write_pictures(out, chunks, found.spec)
     elif arrays:
         save_rows(out, "x", arguments.num, chunks)
     else:
-        save_png(out, view(run.spec.x, np.concatenate(list(chunks))))
-    print(f"{arguments.num} samples of step {run.step}: {out}")
+        save_png(out, view(found.spec.x, np.concatenate(list(chunks))))
+    print(f"{arguments.num} samples of step {found.step}: {out}")
 
 
 def _check_grid(num: int, shape: tuple[int, ...]) -> None:

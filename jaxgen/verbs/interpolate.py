@@ -1,0 +1,65 @@
+"""`jaxgen interpolate`: images between the codes of test images, or of pictures of one's own."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.arguments import (
+    add_class,
+    add_places,
+    add_run,
+    add_seed,
+    chosen_class,
+    load_run,
+    places,
+    shown_class,
+)
+from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.own import add_pictures, named, pictures, with_class
+from jaxgen.tools.ranges import SIDE
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    command = commands.add_parser("interpolate", help="images between the codes of test images")
+    command.set_defaults(command=run)
+    add_run(command)
+    add_pictures(command, "pairs of pictures")
+    add_class(command)
+    command.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
+    add_seed(command, "of the latents")
+    add_places(command)
+    command.add_argument(
+        "--path", choices=("linear", "spherical"), default="linear", help="default: linear"
+    )
+    command.add_argument("--steps", type=SIDE, default=10, help="columns; default: 10")
+
+
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Draws the picture, a pair a row."""
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_png
+
+    own = pictures(arguments)
+    pairs = 8 if own is None else len(own) // 2
+    if own is not None and len(own) % 2:
+        raise ConfigError(f"{len(own)} pictures, expected pairs: the first two, the next two, ...")
+    found = load_run(arguments, pairs * arguments.steps)
+    label = chosen_class(arguments, found)
+    asked = {"of": named(arguments.pictures), "fit": arguments.fit}
+    asked |= {"class": label, "steps": arguments.steps, "seed": arguments.seed}
+    out = output(arguments, found, f"interpolation_{arguments.path}", ".png", **asked)
+    image = latents.interpolation(
+        found,
+        pairs,
+        arguments.steps,
+        arguments.path,
+        arguments.seed,
+        label,
+        with_class(own, label),
+        **places(arguments),
+    )
+    save_png(out, image)
+    print(f"interpolation of step {found.step}{shown_class(label)}: {out}")

@@ -1,0 +1,60 @@
+"""`jaxgen reconstruct`: test images, or pictures of one's own, above their reconstructions."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.arguments import (
+    add_class,
+    add_places,
+    add_run,
+    add_seed,
+    chosen_class,
+    load_run,
+    places,
+)
+from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.own import add_pictures, named, pictures, with_class
+from jaxgen.tools.ranges import SIDE
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    command = commands.add_parser("reconstruct", help="test images above their reconstructions")
+    command.set_defaults(command=run)
+    add_run(command)
+    add_pictures(command, "pictures")
+    add_class(command)
+    command.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
+    add_seed(command, "of the latents")
+    add_places(command)
+    command.add_argument("--num", type=SIDE, default=32, help="test images; default: 32")
+    command.add_argument("--groups", type=SIDE, help="of latents to keep, from the top")
+
+
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Draws the picture."""
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_png
+
+    own = pictures(arguments)
+    found = load_run(arguments, 2 * arguments.num)
+    asked = {"of": named(arguments.pictures), "class": arguments.label, "fit": arguments.fit}
+    if own is None:
+        asked |= {"num": arguments.num}
+        if arguments.label is not None:
+            raise ConfigError("--class is of your own pictures: test images have theirs")
+    asked |= {"groups": arguments.groups, "seed": arguments.seed}
+    out = output(arguments, found, "reconstructions", ".png", **asked)
+    image = latents.reconstructions(
+        found,
+        arguments.num,
+        arguments.seed,
+        arguments.groups,
+        with_class(own, chosen_class(arguments, found)),
+        **places(arguments),
+    )
+    save_png(out, image)
+    print(f"reconstructions of step {found.step}: {out}")

@@ -1,0 +1,46 @@
+"""`jaxgen walk`: a GIF of a random walk of the latents."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jaxgen.tools.arguments import (
+    add_class,
+    add_places,
+    add_run,
+    add_seed,
+    chosen_class,
+    load_run,
+    places,
+    shown_class,
+)
+from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.ranges import SIDE
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    command = commands.add_parser("walk", help="a GIF of a random walk of the latents")
+    command.set_defaults(command=run)
+    add_run(command)
+    add_class(command)
+    command.add_argument("--out", type=Output((".gif",)), help=".gif; default: in the run")
+    add_seed(command, "of the latents")
+    add_places(command)
+    command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
+    command.add_argument("--frames", type=SIDE, default=60, help="of the GIF; default: 60")
+
+
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Draws the film, which ends where it began."""
+    from jaxgen.tools import latents
+    from jaxgen.train.pictures import save_gif
+
+    found = load_run(arguments, arguments.num * arguments.frames)
+    label = chosen_class(arguments, found)
+    asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
+    out = output(arguments, found, "walk", ".gif", **asked)
+    sizes = (arguments.num, arguments.frames, arguments.seed)
+    save_gif(out, latents.walk(found, *sizes, label, **places(arguments)))
+    print(f"walk of step {found.step}{shown_class(label)}: {out}")
