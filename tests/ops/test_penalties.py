@@ -69,7 +69,7 @@ def test_values_and_gradients(name):
 
 def test_gradient_penalty_of_known_critics():
     """Of w . x it is (|w| - 1)^2 exactly, at images too; of |x|^2 / 2 the mean (|x| - 1)^2."""
-    x, g = jnp.asarray(RANDOM.randn(2, 5, 3, 3, 2))
+    x, g = map(jnp.asarray, RANDOM.randn(2, 5, 3, 3, 2))
     w = jnp.asarray(RANDOM.randn(3, 3, 2))
 
     @jax.jit
@@ -89,7 +89,7 @@ def test_gradient_penalty_of_known_critics():
 
 
 def test_one_sided():
-    x, g = jnp.asarray(RANDOM.randn(2, 5, 3))
+    x, g = map(jnp.asarray, RANDOM.randn(2, 5, 3))
     penalty = jax.jit(lambda w: gradient_penalty(lambda x: x @ w, x, g, RNG, one_sided=True))
     for scale, expected in ((0.3, 0.0), (2.0, 1.0)):
         value = penalty(np.float32(scale) * np.float32([0.6, 0.8, 0.0]))
