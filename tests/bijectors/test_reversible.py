@@ -56,9 +56,8 @@ SLOW = CASES.keys() - {"glow step"}
 def problem(name, times=3, dtype=jnp.float32):
     """Scrambled variables after data-dependent initialisation, x, cond."""
     step, shape, cond_shape = CASES[name]
-    random = np.random.RandomState(0)
-    x = random.randn(8, *shape).astype(dtype)
-    cond = None if cond_shape is None else random.randn(8, *cond_shape).astype(dtype)
+    x = jax.random.normal(KEY, (8, *shape), dtype)
+    cond = None if cond_shape is None else jax.random.normal(KEY, (8, *cond_shape), dtype)
     variables = jax.jit(lambda x, cond: scramble(Repeat(step, times).init(KEY, x, cond)))(x, cond)
     return step, {"constants": {}, **variables}, x, cond
 
