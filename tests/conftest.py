@@ -80,11 +80,15 @@ def data_root(session_root):
 
 @pytest.fixture(scope="session")
 def digits_classifier(data_root):
-    """The embedded extractor of digits, trained once for all workers."""
+    """The embedded extractor of digits, of a short training, once for all workers."""
     from jaxgen.data import load
-    from jaxgen.evaluate.classifier import trained
+    from jaxgen.evaluate import classifier
 
-    return trained(load("digits", data_dir=str(data_root)), str(data_root))
+    digits = load("digits", data_dir=str(data_root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "EPOCHS", 0)
+        patch.setattr(classifier, "FEWEST_STEPS", 200)
+        return classifier.trained(digits, str(data_root))
 
 
 @pytest.fixture(scope="session")

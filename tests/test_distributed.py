@@ -55,10 +55,19 @@ def losses(workdir):
     return np.array([row["model/loss"] for row in rows(workdir, "train")])
 
 
-@pytest.mark.parametrize("devices", [1, pytest.param(8, marks=pytest.mark.slow)])
-def test_equals_one_process_and_resumes_as_one(starter, pair, tmp_path, devices):
-    """Of a Glow, which begins with the moments of the whole batch."""
-    run = (GLOW, "--config.model.levels=1", "--config.model.depth=1", *RUN[1:])
+SHALLOW = (GLOW, "--config.model.levels=1", "--config.model.depth=1", *RUN[1:])
+
+
+@pytest.mark.parametrize(
+    ("run", "devices"),
+    [
+        pytest.param(RUN, 1, id="nice-1"),
+        # begins with the moments of the whole batch; by default models/test_glow.py on a mesh
+        pytest.param(SHALLOW, 1, id="glow-1", marks=pytest.mark.slow),
+        pytest.param(SHALLOW, 8, id="glow-8", marks=pytest.mark.slow),
+    ],
+)
+def test_equals_one_process_and_resumes_as_one(starter, pair, tmp_path, run, devices):
     one = starter.run(*run, f"--workdir={tmp_path / 'one'}", devices=8)
     both = tmp_path / "both"
     first, second = pair(*run, "--config.train.steps=10", f"--workdir={both}")

@@ -36,6 +36,11 @@ def test_parameter_counts(shape, num, count):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
+@pytest.mark.slow
+def test_accuracy_of_the_whole_training(scans, tmp_path):
+    assert classifier.trained(scans, str(tmp_path)).accuracy >= 0.98
+
+
 def test_accuracy_on_scans_that_it_has_not_seen(digits_classifier, scans):
     test = scans.splits["test"].take(np.arange(297))
     out = digits_classifier(test["x"])

@@ -28,13 +28,10 @@ def takes_classes(name):
 
 
 RUNS = [name for name in CONFIGS if takes_classes(name)]
-QUICK = {"cgan"}  # to compile
+pytestmark = pytest.mark.slow  # each is compiled; tests/test_upgrade.py samples a class by default
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RUNS],
-)
+@pytest.fixture(scope="module", params=RUNS)
 def run(request, starter, tmp_path_factory):
     method = config_of(request.param)["method"]
     truncation = None if method.get("prior") == "uniform" else 0.5

@@ -90,14 +90,15 @@ def test_a_mesh_trains_it_as_one_device(stages, data_root):
     run = jaxgen.load(stages[0] / "second")
     held = frozen.within(run.directory, run.config, state_target, None)
     batch = run.dataset(data_dir=str(data_root)).splits["train"].take(np.arange(16))
-    ends = []
+    start, ends = None, []
     types = (AxisType.Auto,) * 2
     alone = jax.make_mesh((1, 1), ("data", "fsdp"), axis_types=types, devices=jax.devices()[:1])
     for mesh in (alone, make_mesh(4, 2)):
         sgd = {"model": optimizer("sgd", 0.03)}
         program = build_program(run.method, sgd, {}, mesh, batch, seed=0, min_size=2, stages=held)
-        state, step = program.init(batch), program.compile()
-        start = jax.device_get(state)
+        start = start or jax.device_get(program.init(batch))
+        where = jax.tree.map(lambda leaf: leaf.sharding, program.target)
+        state, step = jax.device_put(start, where), program.compile()
         for _ in range(2):
             state, _ = step(state, program.put([batch]), program.rng, np.int32(1))
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.vars), start.vars)
