@@ -83,7 +83,7 @@ def test_the_mean_of_separate_evaluations(draws):
             np.testing.assert_allclose(value, expected[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["vae", "nice"])
+@pytest.mark.parametrize("name", ["vae", pytest.param("nice", marks=pytest.mark.slow)])
 def test_networks_see_single_examples(name, data_root):
     """A bound and a dequantised density; batches of any size give the same."""
     model = tiny(name, data_root, 6)

@@ -132,6 +132,7 @@ def test_no_checkpoint_holds_the_stage(stages):
     assert "frozen" not in unfrozen(run.state).vars
 
 
+@pytest.mark.slow  # by default: strangers/test_strangers.py, whose guided game holds a stage
 def test_a_run_that_was_killed_ends_in_the_same_state(stages, starter, tmp_path):
     base, whole = stages
     command = (*second(base), f"--workdir={tmp_path / 'run'}")
