@@ -153,9 +153,11 @@ def writer(directory: pathlib.Path) -> str | None:
         return None
     try:
         holder = _holder(handle)
-        if holder.get("boot") == _boot() or holder.get("host") == socket.gethostname():
-            lives = _start(holder.get("pid")) == holder.get("start")
-        else:
+        boot = _boot()
+        if boot is not None and holder.get("boot") == boot:
+            start = _start(holder.get("pid"))
+            lives = start is not None and start == holder.get("start")
+        else:  # of another machine, or of one that does not tell
             lives = time.time() - os.fstat(handle).st_mtime < STALE
     finally:
         os.close(handle)

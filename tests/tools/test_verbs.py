@@ -102,6 +102,12 @@ def test_who_trains_is_named(folder):
     assert writer(run.path) == f"process {2**22 + 1} on elsewhere since then"
     os.utime(run.path / "lock.json", (time.time() - 301,) * 2)
     assert writer(run.path) is None
+    lock = Lock(run.path, lambda text: None)
+    left = json.loads((run.path / "lock.json").read_text())
+    lock.release()
+    for damage in ({"pid": 2**22 + 1}, {"pid": None, "start": None}):  # of this machine, and gone
+        (run.path / "lock.json").write_text(json.dumps(left | damage))
+        assert writer(run.path) is None
 
 
 def test_a_stopped_run_and_a_new_one(folder):
