@@ -40,8 +40,10 @@ def scaled(image: np.ndarray, box: Sequence[float], height: int, width: int) -> 
     left, top, right, bottom = map(float, box)
     of_columns, of_rows = windows(columns, left, right, width), windows(rows, top, bottom, height)
     read = slice(of_rows[0].first, of_rows[-1].last)
-    x = np.ascontiguousarray(np.moveaxis(image[read], 2, 1)).astype(np.float32).astype(np.float64)
-    x = x.reshape(-1, columns)
+    x = np.moveaxis(image[read], 2, 1)
+    if x.dtype.itemsize > 2:  # shorter numbers are the same in float32
+        x = x.astype(np.float32)
+    x = x.astype(np.float64, order="C").reshape(-1, columns)
     y = np.concatenate([x[:, a:b] @ w for a, b, w in of_columns], 1).astype(np.float32)
     y = y.astype(np.float64).reshape(-1, channels * width)
     a = read.start
