@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.outputs import unwritable
+from jaxgen.tools.outputs import Output, unwritable
 from jaxgen.tools.ranges import CLASS, SEED, STEP
 
 
@@ -47,6 +47,14 @@ def add_class(command: argparse.ArgumentParser) -> None:
     """The class of all images of a picture."""
     text = "of all images, of a conditional run; default: the first"
     command.add_argument("--class", type=CLASS, dest="label", metavar="CLASS", help=text)
+
+
+def add_latents(command: argparse.ArgumentParser, suffix: str = ".png") -> None:
+    """What pictures of latents take: a class, a place, a seed, and where the data are."""
+    add_class(command)
+    command.add_argument("--out", type=Output((suffix,)), help=f"{suffix}; default: in the run")
+    add_seed(command, "of the latents")
+    add_places(command)
 
 
 def own_options(arguments: argparse.Namespace) -> list[str]:

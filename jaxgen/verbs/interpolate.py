@@ -6,17 +6,8 @@ import argparse
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import (
-    add_class,
-    add_places,
-    add_run,
-    add_seed,
-    chosen_class,
-    load_run,
-    places,
-    shown_class,
-)
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
+from jaxgen.tools.outputs import output
 from jaxgen.tools.own import add_pictures, named, pictures, with_class
 from jaxgen.tools.ranges import SIDE
 
@@ -27,10 +18,7 @@ def add(commands: Any) -> None:
     command.set_defaults(command=run)
     add_run(command)
     add_pictures(command, "pairs of pictures")
-    add_class(command)
-    command.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
-    add_seed(command, "of the latents")
-    add_places(command)
+    add_latents(command)
     command.add_argument(
         "--path", choices=("linear", "spherical"), default="linear", help="default: linear"
     )

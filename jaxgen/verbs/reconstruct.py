@@ -6,16 +6,8 @@ import argparse
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import (
-    add_class,
-    add_places,
-    add_run,
-    add_seed,
-    chosen_class,
-    load_run,
-    places,
-)
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places
+from jaxgen.tools.outputs import output
 from jaxgen.tools.own import add_pictures, named, pictures, with_class
 from jaxgen.tools.ranges import SIDE
 
@@ -26,10 +18,7 @@ def add(commands: Any) -> None:
     command.set_defaults(command=run)
     add_run(command)
     add_pictures(command, "pictures")
-    add_class(command)
-    command.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
-    add_seed(command, "of the latents")
-    add_places(command)
+    add_latents(command)
     command.add_argument("--num", type=SIDE, default=32, help="test images; default: 32")
     command.add_argument("--groups", type=SIDE, help="of latents to keep, from the top")
 

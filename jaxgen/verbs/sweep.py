@@ -5,17 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jaxgen.tools.arguments import (
-    add_class,
-    add_places,
-    add_run,
-    add_seed,
-    chosen_class,
-    load_run,
-    places,
-    shown_class,
-)
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
+from jaxgen.tools.outputs import output
 from jaxgen.tools.ranges import DEVIATIONS, SIDE
 
 
@@ -25,10 +16,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("sweep", help=text)
     command.set_defaults(command=run)
     add_run(command)
-    add_class(command)
-    command.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
-    add_seed(command, "of the latents")
-    add_places(command)
+    add_latents(command)
     command.add_argument(
         "--dims", type=SIDE, default=10, help="rows, most active first; default: 10"
     )

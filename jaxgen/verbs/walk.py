@@ -5,17 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jaxgen.tools.arguments import (
-    add_class,
-    add_places,
-    add_run,
-    add_seed,
-    chosen_class,
-    load_run,
-    places,
-    shown_class,
-)
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
+from jaxgen.tools.outputs import output
 from jaxgen.tools.ranges import SIDE
 
 
@@ -24,10 +15,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("walk", help="a GIF of a random walk of the latents")
     command.set_defaults(command=run)
     add_run(command)
-    add_class(command)
-    command.add_argument("--out", type=Output((".gif",)), help=".gif; default: in the run")
-    add_seed(command, "of the latents")
-    add_places(command)
+    add_latents(command, ".gif")
     command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
     command.add_argument("--frames", type=SIDE, default=60, help="of the GIF; default: 60")
 

@@ -74,6 +74,6 @@ def test_what_is_in_memory_needs_none(tmp_path, write):
 
 
 def test_counts_that_cannot_be(tmp_path):
-    for name in ("threads", "workers"):
-        with pytest.raises(DataError, match=f"data.{name}|-1"):
+    for name, said in (("threads", "got -1, 0"), ("workers", "got 2, -1")):
+        with pytest.raises(DataError, match=f"data.threads and data.workers >= 0, {said}"):
             jaxgen.data.load("digits", data_dir=str(tmp_path), **{name: -1})
