@@ -34,9 +34,9 @@ def main() -> None:
 def study(
     root: pathlib.Path, data: str, presets: list[str], seeds: list[str], steps: int | None
 ) -> None:
+    from jaxgen.pictures import save_png
+    from jaxgen.run import Run
     from jaxgen.tools.modes import coverage, drawing
-    from jaxgen.tools.run import Run
-    from jaxgen.train.pictures import save_png
 
     print(f"{data}: modes covered, share of high quality (2,500 samples), seeds {','.join(seeds)}")
     runs, samples = [], []

@@ -15,7 +15,7 @@ def load(
     allow: Iterable[str] = (),
     average: str | None = None,
 ) -> Any:
-    """A trained run: see `jaxgen.tools.run.Run`.
+    """A trained run: see `jaxgen.run.Run`.
 
     Args:
         run: its directory.
@@ -29,6 +29,6 @@ def load(
         >>> run.sample(4, seed=0).shape
         (4, 8, 8, 1)
     """
-    from jaxgen.tools.run import Run
+    from jaxgen.run import Run
 
     return Run(run, step, allow, average)

@@ -1,11 +1,16 @@
-"""How much memory and disk there is, and a refusal before more is asked for."""
+"""This machine: its memory and disk, its devices, and what is installed on it."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+import platform
 import shutil
+from importlib import metadata
 
+import jax
+
+from jaxgen import __version__
 from jaxgen.config import ConfigError
 
 MARGIN = 0.9  # of what is free: others want some too
@@ -115,3 +120,35 @@ def _present() -> str | None:
     if pathlib.Path("/dev/accel0").exists() or "TPU_NAME" in os.environ:
         return "tpu"
     return None
+
+
+RECORDED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+PACKAGES = (
+    "jax jaxlib flax optax orbax-checkpoint grain array-record tensorflow-datasets "
+    "ml-collections numpy pillow tensorboardX"
+).split()
+
+
+def report() -> str:
+    """Versions, devices, directories, and the advice of `idle_accelerator`."""
+    lines = [f"python {platform.python_version()} on {platform.platform()}"]
+    lines.append(f"jaxgen {__version__}")
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name} is missing: pip install {name}")
+    devices = jax.devices()
+    lines.append(f"devices: {len(devices)} x {devices[0].platform} ({devices[0].device_kind})")
+    stats = devices[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        lines.append(f"memory of a device: {stats['bytes_limit'] / 2**30:.1f} GiB")
+    lines.append(f"free disk here: {shutil.disk_usage('.').free / 2**30:.1f} GiB")
+    lines.append(idle_accelerator() or "every accelerator that was found is used")
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Of Python, jaxgen and what a number may depend on."""
+    found = {name: metadata.version(name) for name in RECORDED}
+    return {"python": platform.python_version(), "jaxgen": __version__} | found

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +23,7 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.load import absolute, load_as, own
 from jaxgen.data.loader import train_batches
 from jaxgen.evaluate.split import EVALUATION_SEED, Estimate
-from jaxgen.machine import idle_accelerator
+from jaxgen.machine import idle_accelerator, versions
 from jaxgen.rundir import RunDir, read_json, write_json
 from jaxgen.sharding import make_mesh
 from jaxgen.train import frozen
@@ -42,8 +41,6 @@ from jaxgen.train.program import Program, build_program, peak_bytes
 from jaxgen.train.sections import check
 from jaxgen.train.stop import StopSignal
 from jaxgen.types import DataSpec
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 def execute(
@@ -274,12 +271,6 @@ def describe_devices() -> str:
         f"jaxgen {__version__} on {len(devices)} x {devices[0].platform} ({kind}), "
         f"jax {jax.__version__}, python {platform.python_version()}"
     )
-
-
-def versions() -> dict[str, str]:
-    """Of Python, jaxgen and what a number may depend on."""
-    found = {p: metadata.version(p) for p in PACKAGES}
-    return {"python": platform.python_version(), "jaxgen": __version__} | found
 
 
 def as_json(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def data_root(session_root):
 def digits_classifier(data_root):
     """The embedded extractor of digits, of a short training, once for all workers."""
     from jaxgen.data import load
-    from jaxgen.evaluate import classifier
+    from jaxgen.evaluate.extractors import classifier
 
     digits = load("digits", data_dir=str(data_root))
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from jaxgen import files
-from jaxgen.evaluate.generate import Stored
+from jaxgen.evaluate.sampling import Stored
 from jaxgen.files import (
     WriteError,
     atomic,
@@ -21,9 +21,9 @@ from jaxgen.files import (
     write_arrays,
     write_image,
 )
+from jaxgen.pictures import save_gif, save_png
 from jaxgen.rundir import write_json
 from jaxgen.tools.outputs import save_npz, save_text
-from jaxgen.train.pictures import save_gif, save_png
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 WRITERS = {

@@ -84,7 +84,7 @@ def test_a_run_that_names_a_command_does_not_run_it(verb, stored, tmp_path, jaxg
         {"model": {"name": "flows.glow.Glow.__init__"}},
         {"model": {"name": "flax.linen:Module"}},
         {"model": {"name": "jaxgen.session:execute"}},
-        {"model": {"name": "jaxgen.evaluate.weights:download"}},
+        {"model": {"name": "jaxgen.weights.published:download"}},
         {"model": {"name": "../os.system"}},
         {"model": {"name": ""}},
         {"model": {"name": ["flows.glow.Glow"]}},

@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.interval import Interval, of_draws
+from jaxgen.evaluate.measurement import Interval, of_draws
 
 
 @dataclasses.dataclass(frozen=True)

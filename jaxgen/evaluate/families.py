@@ -12,17 +12,15 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.classifier_score import classifier_score
+from jaxgen.evaluate.comparison import Comparison, Features, ImageSet
 from jaxgen.evaluate.copying import authentic_share, copying, nearest_quantiles
-from jaxgen.evaluate.fingerprint import fingerprint
 from jaxgen.evaluate.frechet import expected_bias, extrapolated, frechet
-from jaxgen.evaluate.interval import of_draws
 from jaxgen.evaluate.kernel_distance import kernel_distance
-from jaxgen.evaluate.measurement import Measurement, NotAvailable
+from jaxgen.evaluate.measurement import Measurement, NotAvailable, fingerprint, of_draws
 from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
 from jaxgen.evaluate.moments import Moments
 from jaxgen.evaluate.neighbours import density_coverage, expected_coverage, precision_recall
 from jaxgen.evaluate.sliced import SMALLEST, mean_distance, sliced_wasserstein
-from jaxgen.evaluate.subject import Comparison, Features, ImageSet
 
 PR_NEIGHBOURS, DC_NEIGHBOURS = 3, 5
 KERNEL_IMAGES = 10_000  # of a kernel distance: time grows with their square

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.interval import Interval, of_draws
+from jaxgen.evaluate.measurement import Interval, of_draws
 from jaxgen.evaluate.moments import Moments
 
 POINTS = 15  # set sizes from which a distance is extrapolated

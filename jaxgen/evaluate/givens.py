@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.abilities import given as given_to
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Split
-from jaxgen.evaluate.knobs import CONVENTIONAL, as_array, check_integers, check_label, short
+from jaxgen.evaluate.validation import CONVENTIONAL, as_array, check_integers, check_label, short
 from jaxgen.types import DataSpec, Field
 
 SHORT = {"label": "--class=3", "context": "--context=1.5,2 or --context=FILE"}  # for a command

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.interval import Interval, of_stderr
+from jaxgen.evaluate.measurement import Interval, of_stderr
 
 TILE = 1024  # rows and columns of the kernel matrix that exist at a time
 

@@ -14,8 +14,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.interval import Interval
 from jaxgen.rundir import read_json, write_json
 
 FILE = "measurements.json"
@@ -129,3 +130,95 @@ def _replaces(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
         return False
     said, says = old.get("fingerprint") or {}, new.get("fingerprint") or {}
     return all(name in says and says[name] == said[name] for name in said)
+
+
+NORMAL = 1.959963984540054  # the quantile 0.975 of N(0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An estimate.
+
+    Attributes:
+        value: itself.
+        low: lower end of its 95 % interval; None where nothing is known of its spread.
+        high: upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def of_draws(values: Iterable[float]) -> Interval:
+    """The mean of a metric over independent sets of samples, with Student's interval.
+
+    It holds what another seed of the sampler would change, and not what another reference set
+    would. Resampling one set (a bootstrap) is no substitute for a distance: samples that occur
+    twice add to its bias.
+
+    Args:
+        values: of the metric, one from each set; of a single one there is no interval.
+    """
+    from scipy.stats import t
+
+    found = np.asarray(list(values), np.float64)
+    mean = float(found.mean())
+    if len(found) < 2:
+        return Interval(mean)
+    half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def of_stderr(value: float, stderr: float) -> Interval:
+    """Value and 1.96 standard errors."""
+    return Interval(value, value - NORMAL * stderr, value + NORMAL * stderr)
+
+
+def of_share(share: float, count: int) -> Interval:
+    """A share of independent examples, with the interval of Wilson 1927.
+
+    For precision, recall and coverage it is too narrow: their examples share balls.
+    """
+    centre = (share + NORMAL**2 / (2 * count)) / (1 + NORMAL**2 / count)
+    spread = share * (1 - share) / count + NORMAL**2 / (4 * count**2)
+    half = NORMAL * math.sqrt(spread) / (1 + NORMAL**2 / count)
+    return Interval(share, max(centre - half, 0.0), min(centre + half, 1.0))
+
+
+Fingerprint = dict[str, Any]
+SCALARS = (str, int, float, bool, type(None))
+
+
+def fingerprint(*parts: Mapping[str, Any], **more: Any) -> Fingerprint:
+    """Several mappings as one, in the order of its names.
+
+    Args:
+        *parts: later ones win.
+        **more: wins over all.
+
+    Raises:
+        ConfigError: for a value that is no string, number, boolean or None.
+    """
+    joined: Fingerprint = {}
+    for part in (*parts, more):
+        joined |= part
+    for name, value in joined.items():
+        if not isinstance(value, SCALARS):
+            raise ConfigError(f"fingerprint: {name} is {type(value).__name__}, expected a scalar")
+    return {name: joined[name] for name in sorted(joined)}
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Name -> both values, of what is not equal; None stands for what is absent."""
+    names = sorted(a.keys() | b.keys())
+    return {k: (a.get(k), b.get(k)) for k in names if _differ(k, a, b)}
+
+
+def equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether numbers with these fingerprints may be ranked against each other."""
+    return not differences(a, b)
+
+
+def _differ(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return (name in a) != (name in b) or a.get(name) != b.get(name)

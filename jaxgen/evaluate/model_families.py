@@ -16,16 +16,21 @@ from jaxgen.abilities import Decodes, Density, Encodes, Latents, Styles, given
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.classifier import trained
+from jaxgen.evaluate.comparison import Comparison
+from jaxgen.evaluate.extractors import Distances, accuracy_of
+from jaxgen.evaluate.extractors.classifier import trained
 from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
-from jaxgen.evaluate.features import Distances, accuracy_of
-from jaxgen.evaluate.fingerprint import fingerprint
-from jaxgen.evaluate.interval import Interval, of_share, of_stderr
-from jaxgen.evaluate.measurement import Measurement, NotAvailable
+from jaxgen.evaluate.measurement import (
+    Interval,
+    Measurement,
+    NotAvailable,
+    fingerprint,
+    of_share,
+    of_stderr,
+)
 from jaxgen.evaluate.path_length import EPSILON, linear, path_length, spherical
 from jaxgen.evaluate.speed import CALLS, speed
 from jaxgen.evaluate.split import EVALUATION_SEED
-from jaxgen.evaluate.subject import Comparison
 from jaxgen.types import Array, PyTree
 
 SECONDS = 20.0  # that the timed calls may take

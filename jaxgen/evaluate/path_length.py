@@ -22,8 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.interval import Interval, of_stderr
-from jaxgen.evaluate.measurement import NotAvailable
+from jaxgen.evaluate.measurement import Interval, NotAvailable, of_stderr
 from jaxgen.types import Array, PyTree
 
 EPSILON = 1e-4

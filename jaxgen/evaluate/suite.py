@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jaxgen.config import ConfigError, unknown
+from jaxgen.evaluate.comparison import Comparison
 from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
 from jaxgen.evaluate.measurement import Measurement, NotAvailable
 from jaxgen.evaluate.model_families import FAMILIES
-from jaxgen.evaluate.subject import Comparison
 
 ALL = "all"
 ALIASES = {"fcd": "fd", "fid": "fd", "kcd": "kd", "kid": "kd", "precision": "pr", "recall": "pr"}

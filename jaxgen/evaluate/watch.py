@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 from jaxgen.abilities import levels_of
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
-from jaxgen.evaluate.features import Extractor, extractor
-from jaxgen.evaluate.generate import Drawn, Sampler
+from jaxgen.evaluate.comparison import Comparison, Subject
+from jaxgen.evaluate.extractors import Extractor, extractor
 from jaxgen.evaluate.givens import rows_of
-from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.evaluate.sampling import Drawn, Sampler
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import Method, State
 

@@ -120,7 +120,7 @@ def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) ->
         from jaxgen.train.memory import check_examples
 
         check_examples(directory.spec(), num, drawn)
-    from jaxgen.tools.run import Run
+    from jaxgen.run import Run
 
     return Run(arguments.run, arguments.step, allowed(arguments), arguments.average)
 

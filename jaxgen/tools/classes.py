@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxgen.abilities import given
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.classifier import accuracy, trained
-from jaxgen.tools.run import Run
+from jaxgen.evaluate.extractors.classifier import accuracy, trained
+from jaxgen.run import Run
 
 AT_ONCE = 1000  # samples of one call
 

@@ -11,7 +11,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded import factors
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.disentanglement import scores
-from jaxgen.tools.run import Run
+from jaxgen.run import Run
 
 BATCH = 500  # images encoded at a time
 

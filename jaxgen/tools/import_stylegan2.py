@@ -18,10 +18,10 @@ import numpy as np
 from jaxgen.config import ConfigError, common
 from jaxgen.rundir import RunDir, write_json
 from jaxgen.sharding import make_mesh
-from jaxgen.tools.pickles import Module, read
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.types import DataSpec, State
+from jaxgen.weights.pickles import Module, read
 
 Arrays = Mapping[str, np.ndarray]
 

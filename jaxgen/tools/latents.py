@@ -18,8 +18,8 @@ from jaxgen.abilities import Encodes, Latents, Restores, given
 from jaxgen.config import ConfigError
 from jaxgen.data.images import decode
 from jaxgen.data.loader import evenly
-from jaxgen.tools.run import Run
-from jaxgen.train.pictures import grid, stacked, to_uint8, view
+from jaxgen.pictures import grid, stacked, to_uint8, view
+from jaxgen.run import Run
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
 PATHS = ("linear", "spherical")

@@ -11,8 +11,8 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
-from jaxgen.tools.run import Run
-from jaxgen.train.pictures import scatters
+from jaxgen.pictures import scatters
+from jaxgen.run import Run
 
 
 def coverage(run: Run, num: int = 2500, seed: int = 0) -> tuple[Coverage, np.ndarray]:
@@ -63,7 +63,7 @@ def drawing(runs: Sequence[Run], samples: Sequence[np.ndarray]) -> np.ndarray:
 
 def report(paths: Sequence[str], num: int, seed: int, out: Any, allow: Sequence[str] = ()) -> str:
     """The table; the picture goes to `out`, unless it is None."""
-    from jaxgen.train.pictures import save_png
+    from jaxgen.pictures import save_png
 
     runs = [Run(path, allow=allow) for path in paths]
     found, samples = zip(*(coverage(run, num, seed) for run in runs), strict=True)

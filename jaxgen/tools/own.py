@@ -61,9 +61,9 @@ def pictures(arguments: argparse.Namespace) -> Any:
 
 
 def _set(path: pathlib.Path, spec: Any, fit: str) -> Any:
-    """The images of one argument; see `evaluate.sources`."""
+    """The images of one argument; see `evaluate.sets`."""
     from jaxgen.data import images
-    from jaxgen.evaluate.sources import FolderSet, open_set, single_file
+    from jaxgen.evaluate.sets import FolderSet, open_set, single_file
 
     is_picture = path.is_file() and path.name.lower().endswith(images.SUFFIXES)
     found = single_file(path, spec) if is_picture else open_set(path, spec)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxgen.config import ConfigError, unknown
 from jaxgen.ops import dynamics
 from jaxgen.ops.dynamics import Rule, trajectory
-from jaxgen.train.pictures import trajectories
+from jaxgen.pictures import trajectories
 
 STEPS = 500
 START = (1.0, 1.0)
@@ -65,7 +65,7 @@ def paths(name: str) -> dict[str, np.ndarray]:
 
 def report(name: str, out: Any) -> str:
     """A table of distances from the equilibrium; draws the trajectories into `out`."""
-    from jaxgen.train.pictures import save_png
+    from jaxgen.pictures import save_png
 
     found = paths(name)
     save_png(out, trajectories(found))

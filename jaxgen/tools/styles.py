@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxgen.abilities import Mixes, Projects
 from jaxgen.config import ConfigError
+from jaxgen.pictures import curve, grid, stacked, to_uint8
+from jaxgen.run import Run
 from jaxgen.tools.latents import examples
-from jaxgen.tools.run import Run
-from jaxgen.train.pictures import curve, grid, stacked, to_uint8
 
 
 def mixed(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxgen.errors import ConfigError
 from jaxgen.machine import MARGIN, available_bytes, check_memory, size
-from jaxgen.train.pictures import pixels
+from jaxgen.pictures import pixels
 from jaxgen.types import DataSpec, PyTree
 
 COPIES = 2  # of a batch: NumPy's, and the one on its way to the device

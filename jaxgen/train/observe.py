@@ -17,13 +17,13 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import eval_batches, evenly
 from jaxgen.evaluate.givens import check_given, rows_of, split_given
-from jaxgen.evaluate.knobs import check_knobs
 from jaxgen.evaluate.split import Drawn, Estimate, evaluate_split, split_values, value_sums
+from jaxgen.evaluate.validation import check_knobs
 from jaxgen.evaluate.watch import Watch
+from jaxgen.pictures import plane, save_png, view
 from jaxgen.rundir import RunDir
 from jaxgen.train.log import MetricLog
 from jaxgen.train.memory import check_batches, check_examples
-from jaxgen.train.pictures import plane, save_png, view
 from jaxgen.types import DataSpec, Method, State
 
 GRID = 200  # points along each axis of a density plot

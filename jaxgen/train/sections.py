@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxgen.config import ConfigError, build, check_options, check_sections
 from jaxgen.data import load
-from jaxgen.evaluate.knobs import check_knobs, check_seed
+from jaxgen.evaluate.validation import check_knobs, check_seed
 from jaxgen.names import Allowed, check_method
 from jaxgen.sharding import make_mesh
 from jaxgen.train.checkpoint import Checkpoints

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Ranks parameters among draws, draws their histograms, prints what the ranks say."""
     from jaxgen.abilities import Infers
     from jaxgen.evaluate.calibration import calibration_picture
-    from jaxgen.train.pictures import save_png
+    from jaxgen.pictures import save_png
 
     found = load_run(arguments)
     if not isinstance(found.method, Infers):

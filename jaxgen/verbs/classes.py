@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the shares, as JSON."""
-    from jaxgen.evaluate.knobs import check_knobs
+    from jaxgen.evaluate.validation import check_knobs
     from jaxgen.tools.classes import report
 
     found = load_run(arguments, arguments.num, drawn=False)

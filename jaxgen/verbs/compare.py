@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Reads the runs, writes the page, says how much is on it."""
-    from jaxgen.tools.report.page import page, rows_of
-    from jaxgen.tools.report.records import entries
+    from jaxgen.report.page import page, rows_of
+    from jaxgen.report.records import entries
 
     out = arguments.out
     found = entries(arguments.runs, arguments.allow)

@@ -14,6 +14,6 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the report."""
-    from jaxgen.tools.doctor import report
+    from jaxgen.machine import report
 
     print(report())

@@ -113,7 +113,7 @@ def _write_examples(found: Any, out: pathlib.Path, options: dict[str, Any]) -> N
 
 
 def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
-    from jaxgen.tools.measure import Request, measure_images, measure_run
+    from jaxgen.measure import Request, measure_images, measure_run
 
     for name in OBJECTIVE:
         if getattr(arguments, name) is not None:

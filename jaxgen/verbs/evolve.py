@@ -19,8 +19,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Joins the grids that the training drew."""
+    from jaxgen.pictures import save_gif
     from jaxgen.tools import latents
-    from jaxgen.train.pictures import save_gif
 
     found = load_run(arguments)
     out = output(arguments, found, "evolution", ".gif")

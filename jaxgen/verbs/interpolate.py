@@ -27,8 +27,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture, a pair a row."""
+    from jaxgen.pictures import save_png
     from jaxgen.tools import latents
-    from jaxgen.train.pictures import save_png
 
     own = pictures(arguments)
     pairs = 8 if own is None else len(own) // 2

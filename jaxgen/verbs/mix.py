@@ -27,8 +27,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the grid."""
+    from jaxgen.pictures import save_png
     from jaxgen.tools import styles
-    from jaxgen.train.pictures import save_png
 
     found = load_run(arguments, arguments.rows * arguments.columns)
     label = chosen_class(arguments, found)

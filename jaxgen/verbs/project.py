@@ -26,8 +26,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Searches, draws what was found and how the distance fell."""
+    from jaxgen.pictures import save_png
     from jaxgen.tools import styles
-    from jaxgen.train.pictures import save_png
 
     own = pictures(arguments)
     num = arguments.num if own is None else len(own)

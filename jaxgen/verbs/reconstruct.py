@@ -25,8 +25,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture."""
+    from jaxgen.pictures import save_png
     from jaxgen.tools import latents
-    from jaxgen.train.pictures import save_png
 
     own = pictures(arguments)
     found = load_run(arguments, 2 * arguments.num)

@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     import numpy as np
 
     from jaxgen.evaluate.givens import split_given
-    from jaxgen.evaluate.knobs import check_knobs
+    from jaxgen.evaluate.validation import check_knobs
+    from jaxgen.pictures import save_png, view
     from jaxgen.tools.streamed import save_rows
-    from jaxgen.train.pictures import save_png, view
 
     out: pathlib.Path | None = arguments.out
     arrays = out is not None and out.suffix == ".npz"
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
 
 
 def _check_grid(num: int, shape: tuple[int, ...]) -> None:
-    from jaxgen.train.pictures import pixels
+    from jaxgen.pictures import pixels
 
     if len(shape) == 3 and num * pixels(shape) > MOST_PIXELS:
         raise ConfigError(
@@ -85,7 +85,7 @@ def _check_grid(num: int, shape: tuple[int, ...]) -> None:
 
 def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
     """One file each, 000000.png and so on."""
-    from jaxgen.train.pictures import save_png, to_uint8
+    from jaxgen.pictures import save_png, to_uint8
 
     number = itertools.count()
     for chunk in chunks:

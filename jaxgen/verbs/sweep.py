@@ -29,8 +29,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture, and names the dimensions."""
+    from jaxgen.pictures import save_png
     from jaxgen.tools import latents
-    from jaxgen.train.pictures import save_png
 
     found = load_run(arguments, arguments.dims * arguments.steps)
     label = chosen_class(arguments, found)

@@ -22,8 +22,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the film, which ends where it began."""
+    from jaxgen.pictures import save_gif
     from jaxgen.tools import latents
-    from jaxgen.train.pictures import save_gif
 
     found = load_run(arguments, arguments.num * arguments.frames)
     label = chosen_class(arguments, found)

@@ -15,6 +15,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Fetches, checks, says where they are."""
-    from jaxgen.tools.weights import fetch
+    from jaxgen.train.log import say
+    from jaxgen.weights.published import fetch
 
-    fetch(arguments.name)
+    fetch(arguments.name, say)

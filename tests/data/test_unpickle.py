@@ -12,7 +12,7 @@ from memory import growth
 from jaxgen.config import ConfigError
 from jaxgen.data import torch_file, unpickle
 from jaxgen.data.unpickle import Interpreter
-from jaxgen.tools import pickles
+from jaxgen.weights import pickles
 
 P = pickle
 

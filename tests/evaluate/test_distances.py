@@ -12,8 +12,8 @@ import scipy.stats
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate import frechet as fr
-from jaxgen.evaluate import interval
 from jaxgen.evaluate import kernel_distance as kd
+from jaxgen.evaluate import measurement
 from jaxgen.evaluate.classifier_score import classifier_score
 from jaxgen.evaluate.moments import Moments, stream
 
@@ -140,11 +140,11 @@ def test_extrapolation_takes_the_bias_away():
 
 def test_intervals():
     values = [3.1, 2.7, 3.6, 3.0]
-    found = interval.of_draws(values)
+    found = measurement.of_draws(values)
     low, high = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
     np.testing.assert_allclose([found.low, found.high], [low, high])
-    assert interval.of_draws([1.0]) == interval.Interval(1.0, None, None)
-    share = interval.of_share(0.9, 50)
+    assert measurement.of_draws([1.0]) == measurement.Interval(1.0, None, None)
+    share = measurement.of_share(0.9, 50)
     wilson = scipy.stats.binomtest(45, 50).proportion_ci(method="wilson")
     np.testing.assert_allclose([share.low, share.high], [wilson.low, wilson.high])
     real, fakes = exact([0.0], [[1.0]]), [exact([m], [[1.0]]) for m in (1.0, 2.0, 3.0)]
@@ -169,7 +169,7 @@ def test_kernel_distance_and_its_interval_over_independent_sets(shift):
         kd.kernel_distance(random.randn(150, 8), random.randn(120, 8) + shift) for _ in range(100)
     ]
     values = np.array([f.value for f in found])
-    errors = np.array([f.high - f.low for f in found]) / (2 * interval.NORMAL)
+    errors = np.array([f.high - f.low for f in found]) / (2 * measurement.NORMAL)
     # E k(x, y) with x, y normal: E (s + 1)^3 of s = <x, y> / D, for means a, b
     a2, d = 8 * shift**2, 8
 

@@ -10,7 +10,8 @@ from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.data.embedded.digits import SPEC
-from jaxgen.evaluate import classifier, features
+from jaxgen.evaluate import extractors as features
+from jaxgen.evaluate.extractors import classifier
 from jaxgen.nn.classifier import Classifier
 from jaxgen.types import DataSpec
 

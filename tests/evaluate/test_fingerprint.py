@@ -5,9 +5,16 @@ import json
 import pytest
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.fingerprint import differences, equal, fingerprint
-from jaxgen.evaluate.interval import Interval
-from jaxgen.evaluate.measurement import Measurement, bounded, load, save
+from jaxgen.evaluate.measurement import (
+    Interval,
+    Measurement,
+    bounded,
+    differences,
+    equal,
+    fingerprint,
+    load,
+    save,
+)
 
 
 def test_equal_and_different():

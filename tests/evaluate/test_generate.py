@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.generate import Drawn, Sampler, check_finite, stored, to_levels
+from jaxgen.evaluate.sampling import Drawn, Sampler, check_finite, stored, to_levels
 from jaxgen.types import DataSpec, State
 
 SPEC = DataSpec.of("noise", (2, 2, 1), 256, 3)

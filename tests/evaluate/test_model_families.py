@@ -13,11 +13,11 @@ from jax import random
 from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
-from jaxgen.evaluate import classifier, perceptual
-from jaxgen.evaluate.features import extractor
-from jaxgen.evaluate.fingerprint import differences, equal
-from jaxgen.evaluate.sources import ArraySet
-from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.evaluate.comparison import Comparison, Subject
+from jaxgen.evaluate.extractors import classifier, extractor
+from jaxgen.evaluate.extractors import lpips_vgg as perceptual
+from jaxgen.evaluate.measurement import differences, equal
+from jaxgen.evaluate.sets import ArraySet
 from jaxgen.evaluate.suite import measure
 from jaxgen.types import DataSpec
 

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.sources import open_set
+from jaxgen.evaluate.sets import open_set
 from jaxgen.types import DataSpec, Units
 
 SPEC = DataSpec.of("digits", (8, 8, 1), 17, 10)

@@ -7,9 +7,9 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import ArraySplit, Dataset
-from jaxgen.evaluate.features import extractor
-from jaxgen.evaluate.sources import ArraySet
-from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.evaluate.comparison import Comparison, Subject
+from jaxgen.evaluate.extractors import extractor
+from jaxgen.evaluate.sets import ArraySet
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import DataSpec
 

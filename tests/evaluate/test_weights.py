@@ -10,8 +10,8 @@ import pytest
 from jaxgen.config import ConfigError
 from jaxgen.data import torch_file
 from jaxgen.data.embedded.digits import SPEC
-from jaxgen.evaluate import weights
-from jaxgen.evaluate.features import extractor
+from jaxgen.evaluate.extractors import extractor
+from jaxgen.weights import published as weights
 
 FILE = pathlib.Path(__file__).parents[1] / "data" / "torch_zip.pth"
 
@@ -86,11 +86,11 @@ def test_missing_and_wrong_files(known, tmp_path, monkeypatch):
 
 def test_command(jaxgen_command, known, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXGEN_DATA_DIR", str(tmp_path))
-    from jaxgen.tools.weights import fetch
+    from jaxgen.weights.published import fetch
 
     with pytest.raises(ConfigError, match="unknown weights 'incepton': did you mean 'inception'"):
-        fetch("incepton")
-    fetch("inception")
+        fetch("incepton", print)
+    fetch("inception", print)
     assert (tmp_path / "weights" / known.file).is_file()
     err = jaxgen_command("weights", "x", code=2).err
     assert "unknown weights 'x'" in err

@@ -145,7 +145,7 @@ def _rows():
 
 def read_pickle(path):
     """As `jaxgen import` does."""
-    from jaxgen.tools import pickles
+    from jaxgen.weights import pickles
 
     for value in pickles.read(path).values():
         if isinstance(value, pickles.Module):
@@ -211,8 +211,8 @@ def read_rows(path):
 
 def read_page(path):
     """A measured run, and the page of it."""
-    from jaxgen.tools.report.page import page
-    from jaxgen.tools.report.records import entries
+    from jaxgen.report.page import page
+    from jaxgen.report.records import entries
 
     page(entries([str(path.parents[1])]), "now")
 
@@ -225,7 +225,7 @@ def _arrays_of_a_page():
 
 def read_arrays(path):
     """A measured run with these arrays of any kind."""
-    from jaxgen.tools.report.records import ARRAYS
+    from jaxgen.report.records import ARRAYS
 
     if not (path.parent / "measurements.json").exists():
         (path.parent / "measurements.json").write_bytes(_measurements())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from inception_weights import images, random_weights
 
-from jaxgen.evaluate.inception import _apply, as_bytes, params_of
+from jaxgen.evaluate.extractors.inception import _apply, as_bytes, params_of
 from jaxgen.nn.inception import BlockE, Inception, max_pool, mean_pool
 
 TAPS = {"64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008, "logits": 1008}

@@ -9,8 +9,8 @@ from vgg_weights import pairs, random_trunk
 
 from jaxgen.config import ConfigError
 from jaxgen.data.embedded.digits import SPEC
-from jaxgen.evaluate.features import extractor
-from jaxgen.evaluate.perceptual import PerceptualFeatures, params_of
+from jaxgen.evaluate.extractors import extractor
+from jaxgen.evaluate.extractors.lpips_vgg import PerceptualFeatures, params_of
 from jaxgen.nn.vgg import PerceptualVgg
 from jaxgen.types import DataSpec
 

@@ -55,7 +55,7 @@ def main(record):
     from inception_weights import images, random_weights
 
     from jaxgen.data import torch_file
-    from jaxgen.evaluate.inception import _apply, params_of
+    from jaxgen.evaluate.extractors.inception import _apply, params_of
     from jaxgen.nn import inception as ours
     from jaxgen.ops.resize import tf1_bilinear
 

@@ -34,7 +34,7 @@ def main(record):
     from vgg_weights import pairs, random_trunk
 
     from jaxgen.data import torch_file
-    from jaxgen.evaluate.perceptual import PerceptualFeatures, params_of
+    from jaxgen.evaluate.extractors.lpips_vgg import PerceptualFeatures, params_of
     from jaxgen.types import DataSpec
 
     theirs = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).eval()

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen import calls
 from jaxgen.abilities import DensityOf, check
+from jaxgen.calls import Calls
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.chunks import CHUNK, chunk_key, chunk_size
-from jaxgen.evaluate.generate import Drawn, Sampler
+from jaxgen.evaluate.sampling import CHUNK, Drawn, Sampler, chunk_key, chunk_size
 from jaxgen.sharding import make_mesh
-from jaxgen.tools import calls
-from jaxgen.tools.calls import Calls
 from jaxgen.types import DataSpec, State
 
 POINTS = DataSpec.of("points", (3,), None)

@@ -10,7 +10,7 @@ from tiny import CONFIGS, config_of
 
 import jaxgen
 from jaxgen.abilities import Mixes
-from jaxgen.train.pictures import to_uint8
+from jaxgen.pictures import to_uint8
 
 CONDITIONAL = "--config.method.given=label"
 FAR = (  # from weights of 0.02 and classes that differ in nothing, whose images are one grey

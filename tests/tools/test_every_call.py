@@ -8,8 +8,8 @@ import pytest
 from tiny import CONFIGS, tiny
 
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
+from jaxgen.calls import FEW, Calls
 from jaxgen.config import ConfigError
-from jaxgen.tools.calls import FEW, Calls
 
 BATCH = 8
 OF_DATA = {"log_prob": Density, "encode": Encodes, "reconstruct": Restores}

@@ -19,8 +19,8 @@ from jaxgen.config import ConfigError
 from jaxgen.data.torch_file import MAGIC
 from jaxgen.sharding import make_mesh
 from jaxgen.tools.import_stylegan2 import described, filled, import_pickle
-from jaxgen.tools.pickles import read
 from jaxgen.train.assemble import state_target
+from jaxgen.weights.pickles import read
 
 RANDOM = np.random.RandomState(0)
 SIDE, STYLE, MOST, BASE, LAYERS, CLASSES = 8, 5, 6, 32, 2, 3

@@ -13,14 +13,14 @@ import jaxgen
 from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
-from jaxgen.evaluate.features import Pixels
-from jaxgen.evaluate.fingerprint import differences
+from jaxgen.evaluate import gallery as shown
+from jaxgen.evaluate.comparison import Comparison, Subject
+from jaxgen.evaluate.extractors import Pixels
 from jaxgen.evaluate.frechet import frechet_of
-from jaxgen.evaluate.sources import ArraySet
-from jaxgen.evaluate.subject import Comparison, Subject
+from jaxgen.evaluate.measurement import differences
+from jaxgen.evaluate.sets import ArraySet
+from jaxgen.measure import Request, measure_run, named
 from jaxgen.sharding import make_mesh
-from jaxgen.tools import shown
-from jaxgen.tools.measure import Request, measure_run, named
 from jaxgen.types import DataSpec
 
 OPTIONS = ("--extractor=pixels", "--num=150", "--sets=2", "--max_examples=200")
@@ -295,7 +295,7 @@ def test_requests_are_checked():
 
 
 def test_continuous_images_are_shown_from_their_range():
-    from jaxgen.tools.shown import _unit
+    from jaxgen.evaluate.gallery import _unit
 
     x = np.array([-1.0, 0.0, 1.0]).reshape(1, 3, 1, 1)
     spec = DataSpec.of("a", (3, 1, 1), None, range=(-1.0, 1.0))

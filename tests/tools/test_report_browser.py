@@ -7,9 +7,9 @@ import shutil
 import fake_runs
 import pytest
 
+from jaxgen.report.page import page
+from jaxgen.report.records import entries, read
 from jaxgen.tools.outputs import save_text
-from jaxgen.tools.report.page import page
-from jaxgen.tools.report.records import entries, read
 
 CHROMIUM = next(
     (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None

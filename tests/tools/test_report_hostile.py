@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.report.page import page
-from jaxgen.tools.report.records import entries
+from jaxgen.report.page import page
+from jaxgen.report.records import entries
 
 EVIL = "</script><script>alert(1)</script><img src=//x onerror=alert(1)>"
 

@@ -13,12 +13,12 @@ import pytest
 import scipy.stats
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.report.drawings import rgb, sheet
-from jaxgen.tools.report.markup import h, script_json
-from jaxgen.tools.report.numbers import interval, number, quantity, title
-from jaxgen.tools.report.page import page, payload
-from jaxgen.tools.report.records import entries, read
-from jaxgen.tools.report.series import (
+from jaxgen.report.drawings import rgb, sheet
+from jaxgen.report.markup import h, script_json
+from jaxgen.report.numbers import interval, number, quantity, title
+from jaxgen.report.page import page, payload
+from jaxgen.report.records import entries, read
+from jaxgen.report.series import (
     MOST_POINTS,
     histograms,
     knobs,

@@ -3,8 +3,8 @@
 import pytest
 
 from jaxgen.abilities import DensityOf
-from jaxgen.tools.report.ranking import ABSENT, differences, fewest, rank, table, tally
-from jaxgen.tools.report.records import Measurement
+from jaxgen.report.ranking import ABSENT, differences, fewest, rank, table, tally
+from jaxgen.report.records import Measurement
 
 SAME = {"data": "digits", "levels": 17, "num_generated": 2000}
 

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from jaxgen.fields import DataSpec, Field
-from jaxgen.train.pictures import GAP, SMALLEST, grid, plane, save_png, to_uint8, view
+from jaxgen.pictures import GAP, SMALLEST, grid, plane, save_png, to_uint8, view
 
 POINTS = Field("vector", (2,))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgen.tools.report.markup import Markup, h
-from jaxgen.tools.report.numbers import interval, number, pairs, plain, quantity, title
-from jaxgen.tools.report.ranking import ABSENT, EXACT, Cell, Row, fewest
-from jaxgen.tools.report.records import Entry, Measurement
+from jaxgen.report.markup import Markup, h
+from jaxgen.report.numbers import interval, number, pairs, plain, quantity, title
+from jaxgen.report.ranking import ABSENT, EXACT, Cell, Row, fewest
+from jaxgen.report.records import Entry, Measurement
 
 ARROWS = {"lower": ("↓", "lower is better"), "higher": ("↑", "higher is better")}
 BADGES = {

@@ -19,7 +19,7 @@ from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import Archive, load_npy, open_npz
 from jaxgen.data.loader import evenly
 from jaxgen.data.trees import FolderTree, Tree, ZipTree
-from jaxgen.evaluate.features import checked
+from jaxgen.evaluate.extractors import checked
 from jaxgen.types import DataSpec
 
 CHUNK = 256  # images at a time

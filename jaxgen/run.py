@@ -13,13 +13,14 @@ import jax
 import numpy as np
 
 from jaxgen.abilities import Infers, Weighted
+from jaxgen.calls import Calls, on_one_device
 from jaxgen.config import ConfigError, build, check_sections, unknown
-from jaxgen.evaluate.knobs import check_count, check_seed
+from jaxgen.evaluate.validation import check_count, check_seed
+from jaxgen.measure import Request, measure_run
 from jaxgen.names import checked
 from jaxgen.rundir import open_existing, read_json
 from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
-from jaxgen.tools.calls import Calls, on_one_device
 from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
@@ -228,7 +229,7 @@ class Run:
 
         Args:
             metrics: families, as "fd,pr" or ("fd", "pr"); see `evaluate.suite`.
-            **options: fields of `tools.measure.Request`, as num=, seed=, extractor=, knobs=.
+            **options: fields of `jaxgen.measure.Request`, as num=, seed=, extractor=, knobs=.
 
         Returns:
             "source", "measurements", "not_available" (family -> why) and "file".
@@ -236,8 +237,6 @@ class Run:
         Raises:
             ConfigError: for an unknown metric, or one that the run cannot give.
         """
-        from jaxgen.tools.measure import Request, measure_run
-
         return measure_run(self, build(Request, "measure", metrics=metrics, **options))
 
     def observer(self, **options: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.tools.report.drawings import Sheet, sheet, zoom
-from jaxgen.tools.report.markup import Markup, h
-from jaxgen.tools.report.numbers import number, plain
-from jaxgen.tools.report.records import Entry
-from jaxgen.tools.report.tables import config_differences, differing, model_name, scrolled
+from jaxgen.report.drawings import Sheet, sheet, zoom
+from jaxgen.report.markup import Markup, h
+from jaxgen.report.numbers import number, plain
+from jaxgen.report.records import Entry
+from jaxgen.report.tables import config_differences, differing, model_name, scrolled
 
 MOST_SAMPLES, MOST_NEIGHBOURS, MOST_PAIRS, MOST_ROWS = 64, 8, 16, 8
 PAIRS_A_ROW = 8

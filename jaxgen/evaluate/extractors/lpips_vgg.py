@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import weights as files
-from jaxgen.evaluate.features import checked, in_tiles
-from jaxgen.evaluate.inception import as_bytes
+from jaxgen.evaluate.extractors import checked, in_tiles
+from jaxgen.evaluate.extractors.inception import as_bytes
 from jaxgen.nn.vgg import SMALLEST, PerceptualVgg
 from jaxgen.types import DataSpec, PyTree
+from jaxgen.weights import published as files
 
 NAME = "lpips_vgg"
 TILE = 32

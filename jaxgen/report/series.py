@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.evaluate.interval import of_stderr
-from jaxgen.tools.report.numbers import pairs, title
-from jaxgen.tools.report.ranking import differences, fewest, identity
-from jaxgen.tools.report.records import Entry, Measurement
+from jaxgen.evaluate.measurement import of_stderr
+from jaxgen.report.numbers import pairs, title
+from jaxgen.report.ranking import differences, fewest, identity
+from jaxgen.report.records import Entry, Measurement
 
 PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity
 BINS = 60

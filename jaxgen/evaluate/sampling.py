@@ -23,14 +23,14 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxgen import sharding
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.chunks import CHUNK, chunk_key
 from jaxgen.evaluate.givens import check_given, split_given
-from jaxgen.evaluate.knobs import check_knobs, check_seed
+from jaxgen.evaluate.validation import check_knobs, check_seed
 from jaxgen.files import atomic
 from jaxgen.rundir import write_json
-from jaxgen.types import DataSpec, Method, State
+from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
-BATCH = CHUNK  # images of a key: other sizes give other images
+CHUNK = 128  # examples at most: other sizes draw other examples
+NUMBERS = 2**18  # of a chunk's examples together, at most
 KEYS = 2  # raised when the same seed gives other images than before
 AXES = ("data", "fsdp")
 
@@ -57,7 +57,7 @@ class Sampler:
     knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 0
     number: int = 0
-    batch: int = BATCH
+    batch: int = CHUNK
     balanced: bool = False
     given: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -285,3 +285,34 @@ class Drawn:
         numbers = range(math.ceil(self.num / size))
         for number, x in self.sampler.batches(self.state, numbers):
             yield x[: self.num - number * size]
+
+
+def chunk_size(spec: DataSpec) -> int:
+    """Examples of a chunk: a power of two, 128 of 28x28x1, 64 of 32x32x3, 1 of 512x512x3."""
+    return min(CHUNK, 2 ** max(0, int(math.log2(NUMBERS / spec.dims))))
+
+
+def chunk_key(key: Array, number: Any, of_set: Any = 0) -> Array:
+    """The key of a chunk.
+
+    The first chunk of the first set draws with `key` itself: it is one call of `Method.sample`,
+    as the grids of training are.
+
+    Args:
+        key: of the user's seed.
+        number: of the chunk.
+        of_set: sets of different numbers are independent.
+    """
+    later = jax.random.fold_in(jax.random.fold_in(key, of_set), number)
+    return jnp.where((jnp.uint32(number) == 0) & (jnp.uint32(of_set) == 0), key, later)
+
+
+def filled(rows: PyTree, start: int, size: int) -> PyTree:
+    """`size` rows of every leaf from `start` on; beyond the end the last one again."""
+
+    def part(leaf: np.ndarray) -> np.ndarray:
+        found = leaf[start : start + size]
+        missing = size - len(found)
+        return np.concatenate([found, np.repeat(found[-1:], missing, 0)]) if missing else found
+
+    return jax.tree.map(part, rows)

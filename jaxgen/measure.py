@@ -20,18 +20,18 @@ from jaxgen.abilities import Weighted, given, levels_of
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
+from jaxgen.evaluate import gallery as shown
 from jaxgen.evaluate import measurement
-from jaxgen.evaluate.features import extractor
-from jaxgen.evaluate.generate import BATCH, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.comparison import Comparison, Cost, Subject, Trained
+from jaxgen.evaluate.extractors import extractor
 from jaxgen.evaluate.givens import rows_of
-from jaxgen.evaluate.knobs import check_seed, is_whole
-from jaxgen.evaluate.sources import open_set
-from jaxgen.evaluate.subject import Comparison, Cost, Subject
+from jaxgen.evaluate.sampling import CHUNK, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.sets import open_set
 from jaxgen.evaluate.suite import check_published, chosen, measure
+from jaxgen.evaluate.validation import check_seed, is_whole
+from jaxgen.machine import versions
 from jaxgen.rows import read as read_rows
 from jaxgen.rundir import read_json
-from jaxgen.tools import shown
-from jaxgen.tools.run import Run
 from jaxgen.train.integrity import state_digest
 from jaxgen.train.program import peak_bytes
 from jaxgen.types import DataSpec
@@ -72,7 +72,7 @@ class Request:
     max_examples: int | None = None
     extractor: str | None = None
     weights: str | None = None
-    batch: int = BATCH
+    batch: int = CHUNK
     knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     importance_samples: int | None = None
     page: bool = False
@@ -99,7 +99,7 @@ class Request:
 
 
 def measure_run(
-    run: Run, request: Request, say: Callable[[str], None] | None = None
+    run: Trained, request: Request, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """Measures a run and adds the numbers to its `evaluation/measurements.json`.
 
@@ -249,7 +249,7 @@ def _few(images: Stored) -> np.ndarray:
     return np.concatenate(list(dataclasses.replace(images, num=min(images.num, most))))
 
 
-def _timed(sampler: Sampler, run: Run) -> Callable[[int], Any]:
+def _timed(sampler: Sampler, run: Trained) -> Callable[[int], Any]:
     size = run.mesh.size
 
     def sample(call: int) -> Any:
@@ -259,14 +259,14 @@ def _timed(sampler: Sampler, run: Run) -> Callable[[int], Any]:
     return sample
 
 
-def _per_example(run: Run, request: Request) -> Callable[[str], Mapping[str, np.ndarray]]:
+def _per_example(run: Trained, request: Request) -> Callable[[str], Mapping[str, np.ndarray]]:
     options: dict[str, Any] = dict(request.places) | {"max_examples": request.max_examples}
     if request.importance_samples:
         options["importance_samples"] = request.importance_samples
     return lambda split: run.per_example(split, **options)
 
 
-def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
+def _costs(run: Trained, sampler: Sampler) -> dict[str, Cost]:
     """Seconds of a train step, parameters, and memory of sampling."""
     manifest, options = read_json(run.directory.manifest), run.config["train"]
     examples = options["batch_size"] * max(turn.times for turn in run.method.turns)
@@ -287,20 +287,18 @@ def _costs(run: Run, sampler: Sampler) -> dict[str, Cost]:
     return found
 
 
-def _context(run: Run, request: Request) -> dict[str, Any]:
+def _context(run: Trained, request: Request) -> dict[str, Any]:
     averaged = ", ".join(sorted(run.averages.values())) or "none"
     about = {"step": run.step, "seed": request.seed, "averaged_params": averaged}
     return _machine() | about | {"batch": request.batch}
 
 
 def _machine() -> dict[str, Any]:
-    from jaxgen.session import versions
-
     found = {f"version_{k}": v for k, v in versions().items() if k in ("jax", "numpy", "jaxgen")}
     return found | {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
 
 
-def _source_of_run(run: Run, request: Request, dataset: Dataset) -> dict[str, Any]:
+def _source_of_run(run: Trained, request: Request, dataset: Dataset) -> dict[str, Any]:
     name = named(run.config["model"])
     path = run.directory.path
     counts = {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in run.state.params.items()}
@@ -326,8 +324,6 @@ def named(model: Mapping[str, Any]) -> str:
 def _source(
     name: str, kind: str, path: pathlib.Path, request: Request, dataset: Dataset
 ) -> dict[str, Any]:
-    from jaxgen.session import versions
-
     print_of = dataset.fingerprint()
     splits = {f"sha256_{k}": v["sha256"] for k, v in print_of["splits"].items()}
     data = {k: print_of[k] for k in ("name", "shape", "levels")}

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import weights as files
-from jaxgen.evaluate.features import checked, in_tiles
+from jaxgen.evaluate.extractors import checked, in_tiles
 from jaxgen.nn.inception import SIDE, Inception
 from jaxgen.ops.resize import clean_bicubic, tf1_bilinear
 from jaxgen.types import DataSpec, PyTree
+from jaxgen.weights import published as files
 
 RESIZES = {"inception": tf1_bilinear, "inception_clean": clean_bicubic}
 TILE = 32

@@ -30,7 +30,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data import Dataset, Split
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root, prepare_once
-from jaxgen.evaluate.features import checked, in_tiles
+from jaxgen.evaluate.extractors import checked, in_tiles
 from jaxgen.files import set_aside
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric

@@ -8,7 +8,7 @@ import io
 
 import numpy as np
 
-from jaxgen.train.pictures import to_uint8
+from jaxgen.pictures import to_uint8
 
 GAP = 1  # transparent pixels between the images of a sheet
 

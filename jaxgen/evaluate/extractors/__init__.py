@@ -175,7 +175,7 @@ def _pixels(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
 
 def _classifier(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
     from jaxgen.data import load
-    from jaxgen.evaluate.classifier import trained
+    from jaxgen.evaluate.extractors.classifier import trained
 
     options = {k: v for k, v in places.items() if k not in ("weights", "heads", "dataset")}
     dataset = places.get("dataset")
@@ -192,7 +192,7 @@ def _classifier(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extract
 
 def _inception(name: str) -> Callable[..., Extractor]:
     def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-        from jaxgen.evaluate.inception import inception
+        from jaxgen.evaluate.extractors.inception import inception
 
         return inception(name, spec, places.get("weights"), places.get("data_dir"))
 
@@ -200,7 +200,7 @@ def _inception(name: str) -> Callable[..., Extractor]:
 
 
 def _perceptual(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-    from jaxgen.evaluate.perceptual import perceptual
+    from jaxgen.evaluate.extractors.lpips_vgg import perceptual
 
     return perceptual(spec, *(places.get(name) for name in ("weights", "heads", "data_dir")))
 

@@ -188,3 +188,18 @@ def _stored(path: pathlib.Path, weights: Weights) -> dict[str, np.ndarray] | Non
         return None
     whole = about == {"source": weights.sha256, "content": content_sha256(found)}
     return found if whole else None
+
+
+SETS = {"inception": ("inception",), "lpips_vgg": ("vgg16", "lpips")}
+
+
+def fetch(name: str, say: Callable[[str], None], data_dir: str | None = None) -> None:
+    """Downloads every file that an extractor needs, or one of `KNOWN`; says where each is.
+
+    Raises:
+        ConfigError: for an unknown name, without a network, or when other bytes came.
+    """
+    if name not in SETS and name not in KNOWN:
+        raise ConfigError(unknown("weights", name, {*SETS, *KNOWN}))
+    for file in SETS.get(name, (name,)):
+        say(f"{file}: {download(file, data_dir, say)}")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from jaxgen.tools import doctor
+from jaxgen import machine as doctor
 
 
 @pytest.fixture

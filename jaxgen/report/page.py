@@ -6,12 +6,12 @@ import importlib.resources
 from collections.abc import Sequence
 from typing import Any
 
-from jaxgen.tools.report import sections, series
-from jaxgen.tools.report.markup import Markup, h, join, script_json
-from jaxgen.tools.report.ranking import Row, table, tally
-from jaxgen.tools.report.records import Entry
-from jaxgen.tools.report.sections import chart, choice, downloads, section
-from jaxgen.tools.report.tables import everything, likelihoods, model_name, paired, verdict
+from jaxgen.report import sections, series
+from jaxgen.report.markup import Markup, h, join, script_json
+from jaxgen.report.ranking import Row, table, tally
+from jaxgen.report.records import Entry
+from jaxgen.report.sections import chart, choice, downloads, section
+from jaxgen.report.tables import everything, likelihoods, model_name, paired, verdict
 
 # nothing is loaded from anywhere: a browser that knows the policy enforces it
 POLICY = (
@@ -54,7 +54,7 @@ def page(found: Sequence[Entry], when: str) -> str:
 
 def static(name: str) -> Markup:
     """A file of this package."""
-    here = importlib.resources.files("jaxgen.tools.report") / "static" / name
+    here = importlib.resources.files("jaxgen.report") / "static" / name
     return Markup(here.read_text(encoding="utf-8"))
 
 

@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.features import Extractor
-from jaxgen.evaluate.fingerprint import Fingerprint, fingerprint
-from jaxgen.evaluate.interval import Interval, of_draws
-from jaxgen.evaluate.measurement import Measurement, bounded
+from jaxgen.evaluate.extractors import Extractor
+from jaxgen.evaluate.measurement import (
+    Fingerprint,
+    Interval,
+    Measurement,
+    bounded,
+    fingerprint,
+    of_draws,
+)
+from jaxgen.rundir import RunDir
 from jaxgen.types import DataSpec, Method, State
 
 CHUNK = 1024  # real images at a time
@@ -35,6 +42,26 @@ class ImageSet(Protocol):
     def __iter__(self) -> Iterator[np.ndarray]:
         """[B, H, W, C] or [B, D], in order."""
         ...
+
+
+class Trained(Protocol):
+    """A run as it is measured; see `jaxgen.run.Run`."""
+
+    directory: RunDir
+    config: dict[str, Any]
+    spec: DataSpec
+    mesh: Mesh
+    method: Method
+    state: State
+    step: int
+    averages: dict[str, str]
+
+    def dataset(self, **places: Any) -> Dataset: ...  # noqa: D102
+    def observer(self, **options: Any) -> Any: ...  # noqa: D102
+    def per_example(self, split: str, **options: Any) -> dict[str, np.ndarray]: ...  # noqa: D102
+    def encode(self, x: Any, seed: int = 0, **options: Any) -> Any: ...  # noqa: D102
+    def decode(self, z: Any, **options: Any) -> Any: ...  # noqa: D102
+    def reconstruct(self, x: Any, seed: int = 0, **options: Any) -> Any: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgen.tools.report.records import GROUPS, Measurement
+from jaxgen.report.records import GROUPS, Measurement
 
 ABSENT = "(absent)"
 EXACT = ("parameters", "peak_bytes")  # counted, not estimated: they need no interval

@@ -21,11 +21,19 @@ from jaxgen.abilities import (
 )
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
-from jaxgen.evaluate.chunks import chunk_key, chunk_size, filled
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
-from jaxgen.evaluate.knobs import Options, check_count, check_seed, options_of, short
+from jaxgen.evaluate.sampling import chunk_key, chunk_size, filled
+from jaxgen.evaluate.validation import (
+    Options,
+    check_count,
+    check_data,
+    check_latents,
+    check_seed,
+    is_traced,
+    options_of,
+    short,
+)
 from jaxgen.machine import check_memory
-from jaxgen.tools.inputs import check_data, check_latents, is_traced
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 LEADING = {"decode": 2}  # parameters that are no options, of other calls 3

@@ -1,4 +1,4 @@
-"""The arrays beside `measurements.json` that `jaxgen compare` shows."""
+"""The pictures of a measured model, as arrays beside its `measurements.json`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import numpy as np
 from jaxgen.abilities import Decodes, Density, Encodes, Latents, Restores, given
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import evenly
+from jaxgen.evaluate.comparison import Comparison, Trained
 from jaxgen.evaluate.neighbours import nearest
 from jaxgen.evaluate.path_length import linear, spherical
-from jaxgen.evaluate.subject import Comparison
 from jaxgen.files import write_arrays
-from jaxgen.tools.run import Run
 from jaxgen.types import DataSpec
 
 IMAGES, POINTS = 64, 1000
@@ -65,7 +64,7 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
     )
 
 
-def write_latents(folder: pathlib.Path, run: Run, dataset: Dataset) -> None:
+def write_latents(folder: pathlib.Path, run: Trained, dataset: Dataset) -> None:
     """`interpolation.npz` and `reconstruction.npz`, as far as the method can."""
     method, split = run.method, dataset.splits["test"]
     if run.spec.x.kind != "image" or given(method):
@@ -88,7 +87,7 @@ def _unit(x: np.ndarray, spec: DataSpec) -> np.ndarray:
     return ((np.asarray(x, np.float64) - low) / (high - low)).astype(np.float32)
 
 
-def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:
+def _interpolated(run: Trained, x: np.ndarray) -> np.ndarray:
     """[ROWS, STEPS, ...] between codes of examples, or draws of the prior where there are none."""
     if isinstance(run.method, Encodes):
         codes, path = run.encode(x), linear
@@ -102,7 +101,7 @@ def _interpolated(run: Run, x: np.ndarray) -> np.ndarray:
 
 
 def write_likelihoods(
-    folder: pathlib.Path, run: Run, dataset: Dataset, places: Mapping[str, str]
+    folder: pathlib.Path, run: Trained, dataset: Dataset, places: Mapping[str, str]
 ) -> None:
     """`likelihood.npz`: of every test example, and of as many train examples."""
     if not isinstance(run.method, Density):
