@@ -9,7 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxgen import sharding
 from jaxgen.abilities import (
     Decodes,
     Density,
@@ -22,7 +24,7 @@ from jaxgen.abilities import (
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
-from jaxgen.evaluate.sampling import chunk_key, chunk_size, filled
+from jaxgen.evaluate.sampling import Sampler, chunk_key, chunk_size, filled
 from jaxgen.evaluate.validation import (
     Options,
     check_count,
@@ -37,7 +39,7 @@ from jaxgen.machine import check_memory
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 LEADING = {"decode": 2}  # parameters that are no options, of other calls 3
-FEW = 16  # examples, or less: evaluated in a smaller chunk, of its own compilation
+FEW = 16  # examples, or less: in a smaller chunk, of its own compilation, up to a rounding
 FEWER = "ask for fewer at a time"
 DRAWS = 50_000  # of posteriors, of a chunk of rows
 ROWS = 500  # of such a chunk, at most
@@ -46,16 +48,23 @@ ROWS = 500  # of such a chunk, at most
 class Calls:
     """A method's functions for one user: arrays in and out, any number of examples."""
 
-    def __init__(self, method: Method, spec: DataSpec, path: pathlib.Path):
+    def __init__(
+        self, method: Method, spec: DataSpec, path: pathlib.Path, mesh: Mesh | None = None
+    ):
         """Compiles at the first use.
 
         Args:
             method: whose functions are called.
             spec: of the data.
             path: of the run, for messages.
+            mesh: of the devices that share the work of many samples; None takes one.
         """
         self._method, self._spec, self._path = method, spec, path
         self._size = chunk_size(spec)
+        single = sharding.one_device()
+        self._sampler = Sampler(method, spec, single, str(path))
+        shared = mesh is not None and mesh.size > 1
+        self._all = Sampler(method, spec, mesh, str(path)) if shared else self._sampler
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._latents: PyTree = None
 
@@ -67,10 +76,13 @@ class Calls:
         Raises:
             ConfigError: for a number, a seed or a knob that cannot be.
         """
-        num, rng = check_count(num, "num"), self._key(seed)
-        options = self._options("sample", knobs, num)
-        parts = self._chunks("sample", state, rng, None, options, num, knobs)
-        return map(self._outward, parts)
+        num = check_count(num, "num")
+        sampler = self._sampler
+        if self._all is not sampler and num >= self._size * self._all.mesh.size:
+            sampler = self._all  # there is work for every device
+            state = jax.device_put(state, sharding.replicated(sampler.mesh))
+        found = sampler.samples(state, num, seed, knobs)
+        return map(self._outward, found)
 
     def sample(self, state: State, num: int, seed: int, knobs: Mapping[str, Any]) -> np.ndarray:
         """Samples [num, ...].
@@ -136,7 +148,7 @@ class Calls:
     ) -> PyTree:
         options = self._options(name, given, num)
         if is_traced(data):
-            call = self._call(name, num, options)
+            call = self._call(name, options)
             return call(state, rng, np.uint32(0), data, options.values, options.given)
         return _joined(self._chunks(name, state, rng, data, options, num, given), num, "B")
 
@@ -152,9 +164,9 @@ class Calls:
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
         size = self._size
-        if name != "sample" and num <= FEW:  # whose results may differ by a rounding, samples not
+        if num <= FEW:
             size = min(size, FEW)
-        call = self._call(name, size, options)
+        call = self._call(name, options)
         for number, start in enumerate(range(0, num, size)):
             part, rows = filled((data, options.given), start, size)
             try:
@@ -167,8 +179,8 @@ class Calls:
             cut = min(size, num - start)
             yield jax.tree.map(lambda leaf, cut=cut: np.asarray(leaf)[:cut], found)
 
-    def _call(self, name: str, size: int, options: Options) -> Callable[..., PyTree]:
-        key = (name, size if name == "sample" else None, *sorted(options.static.items()))
+    def _call(self, name: str, options: Options) -> Callable[..., PyTree]:
+        key = (name, *sorted(options.static.items()))
         if key not in self._compiled:
             function = functools.partial(self._function(name), **options.static)
 
@@ -177,8 +189,6 @@ class Calls:
             ) -> PyTree:
                 rng = chunk_key(rng, number)
                 given = {"given": rows} if rows else {}
-                if name == "sample":
-                    return function(state, rng, size, **given, **values)
                 key = () if name == "decode" else (rng,)
                 return function(state, data, *key, **given, **values)
 
@@ -200,8 +210,6 @@ class Calls:
 
     def _function(self, name: str) -> Callable[..., Any]:
         method = self._method
-        if name == "sample":
-            return method.sample
         if name == "encode" and isinstance(method, Encodes):
             return method.encode
         if name == "decode" and isinstance(method, Decodes):
@@ -220,7 +228,7 @@ class Calls:
             fields = {k: np.zeros(batch[k].shape, batch[k].dtype) for k in given(method)}
             x = batch["x"]
             options = self._options("encode", fields, self._size)
-            call = self._call("encode", self._size, options)
+            call = self._call("encode", options)
             self._latents = jax.eval_shape(
                 call, state, self._key(0), np.uint32(0), x, options.values, options.given
             )

@@ -20,12 +20,11 @@ from jaxgen.abilities import Weighted, given, levels_of
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
-from jaxgen.evaluate import gallery as shown
-from jaxgen.evaluate import measurement
+from jaxgen.evaluate import gallery, measurement
 from jaxgen.evaluate.comparison import Comparison, Cost, Subject, Trained
 from jaxgen.evaluate.extractors import extractor
-from jaxgen.evaluate.givens import rows_of
-from jaxgen.evaluate.sampling import CHUNK, Sampler, Stored, check_finite, stored
+from jaxgen.evaluate.givens import rows_of, split_given
+from jaxgen.evaluate.sampling import Kept, Sampler, Samples, check_finite, kept
 from jaxgen.evaluate.sets import open_set
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.evaluate.validation import check_seed, is_whole
@@ -54,7 +53,7 @@ class Request:
         max_examples: of the reference; None takes at most 10,000.
         extractor: of features; None takes the classifier of labelled images, else pixels.
         weights: file of the extractor's weights, where it needs one.
-        batch: images of one key.
+        batch: images that a device draws at once, in whole chunks; None takes one chunk.
         knobs: of the method's `sample`, or for images of other tools of `jaxgen.data.load`.
         importance_samples: draws of the likelihood.
         page: write interpolations, reconstructions and likelihoods of training examples, too.
@@ -72,7 +71,7 @@ class Request:
     max_examples: int | None = None
     extractor: str | None = None
     weights: str | None = None
-    batch: int = CHUNK
+    batch: int | None = None
     knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     importance_samples: int | None = None
     page: bool = False
@@ -118,22 +117,9 @@ def measure_run(
     dataset, request = _referenced(run.dataset(**request.places), request)
     most = _count(dataset, request)
     num = request.num or min(MOST, request.max_examples or MOST, most)
-    count = request.sets or (SETS if num <= MOST else 1)
     folder = run.directory.path / "evaluation"
-    sampler = Sampler(run.method, run.mesh, run.spec, request.knobs, request.seed, 0, request.batch)
-    rows = rows_of(run.method, run.spec, dataset.splits[request.reference], num)
-    rows = {name: value for name, value in rows.items() if name not in sampler.fixed}
-    sampler = dataclasses.replace(sampler, given=rows)
-    averaged = run.state.averaged()
-    digest = state_digest({"params": averaged.params, "vars": averaged.vars})
-    about = {"step": run.step, "state": digest}
-
-    def kept(**changes: Any) -> Stored:
-        drawn = dataclasses.replace(sampler, **changes)
-        return stored(drawn, run.state, num, folder / "generated", about, say)
-
-    sets = [kept(number=i) for i in range(count)]
-    takes_classes = "label" in given(run.method) and "label" not in sampler.fixed
+    sets, labelled = _sets(run, dataset, request, num, say)
+    samples = sets[0].samples
     subject = Subject(
         spec=run.spec,
         levels=levels_of(run.method, run.spec),
@@ -141,12 +127,12 @@ def measure_run(
         settings=dict(request.knobs),
         context=_context(run, request),
         method=run.method,
-        state=averaged,
-        sample=_timed(sampler, run),
-        sample_size=sampler.batch * run.mesh.size,
+        state=run.state.averaged(),
+        sample=_timed(samples),
+        sample_size=samples.at_once * samples.sampler.size,
         per_example=_per_example(run, request),
-        labelled=kept(balanced=True) if takes_classes else None,
-        costs=lambda: _costs(run, sampler),
+        labelled=labelled,
+        costs=lambda: _costs(run, samples),
     )
     if request.importance_samples and isinstance(run.method, Weighted):
         method = dataclasses.replace(run.method, importance_samples=request.importance_samples)
@@ -157,11 +143,45 @@ def measure_run(
         say(compared(comparison))
     source = _source_of_run(run, request, dataset)
     path = measurement.save(folder, source, found)
-    shown.write_sets(folder, comparison, _few(sets[0]), request.page)
+    gallery.write_sets(folder, comparison, sets[0].head(gallery.most(run.spec)), request.page)
     if request.page:
-        shown.write_latents(folder, run, dataset)
-        shown.write_likelihoods(folder, run, dataset, request.places)
+        gallery.write_latents(folder, run, dataset)
+        gallery.write_likelihoods(folder, run, dataset, request.places)
     return _answer(source, found, missing, path)
+
+
+def _sets(
+    run: Trained,
+    dataset: Dataset,
+    request: Request,
+    num: int,
+    say: Callable[[str], None] | None,
+) -> tuple[list[Kept], Kept | None]:
+    """Independent sets of samples, and one of all classes in turn where they can be asked for."""
+    sampler = Sampler(run.method, run.spec, run.mesh)
+    fixed = split_given(run.spec, request.knobs)[0]
+    rows = rows_of(run.method, run.spec, dataset.splits[request.reference], num)
+    rows = {name: value for name, value in rows.items() if name not in fixed}
+    averaged = run.state.averaged()
+    digest = state_digest({"params": averaged.params, "vars": averaged.vars})
+    about = {"step": run.step, "state": digest}
+
+    def drawn(of_set: int = 0, **more: np.ndarray) -> Kept:
+        found = sampler.samples(
+            run.state,
+            num,
+            request.seed,
+            request.knobs,
+            of_set=of_set,
+            given=rows | more,
+            batch=request.batch,
+        )
+        return kept(found, run.directory.path / "evaluation" / "generated", about, say)
+
+    sets = [drawn(i) for i in range(request.sets or (SETS if num <= MOST else 1))]
+    if "label" not in given(run.method) or "label" in fixed:
+        return sets, None
+    return sets, drawn(label=np.arange(num, dtype=np.int32) % run.spec.num_classes)
 
 
 def measure_images(
@@ -204,7 +224,7 @@ def measure_images(
     source = _source(where.resolve().stem, images.kind, where, request, dataset)
     folder = pathlib.Path(workdir).expanduser() / "evaluation"
     file = measurement.save(folder, source, found)
-    shown.write_sets(folder, comparison, next(iter(images)), request.page)
+    gallery.write_sets(folder, comparison, next(iter(images)), request.page)
     return _answer(source, found, missing, file)
 
 
@@ -243,20 +263,10 @@ def _count(dataset: Dataset, request: Request) -> int:
     return len(dataset.splits[request.reference])
 
 
-def _few(images: Stored) -> np.ndarray:
-    """What is shown of a set, without making the rest."""
-    most = shown.POINTS if images.sampler.spec.shape == (2,) else shown.IMAGES
-    return np.concatenate(list(dataclasses.replace(images, num=min(images.num, most))))
-
-
-def _timed(sampler: Sampler, run: Trained) -> Callable[[int], Any]:
-    size = run.mesh.size
-
-    def sample(call: int) -> Any:
-        numbers = np.arange(call * size, (call + 1) * size, dtype=np.uint32)
-        return sampler.draw(run.state, sampler.key, numbers)
-
-    return sample
+def _timed(samples: Samples) -> Callable[[int], Any]:
+    """Calls of all devices, of other latents each."""
+    step = samples.at_once
+    return lambda call: samples.on_devices(range(call * step, (call + 1) * step))
 
 
 def _per_example(run: Trained, request: Request) -> Callable[[str], Mapping[str, np.ndarray]]:
@@ -266,7 +276,7 @@ def _per_example(run: Trained, request: Request) -> Callable[[str], Mapping[str,
     return lambda split: run.per_example(split, **options)
 
 
-def _costs(run: Trained, sampler: Sampler) -> dict[str, Cost]:
+def _costs(run: Trained, samples: Samples) -> dict[str, Cost]:
     """Seconds of a train step, parameters, and memory of sampling."""
     manifest, options = read_json(run.directory.manifest), run.config["train"]
     examples = options["batch_size"] * max(turn.times for turn in run.method.turns)
@@ -280,17 +290,16 @@ def _costs(run: Trained, sampler: Sampler) -> dict[str, Cost]:
         total = sum(leaf.size for leaf in jax.tree.leaves(params))
         found[f"parameters_{player}"] = (total, "", {"player": player})
     found["parameters"] = (sum(v for v, _, _ in found.values() if isinstance(v, int)), "", {})
-    numbers = np.arange(run.mesh.size, dtype=np.uint32)
-    compiled = sampler.draw.lower(run.state, sampler.key, numbers).compile()
-    of = {"of": "sampling, estimate of XLA, each device", "batch": sampler.batch}
-    found["peak_bytes"] = (peak_bytes(compiled), "bytes", of)
+    of = {"of": "sampling, estimate of XLA, each device"}
+    of["batch"] = samples.chunks * samples.sampler.size
+    found["peak_bytes"] = (peak_bytes(samples.compiled()), "bytes", of)
     return found
 
 
 def _context(run: Trained, request: Request) -> dict[str, Any]:
     averaged = ", ".join(sorted(run.averages.values())) or "none"
     about = {"step": run.step, "seed": request.seed, "averaged_params": averaged}
-    return _machine() | about | {"batch": request.batch}
+    return _machine() | about
 
 
 def _machine() -> dict[str, Any]:

@@ -194,8 +194,11 @@ class Run:
     def _calls(self) -> Calls:
         """Compiled functions of the method."""
         if self._compiled is None or self._compiled[0] is not self.method:
-            self._compiled = (self.method, Calls(self.method, self.spec, self.directory.path))
+            self._compiled = (self.method, self._made())
         return self._compiled[1]
+
+    def _made(self) -> Calls:
+        return Calls(self.method, self.spec, self.directory.path, self.mesh)
 
     def evaluate(self, **options: Any) -> dict[str, Any]:
         """`split/metric` -> Estimate, on the run's own data.

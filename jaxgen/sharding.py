@@ -40,6 +40,12 @@ def make_mesh(data: int = -1, fsdp: int = 1) -> Mesh:
     return jax.make_mesh((data, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 
 
+def one_device() -> Mesh:
+    """A mesh of the first device of this process."""
+    devices, axes = jax.local_devices()[:1], (AxisType.Auto,) * 2
+    return jax.make_mesh((1, 1), ("data", "fsdp"), axis_types=axes, devices=devices)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())

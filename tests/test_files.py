@@ -4,13 +4,14 @@ import ast
 import errno
 import os
 import pathlib
+import types
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from jaxgen import files
-from jaxgen.evaluate.sampling import Stored
+from jaxgen.evaluate.sampling import Kept
 from jaxgen.files import (
     WriteError,
     atomic,
@@ -41,18 +42,18 @@ WRITERS = {
 
 
 def generate(path):
-    """One batch of a generated set, as `jaxgen eval --metrics` keeps it."""
+    """One chunk of a generated set, as `jaxgen eval --metrics` keeps it."""
 
-    class Sampler:
-        batch = 4
+    class Samples(list):
+        sampler = types.SimpleNamespace(size=4)
 
-        def batches(self, state, missing):
+        def drawn(self, numbers):
             yield 0, PIXELS
 
-    stored = Stored(Sampler(), None, 4, path.parent)
-    object.__setattr__(stored, "_path", lambda number: path)
-    object.__setattr__(stored, "_whole", lambda number: False)
-    stored.complete()
+    kept = Kept(Samples(range(4)), path.parent)
+    object.__setattr__(kept, "_path", lambda number: path)
+    object.__setattr__(kept, "_whole", lambda number: False)
+    kept.complete()
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -26,6 +26,11 @@ PAIRS = 16  # of examples and reconstructions
 VALUES = ("bpd", "nelbo", "nll")
 
 
+def most(spec: DataSpec) -> int:
+    """Samples that are shown of a set."""
+    return POINTS if spec.shape == (2,) else IMAGES
+
+
 def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -> None:
     """`images.npz`, and `neighbours.npz` where train features are there, or for the page.
 

@@ -1,14 +1,16 @@
-"""Many images of a model, batch by batch: resumable, and the same on any number of devices.
+"""The samples of a model: image i of a set is a function of the seed, the set and i alone.
 
-Batch i is a function of (seed, set, i) alone and is computed on one device; several devices work
-on several batches at a time. Every batch is one file, written whole or not at all, so that an
-interrupted generation of 50,000 images goes on where it stopped and ends with the same images.
+Every image that jaxgen shows, writes or measures is drawn here. Images come in chunks of one key
+each, whose size is a property of the data: how many are asked for, how many devices share the
+work and how many chunks a device draws at once changes nothing but roundings.
+
+`Kept` sets are files of one chunk each, written whole or not at all: an interrupted generation of
+50,000 images goes on where it stopped and ends with the same images.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -23,126 +25,236 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxgen import sharding
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.givens import check_given, split_given
-from jaxgen.evaluate.validation import check_knobs, check_seed
+from jaxgen.evaluate.givens import check_given, check_whole, split_given
+from jaxgen.evaluate.validation import Options, check_count, check_seed, options_of, short
 from jaxgen.files import atomic
 from jaxgen.rundir import write_json
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 CHUNK = 128  # examples at most: other sizes draw other examples
 NUMBERS = 2**18  # of a chunk's examples together, at most
-KEYS = 2  # raised when the same seed gives other images than before
+KEYS = 3  # raised when the same seed gives other images than before
 AXES = ("data", "fsdp")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sampler:
-    """Draws the batches of one set.
+def chunk_size(spec: DataSpec) -> int:
+    """Examples of a chunk: a power of two, 128 of 28x28x1, 64 of 32x32x3, 1 of 512x512x3."""
+    return min(CHUNK, 2 ** max(0, int(math.log2(NUMBERS / spec.dims))))
 
-    Attributes:
-        method: that samples.
-        mesh: whose devices share the work.
-        spec: of the data.
-        knobs: of `Method.sample`, and fields of what it is given, see `givens.split_given`.
-        seed: of the user.
-        number: of the set: sets of different numbers are independent.
-        batch: images of a key.
-        balanced: give batch i the labels (i * batch + 0, 1, ...) modulo the number of classes.
-        given: field -> [M, ...] in the units of batches, of which sample i is given row i modulo M.
+
+def chunk_key(key: Array, number: Any, of_set: Any = 0) -> Array:
+    """The key of a chunk.
+
+    The first chunk of the first set draws with `key` itself: it is one call of `Method.sample`.
+
+    Args:
+        key: of the user's seed.
+        number: of the chunk.
+        of_set: sets of different numbers are independent.
     """
+    later = jax.random.fold_in(jax.random.fold_in(key, of_set), number)
+    return jnp.where((jnp.uint32(number) == 0) & (jnp.uint32(of_set) == 0), key, later)
 
-    method: Method
-    mesh: Mesh
-    spec: DataSpec
-    knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    seed: int = 0
-    number: int = 0
-    batch: int = CHUNK
-    balanced: bool = False
-    given: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Checks the knobs."""
-        check_knobs(self.method, self.knobs)
-        check_seed(self.seed, "--seed")
-        if self.batch < 1:
-            raise ConfigError(f"--batch={self.batch}, expected 1 or more")
-        _ = self.fixed
+def filled(rows: PyTree, start: int, size: int) -> PyTree:
+    """`size` rows of every leaf from `start` on; beyond the end the last one again."""
 
-    @functools.cached_property
-    def fixed(self) -> dict[str, np.ndarray]:
-        """Of what is given, what every batch is given alike, [batch, ...]."""
-        return check_given(
-            self.method, self.spec, split_given(self.spec, self.knobs)[0], self.batch
-        )
+    def part(leaf: np.ndarray) -> np.ndarray:
+        found = leaf[start : start + size]
+        missing = size - len(found)
+        return np.concatenate([found, np.repeat(found[-1:], missing, 0)]) if missing else found
 
-    @functools.cached_property
-    def draw(self) -> Callable[[State, Any, Any], Any]:
-        """Compiled: (state, key, numbers of batches [devices]) -> [devices * batch, ...]."""
-        _, knobs = split_given(self.spec, self.knobs)
+    return jax.tree.map(part, rows)
 
-        def one(state: State, key: Any, number: Any) -> Any:
-            index = number[0] * self.batch + jnp.arange(self.batch)
-            rows = {k: jnp.asarray(v)[index % len(v)] for k, v in self.given.items()} | self.fixed
-            if self.balanced:
-                rows["label"] = index % self.spec.num_classes
+
+class Sampler:
+    """Draws a method's samples; what it compiled serves all seeds, sets, numbers and classes."""
+
+    def __init__(self, method: Method, spec: DataSpec, mesh: Mesh, who: str = "this model"):
+        """Compiles at the first use.
+
+        Args:
+            method: that samples.
+            spec: of the data.
+            mesh: whose devices share the work.
+            who: samples, for messages.
+        """
+        self.method, self.spec, self.mesh = method, spec, mesh
+        self.size = chunk_size(spec)
+        self._who = who
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def samples(
+        self,
+        state: State,
+        num: int,
+        seed: int = 0,
+        knobs: Mapping[str, Any] | None = None,
+        *,
+        of_set: int = 0,
+        given: Mapping[str, np.ndarray] | None = None,
+        batch: int | None = None,
+    ) -> Samples:
+        """A set of samples, checked now and drawn when it is read.
+
+        Args:
+            state: to draw from, of averaged params.
+            num: how many.
+            seed: of the latents, 0 to 2**32 - 1.
+            knobs: of `Method.sample`, and fields of what it is given: see `givens.split_given`.
+            of_set: sets of different numbers are independent of each other.
+            given: field -> [num, ...] in the units of batches, of what `knobs` does not give.
+            batch: images that a device draws at once, in whole chunks, at least one.
+
+        Raises:
+            ConfigError: for a number, a seed or a knob that cannot be, or a field that is missing.
+        """
+        num, seed = check_count(num, "num"), check_seed(seed)
+        batch = self.size if batch is None else check_count(batch, "batch")
+        fields, rest = split_given(self.spec, knobs or {})
+        options = options_of(self.method.sample, 3, rest)
+        rows = dict(given or {}) | check_given(self.method, self.spec, fields, num, self._who)
+        check_whole(self.method, self.spec, rows, self._who)
+        options = options._replace(given=rows)
+        chunks = max(1, batch // self.size)
+        return Samples(self, state, num, seed, of_set, options, dict(knobs or {}), chunks)
+
+    def program(self, options: Options, chunks: int) -> Callable[..., Any]:
+        """Compiled: (state, key, set, numbers, values, rows) -> [devices * chunks * size, ...].
+
+        Args:
+            options: whose static ones it is made for.
+            chunks: of a device.
+        """
+        key = (chunks, *sorted(options.static.items()))
+        if key not in self._compiled:
+            self._compiled[key] = self._made(dict(options.static), chunks)
+        return self._compiled[key]
+
+    def _made(self, static: dict[str, Any], chunks: int) -> Callable[..., Any]:
+        def chunk(state: State, key: Any, of_set: Any, number: Any, values: Any, rows: Any) -> Any:
             given = {"given": rows} if rows else {}
-            key = chunk_key(key, number[0], self.number)
-            return self.method.sample(state, key, self.batch, **given, **knobs)
+            key = chunk_key(key, number, of_set)
+            return self.method.sample(state, key, self.size, **given, **values, **static)
+
+        def of_device(
+            state: State, key: Any, of_set: Any, numbers: Any, values: Any, rows: Any
+        ) -> Any:
+            if chunks == 1:
+                return chunk(state, key, of_set, numbers[0], values, rows)
+            rows = jax.tree.map(lambda r: r.reshape(chunks, self.size, *r.shape[1:]), rows)
+            every = jax.vmap(chunk, in_axes=(None, None, None, 0, None, 0))
+            x = every(state, key, of_set, numbers, values, rows)
+            return x.reshape(-1, *x.shape[2:])
 
         whole, split = PartitionSpec(), PartitionSpec(AXES)
         every = jax.shard_map(
-            one,
+            of_device,
             mesh=self.mesh,
-            in_specs=(whole, whole, split),
+            in_specs=(whole, whole, whole, split, whole, split),
             out_specs=split,
             check_vma=False,
         )
 
-        def draw(state: State, key: Any, numbers: Any) -> Any:
+        def draw(state: State, *arguments: Any) -> Any:
             used = state.averaged().replace(opt={}, ema={})
-            return every(sharding.whole_params(used, self.mesh), key, numbers)
+            return every(sharding.whole_params(used, self.mesh), *arguments)
 
         return jax.jit(draw, out_shardings=sharding.replicated(self.mesh))
 
-    @property
-    def key(self) -> Any:
-        """Of the seed."""
-        return jax.random.key(self.seed)
 
-    def batches(self, state: State, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(number, [batch, ...]) of these batches, as many at a time as there are devices.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Samples:
+    """A set of samples that are drawn when they are read: see `Sampler.samples`.
+
+    Attributes:
+        sampler: of the chunks.
+        state: that it draws from.
+        num: of samples.
+        seed: of the latents.
+        of_set: its number.
+        options: checked.
+        knobs: as they were given.
+        chunks: that a device draws at once.
+    """
+
+    sampler: Sampler
+    state: State
+    num: int
+    seed: int
+    of_set: int
+    options: Options
+    knobs: Mapping[str, Any]
+    chunks: int
+
+    def __len__(self) -> int:
+        return self.num
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[B, ...] in the units of batches, chunk by chunk, the last one cut to the number."""
+        size = self.sampler.size
+        for number, x in self.drawn(range(math.ceil(self.num / size))):
+            yield x[: self.num - number * size]
+
+    @property
+    def at_once(self) -> int:
+        """Chunks of one call, on all devices."""
+        return self.chunks * self.sampler.mesh.size
+
+    def drawn(self, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, [size, ...]) of these chunks, as many of one call as devices draw at once.
 
         Raises:
-            ConfigError: for knobs that the method refuses, or images that are not finite.
+            ConfigError: for knobs that the method refuses, or samples that are not finite.
         """
-        devices = self.mesh.size
-        for first in range(0, len(numbers), devices):
-            here = list(numbers[first : first + devices])
-            padded = np.array(here + here[:1] * (devices - len(here)), np.uint32)
-            x = self._images(state, padded)
+        size, step = self.sampler.size, self.at_once
+        for first in range(0, len(numbers), step):
+            here = list(numbers[first : first + step])
+            x = self._images(here + here[:1] * (step - len(here)))
             for i, number in enumerate(here):
-                yield number, self._checked(x[i * self.batch : (i + 1) * self.batch], number)
+                yield number, self._checked(x[i * size : (i + 1) * size], number)
 
-    def _images(self, state: State, numbers: np.ndarray) -> np.ndarray:
+    def on_devices(self, numbers: Sequence[int]) -> Any:
+        """The chunks of one call as they come, without waiting for them."""
+        call = self.sampler.program(self.options, self.chunks)
+        return call(self.state, *self._arguments(numbers))
+
+    def compiled(self) -> Any:
+        """The program of one call."""
+        call: Any = self.sampler.program(self.options, self.chunks)
+        return call.lower(self.state, *self._arguments(range(self.at_once))).compile()
+
+    def _arguments(self, numbers: Sequence[int]) -> tuple[Any, ...]:
+        size, options = self.sampler.size, self.options
+        parts = [
+            filled(options.given, min(n * size, self.num - 1), size)
+            for n in numbers
+            if options.given
+        ]
+        rows = jax.tree.map(lambda *r: np.concatenate(r), *parts) if parts else {}
+        key, of_set = jax.random.key(self.seed), np.uint32(self.of_set)
+        return key, of_set, np.asarray(numbers, np.uint32), options.values, rows
+
+    def _images(self, numbers: Sequence[int]) -> np.ndarray:
         try:
-            return np.asarray(self.draw(state, self.key, numbers))
+            return np.asarray(self.on_devices(numbers))
         except (TypeError, ValueError) as error:  # of the method, about its knobs
             if not self.knobs:
                 raise
-            given = ", ".join(f"{k}={v!r}" for k, v in self.knobs.items())
-            raise ConfigError(f"{given}: {str(error).splitlines()[0]}") from error
+            text = ", ".join(f"{k}={short(v)}" for k, v in self.knobs.items())
+            raise ConfigError(f"{text}: {str(error).splitlines()[0]}") from error
 
     def _checked(self, x: np.ndarray, number: int) -> np.ndarray:
+        spec = self.sampler.spec
         if x.dtype.kind != "f":
             return x
         bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).sum())
         if bad:
             raise ConfigError(
-                f"{bad} of the {len(x)} {self.spec.unit} of batch {number} hold NaN or infinity: "
-                "nothing is measured on them; look at the run's metrics, or take an earlier --step"
+                f"{bad} of the {len(x)} {spec.unit} of chunk {number} hold NaN or infinity; look "
+                "at the run's metrics, or take an earlier --step"
             )
-        return to_levels(x, self.spec.levels)
+        return to_levels(x, spec.levels)
 
 
 def check_finite(state: State, step: int) -> None:
@@ -167,48 +279,49 @@ def to_levels(x: np.ndarray, levels: int | None) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stored:
-    """A set of generated images in files of one batch each; reading it makes what is missing.
+class Kept:
+    """A set in files of one chunk each; reading it makes what is missing.
 
     Attributes:
-        sampler: of the batches.
-        state: that it draws from.
-        num: of images.
-        folder: of the files, made by `stored`.
+        samples: the set.
+        folder: of the files, made by `kept`.
         say: is told how far it is, None for silence.
     """
 
-    sampler: Sampler
-    state: State
-    num: int
+    samples: Samples
     folder: pathlib.Path
     say: Callable[[str], None] | None = None
 
     def __len__(self) -> int:
-        return self.num
+        return len(self.samples)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """[B, ...] in the order of the batches; the last is cut to the number asked for."""
+        """See `Samples`."""
         self.complete()
-        size = self.sampler.batch
+        size = self.samples.sampler.size
         for number in range(self._count):
-            yield np.load(self._path(number))[: self.num - number * size]
+            yield np.load(self._path(number))[: len(self) - number * size]
+
+    def head(self, num: int) -> np.ndarray:
+        """The first of them, [num, ...], without making the rest."""
+        samples = dataclasses.replace(self.samples, num=min(num, len(self)))
+        return np.concatenate(list(dataclasses.replace(self, samples=samples)))
 
     def complete(self) -> None:
-        """Makes the batches that are not there, or not whole."""
+        """Makes the chunks that are not there, or not whole."""
         missing = [n for n in range(self._count) if not self._whole(n)]
         if missing and len(missing) < self._count and self.say:
             there = self._count - len(missing)
-            self.say(f"generation resumed: {there} of {self._count} batches are in {self.folder}")
-        for made, (number, x) in enumerate(self.sampler.batches(self.state, missing), 1):
+            self.say(f"generation resumed: {there} of {self._count} chunks are in {self.folder}")
+        for made, (number, x) in enumerate(self.samples.drawn(missing), 1):
             with atomic(self._path(number)) as file:
                 np.save(file, x)
             if self.say and made % 50 == 0:
-                self.say(f"generated {made} of {len(missing)} batches")
+                self.say(f"generated {made} of {len(missing)} chunks")
 
     @property
     def _count(self) -> int:
-        return math.ceil(self.num / self.sampler.batch)
+        return math.ceil(len(self) / self.samples.sampler.size)
 
     def _path(self, number: int) -> pathlib.Path:
         return self.folder / f"{number:06}.npy"
@@ -221,98 +334,45 @@ class Stored:
             found = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, EOFError):
             return False
-        shape = (self.sampler.batch, *self.sampler.spec.shape)
+        sampler = self.samples.sampler
+        shape = (sampler.size, *sampler.spec.shape)
         return found.shape == shape and found.dtype.kind in "biuf"
 
 
-def stored(
-    sampler: Sampler,
-    state: State,
-    num: int,
+def kept(
+    samples: Samples,
     root: pathlib.Path,
     about: Mapping[str, Any],
     say: Callable[[str], None] | None = None,
-) -> Stored:
+) -> Kept:
     """A set in a folder below `root`, named by the hash of all that the images depend on.
 
+    The number of samples is not in it: a larger set begins with a smaller one.
+
     Args:
-        sampler: of the batches.
-        state: that it draws from.
-        num: of images; not in the hash, so that a larger set begins with a smaller one.
+        samples: the set.
         root: of all such folders.
         about: what else tells models apart: the step, the digest of the state.
-        say: see `Stored`.
+        say: see `Kept`.
     """
-    if num < 1:
-        raise ConfigError(f"--num={num}, expected 1 or more")
     recipe = dict(about) | {
-        "knobs": {k: repr(v) for k, v in sorted(sampler.knobs.items())},
-        "seed": sampler.seed,
+        "knobs": {k: _told(v) for k, v in sorted(samples.knobs.items())},
+        "seed": samples.seed,
         "keys": KEYS,
-        "set": sampler.number,
-        "batch": sampler.batch,
-        "balanced": sampler.balanced,
+        "set": samples.of_set,
+        "chunk": samples.sampler.size,
     }
-    for field, rows in sorted(sampler.given.items()):
-        recipe[field] = hashlib.sha256(rows.tobytes()).hexdigest()
+    told = split_given(samples.sampler.spec, samples.knobs)[0]
+    own = {k: rows for k, rows in samples.options.given.items() if k not in told}
+    recipe |= {field: _told(rows) for field, rows in own.items()}
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "about.json", recipe)
-    return Stored(sampler, state, num, folder, say)
+    return Kept(samples, folder, say)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Drawn:
-    """A set that is generated when it is read, and not kept.
-
-    Attributes:
-        sampler: of the batches.
-        state: that it draws from.
-        num: of images.
-    """
-
-    sampler: Sampler
-    state: State
-    num: int
-
-    def __len__(self) -> int:
-        return self.num
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """[B, ...], see `Stored`."""
-        size = self.sampler.batch
-        numbers = range(math.ceil(self.num / size))
-        for number, x in self.sampler.batches(self.state, numbers):
-            yield x[: self.num - number * size]
-
-
-def chunk_size(spec: DataSpec) -> int:
-    """Examples of a chunk: a power of two, 128 of 28x28x1, 64 of 32x32x3, 1 of 512x512x3."""
-    return min(CHUNK, 2 ** max(0, int(math.log2(NUMBERS / spec.dims))))
-
-
-def chunk_key(key: Array, number: Any, of_set: Any = 0) -> Array:
-    """The key of a chunk.
-
-    The first chunk of the first set draws with `key` itself: it is one call of `Method.sample`,
-    as the grids of training are.
-
-    Args:
-        key: of the user's seed.
-        number: of the chunk.
-        of_set: sets of different numbers are independent.
-    """
-    later = jax.random.fold_in(jax.random.fold_in(key, of_set), number)
-    return jnp.where((jnp.uint32(number) == 0) & (jnp.uint32(of_set) == 0), key, later)
-
-
-def filled(rows: PyTree, start: int, size: int) -> PyTree:
-    """`size` rows of every leaf from `start` on; beyond the end the last one again."""
-
-    def part(leaf: np.ndarray) -> np.ndarray:
-        found = leaf[start : start + size]
-        missing = size - len(found)
-        return np.concatenate([found, np.repeat(found[-1:], missing, 0)]) if missing else found
-
-    return jax.tree.map(part, rows)
+def _told(value: Any) -> str:
+    """An array by its hash, whose text may leave numbers out; other values by their text."""
+    plain = value is None or isinstance(value, str | int | float)
+    return repr(value) if plain else hashlib.sha256(np.asarray(value).tobytes()).hexdigest()

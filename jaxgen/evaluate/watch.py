@@ -16,7 +16,7 @@ from jaxgen.data import Dataset
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors import Extractor, extractor
 from jaxgen.evaluate.givens import rows_of
-from jaxgen.evaluate.sampling import Drawn, Sampler
+from jaxgen.evaluate.sampling import Sampler
 from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.types import Method, State
 
@@ -60,7 +60,7 @@ class Watch:
         check_published(metrics, name)
         self._method, self._dataset, self._num = method, dataset, num
         rows = rows_of(method, dataset.spec, dataset.splits["train"], num)
-        self._sampler = Sampler(method, mesh, dataset.spec, given=rows)
+        self._sampler, self._given = Sampler(method, dataset.spec, mesh), rows
         self._name, self._budget = name or "pixels", budget
         self._began, self._spent = time.monotonic(), 0.0
         self._known: Comparison | None = None
@@ -91,7 +91,7 @@ class Watch:
         subject = Subject(
             self._dataset.spec,
             levels_of(self._method, self._dataset.spec),
-            [Drawn(self._sampler, state, self._num)],
+            [self._sampler.samples(state, self._num, given=self._given)],
         )
         comparison = Comparison(subject, self._dataset, self.extractor, max_examples=MOST)
         if self._known:

@@ -17,6 +17,7 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import eval_batches, evenly
 from jaxgen.evaluate.givens import check_given, rows_of, split_given
+from jaxgen.evaluate.sampling import Sampler
 from jaxgen.evaluate.split import Drawn, Estimate, evaluate_split, split_values, value_sums
 from jaxgen.evaluate.validation import check_knobs
 from jaxgen.evaluate.watch import Watch
@@ -147,15 +148,10 @@ class Observer:
         def values(state: State, batch: Any, rng: Any) -> Any:
             return found.evaluate(sharding.whole_params(state.averaged(), mesh), batch, rng)
 
-        fields, knobs = split_given(self._dataset.spec, sample)
-        own = check_given(method, self._dataset.spec, fields, num_samples)
         split = self._dataset.splits[self._splits[-1]]
-        own = rows_of(method, self._dataset.spec, split, num_samples) | own
-        sample = knobs | ({"given": own} if own else {})
-
-        def draw(state: State, rng: Any) -> Any:
-            state = sharding.whole_params(state.averaged(), mesh)
-            return method.sample(state, rng, num_samples, **sample)
+        self._knobs, self._num_samples = sample, num_samples
+        self._given = rows_of(method, self._dataset.spec, split, num_samples)
+        self._sampler = Sampler(method, self._dataset.spec, mesh)
 
         def log_prob(state: State, x: Any) -> Any:
             assert isinstance(method, Density)
@@ -168,7 +164,6 @@ class Observer:
             self._log_prob = jax.jit(log_prob, in_shardings=(where, whole), out_shardings=whole)
         self._evaluate = jax.jit(evaluate, in_shardings=(where, rows, whole), out_shardings=whole)
         self._values = jax.jit(values, in_shardings=(where, rows, whole), out_shardings=whole)
-        self._draw = jax.jit(draw, in_shardings=(where, whole), out_shardings=whole)
 
     @property
     def batch_size(self) -> int:
@@ -260,7 +255,10 @@ class Observer:
 
     def draw(self, state: State, step: int, run: RunDir, log: MetricLog | None) -> None:
         """Writes the grid of this step; all processes take part, one writes."""
-        samples = np.asarray(self._draw(state, jax.random.key(SAMPLE_SEED)))
+        drawn = self._sampler.samples(
+            state, self._num_samples, SAMPLE_SEED, self._knobs, given=self._given
+        )
+        samples = np.concatenate(list(drawn))
         density = self._density(state) if self._log_prob else None
         if log:
             image = plane(samples, *density) if density else view(self._dataset.spec.x, samples)

@@ -68,7 +68,7 @@ def add(commands: Any) -> None:
     )
     metrics.add_argument("--extractor", help="classifier[:DATA], pixels, inception, ...")
     metrics.add_argument("--weights", help="file of the extractor's weights")
-    metrics.add_argument("--batch", type=COUNT, help="images at a time; other sizes: other images")
+    metrics.add_argument("--batch", type=COUNT, help="images that a device draws at once")
     metrics.add_argument("--page", action="store_true", help="also write what jaxgen compare shows")
     metrics.add_argument("--workdir", help="of images of another tool: where to write")
 

@@ -13,7 +13,7 @@ from jaxgen import calls
 from jaxgen.abilities import DensityOf, check
 from jaxgen.calls import Calls
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.sampling import CHUNK, Drawn, Sampler, chunk_key, chunk_size
+from jaxgen.evaluate.sampling import CHUNK, Sampler, chunk_key, chunk_size
 from jaxgen.sharding import make_mesh
 from jaxgen.types import DataSpec, State
 
@@ -150,9 +150,18 @@ def test_the_first_chunk_is_one_call_of_the_method(of):
 
 
 def test_evaluation_draws_the_same_samples(of):
-    sampler = Sampler(Scaled(LEVELS), make_mesh(), LEVELS, seed=5)
-    found = np.concatenate(list(Drawn(sampler, a_state(), 300)))
+    sampler = Sampler(Scaled(LEVELS), LEVELS, make_mesh())
+    found = np.concatenate(list(sampler.samples(a_state(), 300, seed=5)))
     np.testing.assert_array_equal(found, of(LEVELS).sample(a_state(), 300, 5, {}))
+
+
+def test_all_devices_draw_the_same_samples(of):
+    calls = Calls(Scaled(POINTS), POINTS, pathlib.Path("run"), make_mesh())
+    num = CHUNK * jax.device_count() + 3
+    expected = of().sample(a_state(), num, 5, {})
+    np.testing.assert_allclose(calls.sample(a_state(), num, 5, {}), expected, rtol=1e-6)
+    few = calls.sample(a_state(), 3, 5, {})
+    np.testing.assert_array_equal(few, expected[:3])
 
 
 def test_noise_of_an_example_depends_on_its_place_alone(of):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from command import TINY, rows
+from PIL import Image
 
 import jaxgen
 from jaxgen.config import ConfigError
@@ -20,7 +21,9 @@ from jaxgen.evaluate.frechet import frechet_of
 from jaxgen.evaluate.measurement import differences
 from jaxgen.evaluate.sets import ArraySet
 from jaxgen.measure import Request, measure_run, named
+from jaxgen.pictures import view
 from jaxgen.sharding import make_mesh
+from jaxgen.train.observe import SAMPLE_SEED
 from jaxgen.types import DataSpec
 
 OPTIONS = ("--extractor=pixels", "--num=150", "--sets=2", "--max_examples=200")
@@ -116,6 +119,23 @@ def test_the_value_is_the_mean_of_the_sets(all_metrics, data_root):
         values.append(frechet_of(real, x.reshape(150, -1) / 16))
     assert len(values) == 2 and values[0] != values[1]
     np.testing.assert_allclose(by_name(out)["fd-pixels"]["value"], np.mean(values), rtol=1e-5)
+
+
+def test_what_is_sampled_is_what_is_measured(all_metrics, tmp_path, jaxgen_command):
+    """In Python, by the command, and in the sets that metrics read; the page shows the same."""
+    loaded = all_metrics[0]
+    folder = loaded.directory.path / "evaluation"
+    recipes = {p.parent: json.loads(p.read_text()) for p in folder.glob("generated/*/about.json")}
+    (first,) = (place for place, recipe in recipes.items() if recipe["set"] == 0)
+    measured = np.concatenate([np.load(p) for p in sorted(first.glob("*.npy"))])
+    np.testing.assert_array_equal(loaded.sample(150, seed=0), measured[:150])
+    np.testing.assert_array_equal(loaded.sample(8, seed=0), measured[:8])
+    np.testing.assert_array_equal(np.load(folder / "images.npz")["x"], measured[:64])
+    out = tmp_path / "a.npz"
+    jaxgen_command("sample", loaded.directory.path, "--num=8", "--seed=0", f"--out={out}")
+    np.testing.assert_array_equal(np.load(out)["x"], measured[:8])
+    grid = np.asarray(Image.open(folder.parent / "samples" / "step_00000020.png"))
+    np.testing.assert_array_equal(grid, view(loaded.spec.x, loaded.sample(64, SAMPLE_SEED)))
 
 
 def test_arrays_for_the_page(all_metrics, test_images):
