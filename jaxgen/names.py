@@ -94,6 +94,70 @@ def build_method(
     return build(target, "method", **options, **given)
 
 
+def sections_of(method: Any) -> dict[str, Any]:
+    """The sections `model` and `method` of which `build_method` makes the same.
+
+    Args:
+        method: whose networks are fields of its own.
+
+    Raises:
+        ConfigError: for a class that no name reaches, or a field that is no plain value.
+    """
+    networks, options = {}, {}
+    for name, value in _fields(method).items():
+        if is_network(type(value)):
+            own = {k: v for k, v in _fields(value).items() if k not in ("parent", "name")}
+            networks[name] = _section(value, own, "jaxgen.models")
+        elif name != "spec":
+            options[name] = value
+    model = networks["model"] if set(networks) == {"model"} else networks
+    return {"model": model, "method": _section(method, options, "jaxgen.methods")}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+
+
+def _section(value: Any, options: Mapping[str, Any], package: str) -> dict[str, Any]:
+    """The name of an object's class, and its fields."""
+    kind = type(value)
+    module, own = kind.__module__, f"{package}."
+    name = f"{module.removeprefix(own)}{'.' if module.startswith(own) else ':'}{kind.__qualname__}"
+    try:
+        reached = resolve(name, package, None)
+    except ConfigError:
+        reached = None
+    if reached is not kind:
+        raise ConfigError(
+            f"{kind.__qualname__} of {module} cannot be named by a config: define the class at the "
+            "top of a module"
+        )
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
+    section = {"name": name}
+    for key, found in options.items():
+        try:
+            section[key] = _plain(found)
+        except TypeError:
+            if found is not defaults[key]:
+                raise ConfigError(
+                    f"{kind.__qualname__}.{key} is a {type(found).__name__}, which no config can "
+                    "hold: give numbers, words and lists of them, and make the rest of them in a "
+                    "class of your own"
+                ) from None
+    return section
+
+
+def _plain(value: Any) -> Any:
+    """As a config has it; raises TypeError."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(v) for v in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(type(value).__name__)
+
+
 def _named(section: Any, package: str, where: str, allow: Allowed) -> tuple[type, dict[str, Any]]:
     """What a section's `name` says, and its other entries."""
     if not isinstance(section, Mapping) or "name" not in section:
@@ -190,13 +254,13 @@ def checked(allow: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[s
     return modules, folders
 
 
-def _is_network(value: Any) -> bool:
+def is_network(value: Any) -> bool:
     """Whether it is a Flax module; told by its bases' names: Flax imports slowly."""
     bases = value.__mro__ if inspect.isclass(value) else ()
     return any((b.__module__, b.__name__) == ("flax.linen.module", "Module") for b in bases[1:])
 
 
-def _is_method(value: Any) -> bool:
+def is_method(value: Any) -> bool:
     """Whether it is an objective: a frozen dataclass with what `types.Method` asks for."""
     if not inspect.isclass(value) or not dataclasses.is_dataclass(value):
         return False
@@ -206,6 +270,6 @@ def _is_method(value: Any) -> bool:
 
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "jaxgen.data": ("function that loads data", inspect.isfunction),
-    "jaxgen.models": ("network, a class of Flax modules", _is_network),
-    "jaxgen.methods": ("objective, a frozen dataclass as jaxgen.types.Method has it", _is_method),
+    "jaxgen.models": ("network, a class of Flax modules", is_network),
+    "jaxgen.methods": ("objective, a frozen dataclass as jaxgen.types.Method has it", is_method),
 }

@@ -59,19 +59,25 @@ def _own_directory(instead_of: str) -> pathlib.Path:
     return path
 
 
-def set_defaults() -> None:
+def set_flags() -> None:
     """Sets a compilation cache that lasts, XLA's flags and BLAS's threads; what the user set wins.
 
     The BLAS that JAX borrows for small linear algebra on CPU keeps its threads spinning after
     every call, on the cores that XLA's threads want: it gets one.
-
-    Also silences the log lines of libraries: orbax prints a page for each error that it raises, and
-    asyncio thousands of lines for those that orbax does not ask for.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_home() / "jaxgen" / "xla"))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if metadata.version("jaxlib") in TRIED:
         os.environ["XLA_FLAGS"] = with_ours(os.environ.get("XLA_FLAGS", ""))
+
+
+def set_defaults() -> None:
+    """What a command sets: see `set_flags`; and silences the log lines of libraries.
+
+    Orbax prints a page for each error that it raises, and asyncio thousands of lines for those
+    that orbax does not ask for.
+    """
+    set_flags()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     from absl import logging as absl_logging
 

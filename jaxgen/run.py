@@ -311,12 +311,14 @@ class Run:
         Raises:
             ConfigError: when they are not those of the run.
         """
+        from jaxgen.data import kept
         from jaxgen.data.load import load_as
 
         for key in places:
             if key not in PLACES:
                 raise ConfigError(unknown("place of data", key, PLACES))
         places = {PLACES[key]: value for key, value in places.items()}
+        places = kept.place(self.directory.path, self.config["data"]) | places
         known = read_json(self.directory.manifest)["data"]
         if "name" not in known.get("fingerprint", {}):
             raise ConfigError(

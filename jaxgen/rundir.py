@@ -7,6 +7,7 @@ metrics.again.jsonl, metrics.rejected.jsonl   what was moved out of it, see `row
 checkpoints/     state and data position
 samples/         grids of samples, from the same latents at every step
 summary.json     final metrics and the state's digest; summary.step_N.json, those of a shorter run
+arrays.npz       the data, where they were given in memory, see `data.kept`
 lock.json        who writes here at this time, see `lock`
 tensorboard/     event files
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -44,7 +45,11 @@ from jaxgen.types import DataSpec
 
 
 def execute(
-    config: Mapping[str, Any], path: str, command: str, ours: Callable[[], None] = lambda: None
+    config: Mapping[str, Any],
+    path: str,
+    command: str,
+    ours: Callable[[], None] = lambda: None,
+    ends: bool = True,
 ) -> dict[str, Any]:
     """Trains a config to the end in its run directory, resuming what is there.
 
@@ -53,6 +58,7 @@ def execute(
         path: of the run directory.
         command: that started this, for the manifest.
         ours: raises when the directory is no longer this process's to write: see `lock`.
+        ends: see `StopSignal`.
 
     Returns:
         The summary, as in `summary.json`; on processes other than the first too.
@@ -70,8 +76,7 @@ def execute(
     stages = frozen.install(run, config, state_target, speak)
     dataset = derived(dataset, stages, config, frozen.gives(run), speak)
     program, options = prepare(config, dataset, stages)
-    for player, count in program.parameter_counts().items():
-        speak(f"{player}: {count:,} parameters")
+    _say_counts(program, speak)
     held = frozen.described(stages, given_by(dataset.spec, config))
     manifest = recorded(run, config, where, command, held) if main else {}
     observer = build(_observer(program, dataset), "evaluate", **config["evaluate"])
@@ -95,16 +100,13 @@ def execute(
         dataset=dataset,
         observer=observer,
         checkpoints=checkpoints,
-        stop=StopSignal(),
+        stop=StopSignal(ends),
         ours=ours,
         say=speak,
         main=main,
     )
-    try:
+    with contextlib.closing(checkpoints), contextlib.closing(parts.stop):
         state, estimates = train(parts)
-    finally:
-        parts.stop.close()
-        checkpoints.close()
     summary = summarise(config, int(state.step), estimates, data, observer)
     summary["state_digest"] = state_digest(state)
     if main:
@@ -117,6 +119,11 @@ def _greet(speak: Callable[[str], None]) -> None:
     speak(describe_devices())
     if (warning := idle_accelerator()) is not None:
         speak(warning)
+
+
+def _say_counts(program: Program, speak: Callable[[str], None]) -> None:
+    for player, count in program.parameter_counts().items():
+        speak(f"{player}: {count:,} parameters")
 
 
 def placed(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,9 +254,7 @@ def dry_run(config: Mapping[str, Any], path: str, full: bool = False) -> None:
     stages = frozen.peek(config, state_target)
     dataset = derived(dataset, stages, config, {}, say)
     program, options = prepare(config, dataset, stages)
-    counts = program.parameter_counts()
-    for player, count in counts.items():
-        say(f"{player}: {count:,} parameters")
+    _say_counts(program, say)
     with Compiling("the train step"):
         compiled = program.compile()
     memory = peak_bytes(compiled)

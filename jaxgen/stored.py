@@ -211,6 +211,7 @@ def check(value: Any, shape: Any, where: str = "") -> None:
 
 
 NAMES = {
+    bool: "true or false",
     str: "a string",
     int: "a whole number",
     float: "a number",

@@ -48,6 +48,7 @@ LAYERS = {
     "run": 5,
     "report": 5,
     "boundary": 5,
+    "fitting": 5,
     "session": 5,
     "main": 5,
     "mistakes": 5,

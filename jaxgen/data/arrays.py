@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jaxgen.data import points
+from jaxgen.data import kept, points
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout, sampled_sha256
 from jaxgen.data.labels import checked_labels
 from jaxgen.data.limits import load_npy, open_npz
@@ -23,7 +25,7 @@ _SPLITS = {
     "validation": ("val", "valid", "validation"),
 }
 _LEVELS = {"bool": 2, "uint8": 256, "uint16": 65536}
-_KEYS = (
+KEYS = (
     "x, images or image (labels: y, labels or label), or x_train and x_test (labels: y_train and "
     "y_test), or train_images and test_images (labels: train_labels and test_labels)"
 )
@@ -70,7 +72,8 @@ def load(
     is not there. Without one, a seeded draw of `test_fraction` of the examples is held out. bool,
     uint8 and uint16 are grey levels, floats are continuous. Rows [N, D] of floats are a table,
     whose `context` [N, C] a .npz may hold. A .npy file above `in_memory_mb` is mapped, not read.
-    The `earlier` rules are those of version 0.1, which knew train and test in fewer spellings.
+    A .npz may also be a whole data set, see `kept`. The `earlier` rules are those of version 0.1,
+    which knew train and test in fewer spellings.
 
     Raises:
         DataError: on contents that are ambiguous or cannot be used.
@@ -82,9 +85,39 @@ def load(
         parts = {"": Part(load_npy(path, mapped=large))}
     else:
         with open_npz(path) as archive:
-            parts, notes = (_pick_earlier if earlier else _pick)(path, archive)
+            if kept.ABOUT in archive.files:
+                return kept.opened(path, archive)
+            parts, notes = (_pick_earlier if earlier else picked)(str(path), archive)
+    return joined(parts, notes, choice, test_fraction, seed, path.stem, str(path), f"file {path}")
+
+
+def joined(
+    parts: dict[str, Part],
+    notes: list[str],
+    choice: points.Choice,
+    test_fraction: float,
+    seed: int,
+    name: str,
+    place: str,
+    source: str,
+) -> Dataset:
+    """The data set of arrays, checked.
+
+    Args:
+        parts: by split, or all examples under "".
+        notes: see `Dataset`.
+        choice: of columns.
+        test_fraction: held out where there is one part.
+        seed: of that division.
+        name: of the data set.
+        place: where the arrays are, for messages.
+        source: for the report.
+
+    Raises:
+        DataError: on arrays that are ambiguous or cannot be used.
+    """
     for split, part in parts.items():
-        where = f"{path}{split and ', '}{split}"
+        where = f"{place}{split and ', '}{split}"
         if part.x.ndim == 1 and part.x.dtype.kind == "f":
             part = parts[split] = dataclasses.replace(part, x=part.x[:, None])
         _check(part.x, where)
@@ -92,16 +125,17 @@ def load(
             label = checked_labels(part.label, len(part.x), where)
             parts[split] = dataclasses.replace(part, label=label)
     whole = next(iter(parts.values())).x
-    _check_alike(path, parts)
+    _check_alike(place, parts)
     if whole.ndim == 2 and choice.standardize is not False:
-        return _table(path, parts, choice, test_fraction, seed, notes)
+        table = _table(parts, choice, place, notes)
+        return table(test_fraction=test_fraction, seed=seed, name=name, source=source)
     if choice.given or any(part.context is not None for part in parts.values()):
         raise DataError(
-            f"{path}: columns and context are of rows [N, D] of floats that are standardised; "
+            f"{place}: columns and context are of rows [N, D] of floats that are standardised; "
             f"got {whole.dtype} {list(whole.shape)}, data.standardize={choice.standardize}"
         )
-    spec = DataSpec.of(path.stem, _shape(whole), _LEVELS.get(whole.dtype.name))
-    if large:
+    spec = DataSpec.of(name, _shape(whole), _LEVELS.get(whole.dtype.name))
+    if isinstance(whole, np.memmap):
         trains, tests = holdout(len(whole), test_fraction, seed)
         splits: dict[str, Split] = {
             "train": MappedSplit(whole, trains),
@@ -113,7 +147,7 @@ def load(
         classes = 1 + max((int(labels.max()) for labels in known), default=-1)
         if classes:
             spec = spec.with_field("label", kind="label", dtype="int32", classes=classes)
-    return Dataset(spec, splits, f"file {path}", notes=tuple(notes), held_out="" in parts)
+    return Dataset(spec, splits, source, notes=tuple(notes), held_out="" in parts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,8 +159,16 @@ class Part:
     context: np.ndarray | None = None
 
 
-def _pick(path: pathlib.Path, archive) -> tuple[dict[str, Part], list[str]]:
-    """The arrays to use, by split, or those under "" where there is no test; and notes."""
+def picked(place: str, archive: Any) -> tuple[dict[str, Part], list[str]]:
+    """The arrays to use, by split, or those under "" where there is no test; and notes.
+
+    Args:
+        place: where they are, for messages.
+        archive: `files`, their names, and each under its name.
+
+    Raises:
+        DataError: where there are no examples among them.
+    """
     keys = list(archive.files)
     for x_key in _X:
         found = {}
@@ -140,9 +182,9 @@ def _pick(path: pathlib.Path, archive) -> tuple[dict[str, Part], list[str]]:
         if "train" in found:
             break
         if found:
-            raise DataError(f"{path} has a test split and no train split: {', '.join(keys)}")
+            raise DataError(f"{place} has a test split and no train split: {', '.join(keys)}")
     else:
-        raise DataError(f"no examples in {path}: expected {_KEYS}; got {', '.join(sorted(keys))}")
+        raise DataError(f"no examples in {place}: expected {KEYS}; got {', '.join(sorted(keys))}")
     notes = []
     if "test" not in found and "validation" in found:
         found["test"] = found["validation"]
@@ -159,8 +201,8 @@ def _pick(path: pathlib.Path, archive) -> tuple[dict[str, Part], list[str]]:
     return (parts if "test" in parts else {"": parts["train"]}), notes
 
 
-def _pick_earlier(path: pathlib.Path, archive: Any) -> tuple[dict[str, Part], list[str]]:
-    """As `_pick`, by the rules of version 0.1."""
+def _pick_earlier(place: str, archive: Any) -> tuple[dict[str, Part], list[str]]:
+    """As `picked`, by the rules of version 0.1."""
     notes = ["divided by the rules of version 0.1, as the run was"]
     for x_key in ("x", "images", "image"):
         if x_key in archive.files:
@@ -180,7 +222,7 @@ def _pick_earlier(path: pathlib.Path, archive: Any) -> tuple[dict[str, Part], li
                 for k, of in names.items()
             }
             return (parts if "test" in parts else {"": next(iter(parts.values()))}), notes
-    raise DataError(f"no train split in {path} by the rules of version 0.1")
+    raise DataError(f"no train split in {place} by the rules of version 0.1")
 
 
 def _described(archive: Any, key: str) -> str:
@@ -192,7 +234,7 @@ def _described(archive: Any, key: str) -> str:
     return f"array {key}, {found.dtype} {list(found.shape)}"
 
 
-def _check_alike(path: pathlib.Path, parts: dict[str, Part]) -> None:
+def _check_alike(place: str, parts: dict[str, Part]) -> None:
     """Refuses splits that are not of one kind."""
     if "test" not in parts:
         return
@@ -200,35 +242,30 @@ def _check_alike(path: pathlib.Path, parts: dict[str, Part]) -> None:
     one, other = ((_converted(part.x[:1]).dtype, _shape(part.x)) for part in (train, test))
     if one != other:
         raise DataError(
-            f"{path}: train is {train.x.dtype} {train.x.shape[1:]} and test is "
+            f"{place}: train is {train.x.dtype} {train.x.shape[1:]} and test is "
             f"{test.x.dtype} {test.x.shape[1:]}: expected the same of both"
         )
     for what, key in (("labels", "label"), ("context", "context")):
         if (getattr(train, key) is None) != (getattr(test, key) is None):
-            raise DataError(f"{path}: expected {what} of both splits or of none, got one")
+            raise DataError(f"{place}: expected {what} of both splits or of none, got one")
 
 
 def _table(
-    path: pathlib.Path,
-    parts: dict[str, Part],
-    choice: points.Choice,
-    test_fraction: float,
-    seed: int,
-    notes: list[str],
-) -> Dataset:
+    parts: dict[str, Part], choice: points.Choice, place: str, notes: list[str]
+) -> Callable[..., Dataset]:
     """Rows [N, D] as a table, with context of its own or of the columns."""
     first = next(iter(parts.values()))
     names = [str(i) for i in range(first.x.shape[1])]
     if choice.label is not None:
-        raise DataError(f"data.label={choice.label} is of tables; {path} has arrays: save y")
+        raise DataError(f"data.label={choice.label} is of tables; {place} has arrays: save y")
     if choice.context and first.context is not None:
-        raise DataError(f"{path} holds an array context: leave out data.context")
-    columns = points.selected(names, choice.columns, choice.context, None, str(path))
+        raise DataError(f"{place} holds an array context: leave out data.context")
+    columns = points.selected(names, choice.columns, choice.context, None, place)
     rows, given = {}, [int(n) for n in choice.context]
     for split, part in parts.items():
         context = part.x[:, given] if given else part.context
         if context is not None and not given:
-            context = _context(context, len(part.x), f"{path}{split and ', '}{split}")
+            context = _context(context, len(part.x), f"{place}{split and ', '}{split}")
         x = part.x if len(columns) == len(names) else part.x[:, [int(n) for n in columns]]
         rows[split] = points.Rows(x, context, part.label)
     context = next(iter(rows.values())).context
@@ -238,16 +275,13 @@ def _table(
     named = choice.context
     if context is not None and not named:
         named = tuple(f"context {i}" for i in range(context.shape[1]))
-    return points.dataset(
-        path.stem,
-        rows,
-        columns,
-        named,
+    return functools.partial(
+        points.dataset,
+        parts=rows,
+        columns=columns,
+        context=named,
         chosen=bool(choice.columns),
         standardize=True,
-        test_fraction=test_fraction,
-        seed=seed,
-        source=f"file {path}",
         notes=notes,
     )
 

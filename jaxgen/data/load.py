@@ -11,9 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from jaxgen.data import arrays, folder, images, points, published, ranges, tables
+from jaxgen.data import arrays, folder, images, kept, points, published, ranges, tables
 from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
@@ -102,6 +100,7 @@ def load(
         DataError: in one message, what is wrong, where, and what to do.
 
     Example:
+        >>> import numpy as np
         >>> data = load("digits", flip=True)
         >>> data.spec.shape, data.spec.levels, len(data.splits["train"])
         ((8, 8, 1), 17, 1500)
@@ -138,6 +137,49 @@ def load(
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
 
 
+def from_arrays(
+    data: Any,
+    *,
+    columns: Any = None,
+    context: Any = None,
+    label: str | None = None,
+    standardize: bool | None = None,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """The data set of arrays in memory, which is that of a `.npz` of them.
+
+    Args:
+        data: images [N, H, W, C] or [N, H, W], or points [N, D]; or a mapping `{"x": ...}` with
+            "label" [N] or "context" [N, C], or with both splits as "x_train", "x_test",
+            "label_train" and so on.
+        columns: see `load`, as all others.
+        context: of `columns`.
+        label: of tables alone.
+        standardize: see `load`.
+        test_fraction: held out where there is no test split.
+        seed: of that division.
+
+    Raises:
+        DataError: in one line, for arrays that cannot be used, saying how to make them so.
+
+    Example:
+        >>> import numpy as np
+        >>> data = from_arrays({"x": np.random.RandomState(0).randn(100, 2)})
+        >>> data.spec.shape, len(data.splits["train"]), len(data.splits["test"])
+        ((2,), 90, 10)
+    """
+    if isinstance(data, Dataset):
+        return data
+    _checked(None, "none", "none", test_fraction)
+    chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
+    parts, notes = arrays.picked("data", kept.Archive(kept.as_arrays(data)))
+    if unused := [note for note in notes if note.startswith("not used")]:
+        raise DataError(f"data: {unused[0]}; expected {arrays.KEYS}")
+    about = ("arrays", "data", "arrays in memory")
+    return arrays.joined(parts, notes, chosen, test_fraction, seed, *about)
+
+
 def own(name: Any, allow: Allowed = None) -> Any:
     """The function that a config names "my_package.my_module:function"; other names as they are.
 
@@ -155,20 +197,7 @@ def own(name: Any, allow: Allowed = None) -> Any:
 def _read(reader: Reader, **places: Any) -> Dataset:
     """What a function of the user gives, or what is wrong with it."""
     found = reader(**places)
-    missing = {"train", "test"} - set(getattr(found, "splits", ()))
-    if not isinstance(found, Dataset) or missing:
-        raise DataError(
-            f"{reader.__module__}:{reader.__name__}: expected a jaxgen.data.Dataset with the "
-            f"splits train and test, got {type(found).__name__}"
-        )
-    for name, split in found.splits.items():
-        if not len(split):
-            raise DataError(f"{found.spec.name}: no {name} example")
-        got = {k: (v.shape[1:], v.dtype.name) for k, v in split.take(np.arange(1)).items()}
-        wanted = {k: (f.shape, f.dtype) for k, f in found.spec.fields.items()}
-        if got != wanted:
-            raise DataError(f"{found.spec.name}: {name} has {got}, and its spec {wanted}")
-    return found
+    return kept.checked(found, f"{reader.__module__}:{reader.__name__}")
 
 
 def _by_name(

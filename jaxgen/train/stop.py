@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+from typing import Any
 
 from jaxgen.processes import several
 from jaxgen.signals import INTERRUPTED, Listener
@@ -24,20 +26,34 @@ class StopSignal:
     """Remembers the first SIGTERM or SIGINT, to be acted on between steps, and says so at once.
 
     A compilation may hold the main thread for minutes, therefore the `Listener`. A second Ctrl-C
-    ends the process at once; what is on disk is whole at any moment.
+    ends the process at once; what is on disk is whole at any moment. In a process that lives on,
+    as a notebook, it raises KeyboardInterrupt instead. Outside of the main thread, where Python
+    takes no handlers, nothing is heard.
 
     Under `jax.distributed` its own SIGTERM notifier makes all processes agree on one step; a
     Python handler would replace it, so none is set, and a Ctrl-C is handed on to the notifier.
     """
 
-    def __init__(self) -> None:
-        """Installs the handlers."""
+    def __init__(self, ends: bool = True) -> None:
+        """Installs the handlers.
+
+        Args:
+            ends: whether a second Ctrl-C ends the process.
+        """
         self._received: int | None = None
-        self._several = several()
-        self._calls = 0
+        self._several, self._ends = several(), ends
+        self._calls = self._handled = 0
         signums = [signal.SIGINT] if self._several else [signal.SIGINT, signal.SIGTERM]
-        self._before = {s: signal.signal(s, lambda signum, frame: None) for s in signums}
-        self._listener = Listener(self._hear)
+        if threading.current_thread() is not threading.main_thread():
+            signums = []
+        self._before = {s: signal.signal(s, self._handle) for s in signums}
+        self._listener = Listener(self._hear) if signums else None
+
+    def _handle(self, signum: int, frame: Any) -> None:
+        """In the main thread, as soon as Python is back in it."""
+        self._handled += 1
+        if not self._ends and self._handled > 1 and signum == signal.SIGINT:
+            raise KeyboardInterrupt
 
     def _hear(self, signum: int) -> None:
         if signum not in self._before:
@@ -51,7 +67,7 @@ class StopSignal:
             )
             if self._several:
                 os.kill(os.getpid(), signal.SIGTERM)
-        elif signum == signal.SIGINT:
+        elif signum == signal.SIGINT and self._ends:
             print("stopped at once; the same command resumes from the newest checkpoint")
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
@@ -59,7 +75,8 @@ class StopSignal:
 
     def close(self) -> None:
         """Gives the signals back to those that had them."""
-        self._listener.close()
+        if self._listener:
+            self._listener.close()
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
