@@ -58,7 +58,7 @@ def trained(
         config = _named(config, str(path / kept.FILE))
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         _execute(config, path, arrays)
-    from jaxgen.tools.run import Run
+    from jaxgen.run import Run
 
     return Run(path, allow=_modules(config))
 
