@@ -135,7 +135,8 @@ def test_what_is_sampled_is_what_is_measured(all_metrics, tmp_path, jaxgen_comma
     jaxgen_command("sample", loaded.directory.path, "--num=8", "--seed=0", f"--out={out}")
     np.testing.assert_array_equal(np.load(out)["x"], measured[:8])
     grid = np.asarray(Image.open(folder.parent / "samples" / "step_00000020.png"))
-    np.testing.assert_array_equal(grid, view(loaded.spec.x, loaded.sample(64, SAMPLE_SEED)))
+    few = loaded.sample(loaded.config["evaluate"]["num_samples"], SAMPLE_SEED)
+    np.testing.assert_array_equal(grid, view(loaded.spec.x, few))
 
 
 def test_arrays_for_the_page(all_metrics, test_images):
