@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.errors import ConfigError
@@ -167,9 +167,15 @@ class Projects(Protocol):
     """Finds the styles of an example by a search."""
 
     def project(
-        self, state: State, x: Array, rng: Array, *, steps: int
+        self,
+        state: State,
+        x: Array,
+        rng: Array,
+        *,
+        steps: int,
+        tell: Callable[[Any], None] | None = None,
     ) -> tuple[Array, Array, Array]:
-        """Styles, the distance at every step [steps], and the data found."""
+        """Styles, the distance at every step [steps], and the data found; tells of each step."""
         ...
 
 

@@ -36,11 +36,18 @@ from jaxgen.evaluate.validation import (
     short,
 )
 from jaxgen.machine import check_memory
+from jaxgen.progress import track
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
 LEADING = {"decode": 2}  # parameters that are no options, of other calls 3
 FEW = 16  # examples, or less: in a smaller chunk, of its own compilation, up to a rounding
 FEWER = "ask for fewer at a time"
+DOING = {  # calls -> what is said of those that take long
+    "encode": "encoding",
+    "decode": "decoding",
+    "log_prob": "evaluating",
+    "reconstruct": "reconstructing",
+}
 DRAWS = 50_000  # of posteriors, of a chunk of rows
 ROWS = 500  # of such a chunk, at most
 
@@ -139,7 +146,7 @@ class Calls:
 
             self._compiled["ranks", draws] = jax.jit(ranked)
         call = self._compiled["ranks", draws]
-        starts = range(0, len(x), size)
+        starts = track(range(0, len(x), size), "ranking", len(x), "data sets", lambda _: size)
         parts = (call(state, rng, np.uint32(i), filled(x, s, size)) for i, s in enumerate(starts))
         return _joined(parts, len(x), "num")
 
@@ -167,7 +174,8 @@ class Calls:
         if num <= FEW:
             size = min(size, FEW)
         call = self._call(name, options)
-        for number, start in enumerate(range(0, num, size)):
+        starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
+        for number, start in enumerate(starts):
             part, rows = filled((data, options.given), start, size)
             try:
                 found = call(state, rng, np.uint32(number), part, options.values, rows)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from jaxgen import progress
 from jaxgen.boundary import guarded
 from jaxgen.signals import interruptible
+from jaxgen.tools.outputs import check_free
 from jaxgen.tools.parser import parse
 from jaxgen.verbs import parser
 
@@ -31,10 +33,12 @@ def _run(argv: list[str]) -> None:
         top.print_help()
         return
     arguments, knobs = parse(top, argv)
-    from jaxgen.platform import set_defaults
+    check_free(arguments, top.verbs[argv[0]])
+    with progress.shown(f"jaxgen {argv[0]}"):
+        from jaxgen.platform import set_defaults
 
-    set_defaults()
-    arguments.command(arguments, knobs)
+        set_defaults()
+        arguments.command(arguments, knobs)
 
 
 if __name__ == "__main__":

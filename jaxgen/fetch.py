@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from jaxgen.errors import ConfigError
 from jaxgen.files import atomic
+from jaxgen.progress import track
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,6 @@ def fetched(
     remote: Remote,
     target: pathlib.Path,
     check: Callable[[pathlib.Path], None],
-    say: Callable[[str], None],
     advice: str,
 ) -> pathlib.Path:
     """The file at `target`, where it is written whole or not at all.
@@ -63,7 +63,6 @@ def fetched(
         remote: the file.
         target: its place; a file that is there is checked and not fetched.
         check: raises for a file with other bytes.
-        say: is told how far it is, tenth by tenth.
         advice: what to do without a network.
 
     Raises:
@@ -73,13 +72,10 @@ def fetched(
     if target.is_file():
         check(target)
         return target
-    done = 0
+    blocks = track(_blocks(remote, advice), f"fetching {remote.file}", remote.size, "bytes", len)
     with atomic(target, remote.size) as file:
-        for block in _blocks(remote, advice):
+        for block in blocks:
             file.write(block)
-            tenth, done = 10 * done // remote.size, done + len(block)
-            if 10 * done // remote.size > tenth:
-                say(f"{done / 1e6:.1f} MB")
         file.flush()
         check(pathlib.Path(file.name))
     return target

@@ -18,6 +18,7 @@ from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.evaluate.validation import check_count, check_seed
 from jaxgen.measure import Request, measure_run
 from jaxgen.names import checked
+from jaxgen.progress import stage
 from jaxgen.rundir import open_existing, read_json
 from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
@@ -89,7 +90,8 @@ class Run:
             place = self.directory.checkpoints
             checkpoints = Checkpoints(place, read_only=True, say=say, frozen=held)
             try:
-                self.step, self.state = self._restore(checkpoints, step)
+                with stage(f"restoring {self.directory.path.name}"):
+                    self.step, self.state = self._restore(checkpoints, step)
             finally:
                 checkpoints.close()
         self.state, self.target = self.state.only(average), self.target.only(average)
@@ -327,7 +329,8 @@ class Run:
         options, shown = data_options(self.config["data"], places)
         if shown:
             print(f"the run's config names its data: {', '.join(shown)}", file=sys.stderr)
-        dataset = build(load_as(known, self._allow), "data", **options | places)
+        with stage("reading the data"):
+            dataset = build(load_as(known, self._allow), "data", **options | places)
         known = frozen.gives(self.directory)
         return derived(dataset, self._stages, self.config, known, say)
 

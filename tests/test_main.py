@@ -247,7 +247,7 @@ def test_single_pictures(jaxgen_command, run, tmp_path):
     with PIL.Image.open(tmp_path / "few/000001.png") as image:
         assert image.mode == "L" and image.size == (8, 8)
     again = jaxgen_command("sample", run.workdir, f"--out={tmp_path}/few/", code=2).err
-    assert "holds pictures already: name another folder" in again
+    assert "holds pictures already: name another, or add --force" in again
 
 
 def test_more_samples_than_memory_holds(jaxgen_command, run):

@@ -14,6 +14,7 @@ from jaxgen.data.dataset import ArraySplit, DataError, Dataset
 from jaxgen.data.prepare import data_root
 from jaxgen.errors import ConfigError
 from jaxgen.fetch import Remote, fetched, sha256_of
+from jaxgen.progress import shown
 from jaxgen.types import DataSpec
 
 _MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -165,7 +166,7 @@ def fetch(name: str, data_dir: str | None, say: Callable[[str], None]) -> pathli
         if not (root / remote.file).is_file():
             say(f"{remote.file}, {remote.size / 1e6:.1f} MB, from {remote.url}")
         try:
-            fetched(remote, root / remote.file, check, say, wanted(name))
+            fetched(remote, root / remote.file, check, wanted(name))
         except ConfigError as error:
             raise DataError(str(error)) from error
     return root
@@ -196,7 +197,8 @@ def load(
     """
     root = place(name, data_dir)
     if manual_dir is None and download:
-        fetch(name, data_dir, print)
+        with shown(f"fetching {name}"):  # in trainings too: a gigabyte takes its time
+            fetch(name, data_dir, print)
     if manual_dir is None and not root.is_dir():
         return None
     where = str(manual_dir or root)

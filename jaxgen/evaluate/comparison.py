@@ -23,6 +23,7 @@ from jaxgen.evaluate.measurement import (
     fingerprint,
     of_draws,
 )
+from jaxgen.progress import track
 from jaxgen.rundir import RunDir
 from jaxgen.types import DataSpec, Method, State
 
@@ -187,7 +188,12 @@ class Comparison:
     @functools.cached_property
     def fake(self) -> list[Features]:
         """Of every set of the subject."""
-        return [_joined([self.extractor(x) for x in images]) for images in self.subject.sets]
+        return [self._features(number, of) for number, of in enumerate(self.subject.sets, 1)]
+
+    def _features(self, number: int, images: ImageSet) -> Features:
+        what = f"features of set {number}"
+        read = track(images, what, len(images), self.dataset.spec.unit, len)
+        return _joined([self.extractor(x) for x in read])
 
     def features_of(self, split: str, most: int | None) -> Features:
         """Of examples of a split, evenly spaced."""
@@ -197,7 +203,9 @@ class Comparison:
         """Batches of examples of a split, evenly spaced."""
         source = self.dataset.splits[split]
         rows = evenly(len(source), most)
-        for first in range(0, len(rows), CHUNK):
+        starts = range(0, len(rows), CHUNK)
+        unit = self.dataset.spec.unit
+        for first in track(starts, f"reading {split}", len(rows), unit, lambda _: CHUNK):
             yield source.take(rows[first : first + CHUNK])["x"]
 
     @functools.cached_property

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.progress import track
+
 BINS = 20  # of codes, for mutual information
 TRIALS = {"train": 1000, "test": 500}  # of the scores that fix a factor
 PAIRS = 64  # examples of a trial
@@ -72,7 +74,7 @@ def sap(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> float:
     train, test = _halves(len(codes), seed)
     accuracy = np.zeros((codes.shape[1], factors.shape[1]))
     scaled = (codes - codes.mean(0)) / np.maximum(codes.std(0), 1e-12)
-    for i, code in enumerate(scaled.T):
+    for i, code in enumerate(track(scaled.T, "predicting factors", len(scaled.T), "codes")):
         for j, factor in enumerate(factors.T):
             classifier = LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
             classifier.fit(code[train, None], factor[train])
@@ -91,7 +93,7 @@ def dci_scores(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> dict[st
 
     train, test = _halves(len(codes), seed)
     importance, accuracy = [], []
-    for factor in factors.T:
+    for factor in track(factors.T, "growing forests", factors.shape[1], "factors"):
         forest: Any = RandomForestClassifier(random_state=seed, **FOREST)
         forest.fit(codes[train], factor[train])
         importance.append(forest.feature_importances_)

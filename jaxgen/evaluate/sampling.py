@@ -28,6 +28,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
 from jaxgen.evaluate.validation import Options, check_count, check_seed, options_of, short
 from jaxgen.files import atomic
+from jaxgen.progress import track
 from jaxgen.rundir import write_json
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
@@ -208,7 +209,10 @@ class Samples:
             ConfigError: for knobs that the method refuses, or samples that are not finite.
         """
         size, step = self.sampler.size, self.at_once
-        for first in range(0, len(numbers), step):
+        total = min(len(numbers) * size, self.num)
+        what = f"drawing set {self.of_set + 1}" if self.of_set else "drawing"
+        starts = range(0, len(numbers), step)
+        for first in track(starts, what, total, self.sampler.spec.unit, lambda _: step * size):
             here = list(numbers[first : first + step])
             x = self._images(here + here[:1] * (step - len(here)))
             for i, number in enumerate(here):
@@ -313,11 +317,9 @@ class Kept:
         if missing and len(missing) < self._count and self.say:
             there = self._count - len(missing)
             self.say(f"generation resumed: {there} of {self._count} chunks are in {self.folder}")
-        for made, (number, x) in enumerate(self.samples.drawn(missing), 1):
+        for number, x in self.samples.drawn(missing):
             with atomic(self._path(number)) as file:
                 np.save(file, x)
-            if self.say and made % 50 == 0:
-                self.say(f"generated {made} of {len(missing)} chunks")
 
     @property
     def _count(self) -> int:

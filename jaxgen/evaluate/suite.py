@@ -9,6 +9,7 @@ from jaxgen.evaluate.comparison import Comparison
 from jaxgen.evaluate.families import FAMILIES as OF_IMAGES
 from jaxgen.evaluate.measurement import Measurement, NotAvailable
 from jaxgen.evaluate.model_families import FAMILIES
+from jaxgen.progress import stage
 
 ALL = "all"
 ALIASES = {"fcd": "fd", "fid": "fd", "kcd": "kd", "kid": "kd", "precision": "pr", "recall": "pr"}
@@ -91,7 +92,8 @@ def measure(
         if say:
             say(f"measuring {name}")
         try:
-            found += FAMILIES[name](comparison)
+            with stage(f"measuring {name}"):
+                found += FAMILIES[name](comparison)
         except NotAvailable as reason:
             missing[name] = str(reason)
         except ConfigError as error:

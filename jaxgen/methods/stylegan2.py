@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -181,7 +181,13 @@ class StyleGAN2(Adversarial):
         return self.unscaled(self.source.synthesize(state, styles, keys[0], "const"))
 
     def project(
-        self, state: State, x: Array, rng: Array, steps: int = 400, rate: float = 0.1
+        self,
+        state: State,
+        x: Array,
+        rng: Array,
+        steps: int = 400,
+        rate: float = 0.1,
+        tell: Callable[[Any], None] | None = None,
     ) -> tuple[Array, Array, Array]:
         """Looks for the w of images, by Adam from the mean of w.
 
@@ -195,6 +201,7 @@ class StyleGAN2(Adversarial):
             rng: a key.
             steps: of Adam.
             rate: its highest.
+            tell: is given the number of every step when it begins, None for silence.
 
         Returns:
             w [B, style], the distance at every step [steps], and the images found, in units.
@@ -215,6 +222,8 @@ class StyleGAN2(Adversarial):
 
         def body(carry: Any, i: Array) -> Any:
             w, memory = carry
+            if tell is not None:
+                jax.debug.callback(tell, i)
             t = i / steps
             noise = 0.05 * deviation * jnp.square(jnp.maximum(0.0, 1 - t / 0.75))
             shaken = w + noise * jax.random.normal(jax.random.fold_in(start, i), w.shape)

@@ -15,6 +15,7 @@ from jaxgen.config import ConfigError, flatten
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import load_npz
 from jaxgen.names import checked
+from jaxgen.progress import track
 from jaxgen.rows import read as read_rows
 from jaxgen.rundir import RunDir, read_json
 from jaxgen.stored import check, check_contained
@@ -125,7 +126,7 @@ def entries(arguments: Sequence[str], allow: str | None = None) -> list[Entry]:
     """
     found: list[Entry] = []
     folders = checked(allow)[1]
-    for argument in arguments:
+    for argument in track(arguments, "reading", len(arguments), "runs"):
         name, path = _split(argument)
         entry = read(path, name, folders)
         for other in found:

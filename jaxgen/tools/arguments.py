@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.outputs import Output, unwritable
+from jaxgen.tools.outputs import add_out, unwritable
 from jaxgen.tools.ranges import CLASS, SEED, STEP
 
 
@@ -52,7 +52,7 @@ def add_class(command: argparse.ArgumentParser) -> None:
 def add_latents(command: argparse.ArgumentParser, suffix: str = ".png") -> None:
     """What pictures of latents take: a class, a place, a seed, and where the data are."""
     add_class(command)
-    command.add_argument("--out", type=Output((suffix,)), help=f"{suffix}; default: in the run")
+    add_out(command, f"{suffix}; default: in the run", suffix)
     add_seed(command, "of the latents")
     add_places(command)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxgen.abilities import given
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.extractors.classifier import accuracy, trained
+from jaxgen.progress import track
 from jaxgen.run import Run
 
 AT_ONCE = 1000  # samples of one call
@@ -35,9 +36,10 @@ def samples(run: Run, num: int, seed: int = 0, **knobs: Any) -> tuple[np.ndarray
     if num < classes:
         raise ConfigError(f"--num={num}, expected at least {classes}, one for each class")
     label = np.arange(num // classes * classes, dtype=np.int32) % classes
+    starts = range(0, len(label), AT_ONCE)
     x = [
         run.sample(len(label[i : i + AT_ONCE]), seed + i, label=label[i : i + AT_ONCE], **knobs)
-        for i in range(0, len(label), AT_ONCE)
+        for i in track(starts, "drawing", len(label), run.spec.unit, lambda _: AT_ONCE)
     ]
     return np.concatenate(x), label
 

@@ -11,6 +11,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded import factors
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.disentanglement import scores
+from jaxgen.progress import stage, track
 from jaxgen.run import Run
 
 BATCH = 500  # images encoded at a time
@@ -36,8 +37,10 @@ def report(run: Run, num: int = 5000, seed: int = 0, **places: Any) -> dict[str,
     split = run.dataset(**places).splits["test"]
     index = evenly(len(split), num)
     codes = []
-    for start in range(0, len(index), BATCH):
+    starts = range(0, len(index), BATCH)
+    for start in track(starts, "encoding", len(index), "images", lambda _: BATCH):
         z = run.encode(split.take(index[start : start + BATCH])["x"], seed)
         flat = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(z)]
         codes.append(np.concatenate(flat, axis=1))
-    return {"images": len(index)} | scores(np.concatenate(codes), table.values[index], seed)
+    with stage("scoring"):
+        return {"images": len(index)} | scores(np.concatenate(codes), table.values[index], seed)

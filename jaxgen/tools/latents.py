@@ -19,6 +19,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.images import decode
 from jaxgen.data.loader import evenly
 from jaxgen.pictures import grid, stacked, to_uint8, view
+from jaxgen.progress import track
 from jaxgen.run import Run
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
@@ -169,7 +170,8 @@ def walk(
     random = np.random.RandomState(seed)
     east, north = random.randn(2, num, codes.shape[1])
     decode, out = _decoder(run, label, **places), []
-    for angle in np.arange(frames) * 2 * math.pi / frames:
+    angles = np.arange(frames) * 2 * math.pi / frames
+    for angle in track(angles, "drawing", frames, "frames"):
         z = math.cos(angle) * east + math.sin(angle) * north
         out.append(grid(_shown(run, decode(unflatten(z)))))
     return out

@@ -12,6 +12,7 @@ from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
 from jaxgen.pictures import scatters
+from jaxgen.progress import track
 from jaxgen.run import Run
 
 
@@ -66,7 +67,8 @@ def report(paths: Sequence[str], num: int, seed: int, out: Any, allow: Sequence[
     from jaxgen.pictures import save_png
 
     runs = [Run(path, allow=allow) for path in paths]
-    found, samples = zip(*(coverage(run, num, seed) for run in runs), strict=True)
+    each = track(runs, "sampling", len(runs), "runs")
+    found, samples = zip(*(coverage(run, num, seed) for run in each), strict=True)
     text = table(paths, found)
     if out is not None:
         save_png(out, drawing(runs, samples))

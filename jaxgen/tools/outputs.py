@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from jaxgen.config import ConfigError
@@ -28,6 +29,10 @@ class Output:
     kinds: tuple[str, ...]
     folder: bool = False
 
+    def taken(self, path: pathlib.Path) -> bool:
+        """Whether something is there that would be written over."""
+        return any(pictures_in(path)) if path.is_dir() else os.path.lexists(path)
+
     def __call__(self, text: str) -> pathlib.Path:
         """The path, with ~ expanded.
 
@@ -38,10 +43,10 @@ class Output:
         if str(path).startswith("~"):
             raise argparse.ArgumentTypeError(f"={text}: there is no such home directory")
         if self.folder and text.endswith(os.sep):
-            why = unwritable(path / "0") if path.suffix not in self.kinds else "of this name"
+            why = unwritable(path / "0") if kind(path) not in self.kinds else "of this name"
         elif os.path.isdir(path):
             why = f"it is a directory: name a file, as {path / ('x' + self.kinds[0])}"
-        elif path.suffix not in self.kinds:
+        elif kind(path) not in self.kinds:
             kinds = " or ".join(self.kinds)
             raise argparse.ArgumentTypeError(f"={text}, expected a name that ends in {kinds}")
         else:
@@ -49,6 +54,48 @@ class Output:
         if why:
             raise argparse.ArgumentTypeError(f"={text} cannot be written: {why}")
         return path
+
+
+def kind(path: pathlib.Path) -> str:
+    """Its suffix in small letters, which says how it is written."""
+    return path.suffix.lower()
+
+
+def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Single pictures that a command has written there: 000000.png and so on."""
+    return folder.glob("[0-9]" * 6 + ".png")
+
+
+def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options: Any) -> None:
+    """The option that says where a command writes, and the one that lets it write over a file.
+
+    Args:
+        command: that writes.
+        help: what is written; the default place.
+        *kinds: suffixes that it can write.
+        **options: `name` of the option, by default --out; `folder`, see `Output`; others are those
+            of `add_argument`.
+    """
+    name, folder = options.pop("name", "--out"), options.pop("folder", False)
+    command.add_argument(name, type=Output(kinds, folder), help=help, **options)
+    command.add_argument("--force", action="store_true", help=f"write over what {name} names")
+
+
+def check_free(arguments: argparse.Namespace, command: argparse.ArgumentParser) -> None:
+    """Refuses to write over a file that was named, before any work: `add_out` of all commands.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    for action in command._actions:
+        path = getattr(arguments, action.dest, None)
+        if isinstance(action.type, Output) and path is not None and not arguments.force:
+            if action.type.taken(path):
+                what = f"{path}/ holds pictures already" if path.is_dir() else f"{path} exists"
+                raise ConfigError(
+                    f"{action.option_strings[0]}: {what}: name another, or add --force to write "
+                    "over it"
+                )
 
 
 def unwritable(path: pathlib.Path) -> str | None:

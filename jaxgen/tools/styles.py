@@ -11,6 +11,7 @@ import numpy as np
 from jaxgen.abilities import Mixes, Projects
 from jaxgen.config import ConfigError
 from jaxgen.pictures import curve, grid, stacked, to_uint8
+from jaxgen.progress import counted, is_shown, stage
 from jaxgen.run import Run
 from jaxgen.tools.latents import examples
 
@@ -35,7 +36,8 @@ def mixed(
         raise _unstyled(run, "mix")
     chosen = {} if label is None else {"given": {"label": label}}
     key = jax.random.key(seed)
-    x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
+    with stage("drawing"):
+        x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
     return grid(to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range), columns)
 
 
@@ -66,8 +68,11 @@ def projected(
     if not isinstance(run.method, Projects):
         raise _unstyled(run, "project")
     x = examples(run, num, **where) if own is None else own
-    search = jax.jit(functools.partial(run.method.project, steps=steps))
-    _, distances, found = search(run.state.averaged(), x, jax.random.key(seed))
+    with counted("searching", steps, "steps") as advance:
+        tell = (lambda step: advance(1)) if is_shown() else None
+        search = jax.jit(functools.partial(run.method.project, steps=steps, tell=tell))
+        done = search(run.state.averaged(), x, jax.random.key(seed))
+        _, distances, found = jax.block_until_ready(done)
     pairs = [to_uint8(np.asarray(v), run.spec.levels, run.spec.x.range) for v in (x, found)]
     picture = grid(np.concatenate(pairs), len(x))
     distances = np.asarray(distances)

@@ -16,6 +16,7 @@ from absl import logging
 
 from jaxgen import rows
 from jaxgen.files import WriteError
+from jaxgen.progress import duration
 from jaxgen.train.tensorboard import Events
 
 
@@ -89,13 +90,6 @@ class MetricLog:
         """Flushes and closes both."""
         self._file.close()
         self._events.close()
-
-
-def duration(seconds: float) -> str:
-    """3725 as "1:02:05", 65 as "1:05"."""
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def progress_line(

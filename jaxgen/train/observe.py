@@ -22,6 +22,7 @@ from jaxgen.evaluate.split import Drawn, Estimate, evaluate_split, split_values,
 from jaxgen.evaluate.validation import check_knobs
 from jaxgen.evaluate.watch import Watch
 from jaxgen.pictures import plane, save_png, view
+from jaxgen.progress import track
 from jaxgen.rundir import RunDir
 from jaxgen.train.log import MetricLog
 from jaxgen.train.memory import check_batches, check_examples
@@ -202,15 +203,18 @@ class Observer:
         return sharding.put(batch, sharding=sharding.batch_sharding(self._mesh))
 
     def _batches(self, name: str) -> Iterator[Any]:
-        return eval_batches(
-            self._dataset.splits[name],
-            self._batch_size,
+        split, size = self._dataset.splits[name], self._batch_size
+        batches = eval_batches(
+            split,
+            size,
             max_examples=self._max,
             indexed=self.draws > 1,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             threads=self._dataset.threads,
         )
+        count, unit = len(evenly(len(split), self._max)), self._dataset.spec.unit
+        return track(batches, f"evaluating {name}", count, unit, lambda _: size)
 
     def prepare(self) -> None:
         """Before training: what metrics of samples need, and whether `best` names a metric.

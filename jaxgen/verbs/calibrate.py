@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.outputs import add_out, output
 from jaxgen.tools.ranges import COUNT
 
 
@@ -21,9 +21,7 @@ def add(commands: Any) -> None:
     calibrate.add_argument("--draws", type=COUNT, default=99, help="from each posterior")
     add_seed(calibrate, "of the draws")
     add_places(calibrate)
-    calibrate.add_argument(
-        "--out", type=Output((".png",)), help=".png of the plot; default: in the run"
-    )
+    add_out(calibrate, ".png of the plot; default: in the run", ".png")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

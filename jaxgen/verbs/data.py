@@ -18,7 +18,8 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Fetches, checks, says where it is."""
     from jaxgen.data.published import NAMES, fetch
+    from jaxgen.progress import remark
 
     if arguments.name not in NAMES:
         raise ConfigError(unknown("data set to fetch", arguments.name, NAMES))
-    print(f"{arguments.name}: {fetch(arguments.name, None, print)}")
+    print(f"{arguments.name}: {fetch(arguments.name, None, remark)}")

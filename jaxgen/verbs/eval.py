@@ -19,7 +19,7 @@ from jaxgen.tools.arguments import (
     load_run,
     places,
 )
-from jaxgen.tools.outputs import Output, save_npz, save_text
+from jaxgen.tools.outputs import add_out, kind, save_npz, save_text
 from jaxgen.tools.ranges import COUNT
 
 OBJECTIVE = ("per_example", "draws")  # options of the evaluation without --metrics alone
@@ -49,12 +49,8 @@ def add(commands: Any) -> None:
         metavar="K",
         help="draws of latents, or dequantisation",
     )
-    evaluate.add_argument(
-        "--per_example",
-        type=Output((".csv", ".npz")),
-        metavar="FILE",
-        help=".csv or .npz of every example's values, one split",
-    )
+    text = ".csv or .npz of every example's values, one split"
+    add_out(evaluate, text, ".csv", ".npz", name="--per_example", metavar="FILE")
     metrics = evaluate.add_argument_group("metrics of samples (docs/evaluation.md)")
     metrics.add_argument("--metrics", help="comma-separated, as fd,pr,likelihood; or all")
     metrics.add_argument("--num", type=COUNT, help="images of each set; default: 10000 at most")
@@ -103,7 +99,7 @@ def _write_examples(found: Any, out: pathlib.Path, options: dict[str, Any]) -> N
     if len(options["splits"]) != 1:
         raise ConfigError("--per_example takes one split: add --splits=test")
     columns = found.per_example(options.pop("splits")[0], **options)
-    if out.suffix == ".npz":
+    if kind(out) == ".npz":
         save_npz(out, **columns)
     else:
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
@@ -114,6 +110,7 @@ def _write_examples(found: Any, out: pathlib.Path, options: dict[str, Any]) -> N
 
 def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.measure import Request, measure_images, measure_run
+    from jaxgen.progress import remark
 
     for name in OBJECTIVE:
         if getattr(arguments, name) is not None:
@@ -136,18 +133,13 @@ def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if is_run:
         request = dataclasses.replace(request, **places(arguments))
         found = load_run(arguments, arguments.batch or 0, drawn=False)
-        out = measure_run(found, request, _say)
+        out = measure_run(found, request, remark)
     elif arguments.data is None or arguments.workdir is None:
         raise ConfigError(
             f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"
         )
     else:
         request = dataclasses.replace(request, manual_dir=arguments.manual_dir)
-        out = measure_images(arguments.run, arguments.data, arguments.workdir, request, _say)
+        out = measure_images(arguments.run, arguments.data, arguments.workdir, request, remark)
     source = {k: out["source"][k] for k in ("name", "kind", "path", "step", "data")}
     print(json.dumps(out | {"source": source}, indent=1))
-
-
-def _say(text: str) -> None:
-    """Standard output is for the numbers."""
-    print(text, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_run, load_run
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.outputs import add_out, output
 
 
 def add(commands: Any) -> None:
@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("evolve", help="a GIF of the sample grids of a training")
     command.set_defaults(command=run)
     add_run(command)
-    command.add_argument("--out", type=Output((".gif",)), help=".gif; default: in the run")
+    add_out(command, ".gif; default: in the run", ".gif")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

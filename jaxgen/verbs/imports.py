@@ -16,6 +16,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Reads the file, writes the run."""
+    from jaxgen.progress import remark, stage
     from jaxgen.tools.import_stylegan2 import import_pickle
 
-    print(f"imported: {import_pickle(arguments.file, arguments.workdir, print).path}")
+    with stage(f"importing {arguments.file}"):
+        found = import_pickle(arguments.file, arguments.workdir, remark)
+    print(f"imported: {found.path}")

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_class, add_run, add_seed, chosen_class, load_run, shown_class
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.outputs import add_out, output
 from jaxgen.tools.ranges import SIDE
 
 
@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         "--coarse", type=SIDE, default=2, help="layers whose style is the row's; default: 2"
     )
     add_seed(mix, "of the latents")
-    mix.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
+    add_out(mix, ".png; default: in the run", ".png")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_allow, add_seed, allowed
-from jaxgen.tools.outputs import Output
+from jaxgen.tools.outputs import add_out
 from jaxgen.tools.ranges import COUNT
 
 
@@ -18,9 +18,7 @@ def add(commands: Any) -> None:
     add_allow(modes)
     modes.add_argument("--num", type=COUNT, default=2500, help="samples of each; default: 2500")
     add_seed(modes, "of the samples")
-    modes.add_argument(
-        "--out", type=Output((".png",)), help=".png of real and generated points; default: none"
-    )
+    add_out(modes, ".png of real and generated points; default: none", ".png")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

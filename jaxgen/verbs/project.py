@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.outputs import add_out, output
 from jaxgen.tools.own import add_pictures, named, pictures
 from jaxgen.tools.ranges import COUNT, SIDE
 
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     project.add_argument("--steps", type=COUNT, default=400, help="of the search; default: 400")
     add_seed(project, "of the search")
     add_places(project)
-    project.add_argument("--out", type=Output((".png",)), help=".png; default: in the run")
+    add_out(project, ".png; default: in the run", ".png")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import pathlib
-import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_run, add_seed, check_class, load_run, own_options
-from jaxgen.tools.outputs import Output, output
+from jaxgen.tools.outputs import add_out, kind, output, pictures_in
 from jaxgen.tools.ranges import COUNT
 
-EVERY_SECONDS = 10.0  # a line of progress
 MOST_PIXELS = 2**28  # of a grid
 
 
@@ -31,11 +27,8 @@ def add(commands: Any) -> None:
     add_run(sample)
     sample.add_argument("--num", type=COUNT, default=64, help="samples; default: 64")
     add_seed(sample, "of the latents")
-    sample.add_argument(
-        "--out",
-        type=Output((".png", ".npz"), folder=True),
-        help=".png of a grid, .npz of arrays, or FOLDER/ of single .png; default: in the run",
-    )
+    text = ".png of a grid, .npz of arrays, or FOLDER/ of single .png; default: in the run"
+    add_out(sample, text, ".png", ".npz", folder=True)
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -48,10 +41,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.streamed import save_rows
 
     out: pathlib.Path | None = arguments.out
-    arrays = out is not None and out.suffix == ".npz"
-    single = out is not None and not arrays and out.suffix != ".png"
-    if out is not None and single and any(out.glob("[0-9]" * 6 + ".png")):
-        raise ConfigError(f"--out={out}/ holds pictures already: name another folder")
+    arrays = out is not None and kind(out) == ".npz"
+    single = out is not None and kind(out) not in (".png", ".npz")
     found = load_run(arguments, 0 if single or arrays else arguments.num)
     if not single and not arrays:
         _check_grid(arguments.num, found.spec.shape)
@@ -63,7 +54,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     named = {"class" if k == "label" else k: v for k, v in sorted((rest | fields).items())}
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
     out = output(arguments, found, "sample", ".png", **asked)
-    chunks = _told(found.draws(arguments.num, arguments.seed, **knobs), arguments.num)
+    chunks = found.draws(arguments.num, arguments.seed, **knobs)
     if single:
         _write_pictures(out, chunks, found.spec)
     elif arrays:
@@ -84,25 +75,16 @@ def _check_grid(num: int, shape: tuple[int, ...]) -> None:
 
 
 def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
-    """One file each, 000000.png and so on."""
+    """One file each, 000000.png and so on, and none that was there before."""
     from jaxgen.pictures import save_png, to_uint8
 
+    before = set(pictures_in(folder))
     number = itertools.count()
     for chunk in chunks:
         for image in chunk:
             shown = to_uint8(image, spec.levels, spec.x.range)
-            save_png(folder / f"{next(number):06}.png", shown)
-
-
-def _told(chunks: Iterable[Any], num: int) -> Iterator[Any]:
-    """The chunks, and how far they are, every now and then."""
-    start = told = time.monotonic()
-    done = 0
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        now = time.monotonic()
-        if now - told > EVERY_SECONDS and done < num:
-            told, left = now, round((now - start) * (num - done) / done)
-            text = f"{done:,} of {num:,} samples, {datetime.timedelta(seconds=left)} left"
-            print(text, file=sys.stderr, flush=True)
+            place = folder / f"{next(number):06}.png"
+            save_png(place, shown)
+            before.discard(place)
+    for place in before:
+        place.unlink()

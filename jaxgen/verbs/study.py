@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jaxgen.tools.outputs import Output
-
-PNG = Output((".png",))
+from jaxgen.tools.outputs import Output, add_out
 
 
 def add(commands: Any) -> None:
@@ -15,11 +13,11 @@ def add(commands: Any) -> None:
     study = commands.add_parser("study", help="games of two numbers: who converges, and how")
     study.set_defaults(command=run)
     study.add_argument("study", choices=("dirac", "bilinear"), help="dirac or bilinear")
-    study.add_argument("--out", type=PNG, help=".png of the trajectories; default: NAME.png")
+    add_out(study, ".png of the trajectories; default: NAME.png", ".png")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Follows the games, prints and draws them."""
     from jaxgen.tools.studies import report
 
-    print(report(arguments.study, arguments.out or PNG(f"{arguments.study}.png")))
+    print(report(arguments.study, arguments.out or Output((".png",))(f"{arguments.study}.png")))

@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Fetches, checks, says where they are."""
-    from jaxgen.train.log import say
+    from jaxgen.progress import remark
     from jaxgen.weights.published import fetch
 
-    fetch(arguments.name, say)
+    for name, path in fetch(arguments.name, remark).items():
+        print(f"{name}: {path}")

@@ -117,7 +117,7 @@ def download(name: str, data_dir: str | None, say: Callable[[str], None]) -> pat
     Args:
         name: of `KNOWN`.
         data_dir: as of `jaxgen.data.load`.
-        say: is told how far it is, tenth by tenth.
+        say: is told what is fetched.
 
     Raises:
         ConfigError: for an unknown name, without a network, or when other bytes came.
@@ -129,7 +129,7 @@ def download(name: str, data_dir: str | None, say: Callable[[str], None]) -> pat
     if not target.is_file():
         say(f"{weights.file}, {weights.size / 1e6:.1f} MB ({weights.licence}), from {weights.url}")
     remote = Remote(weights.url, weights.sha256, weights.size)
-    return fetched(remote, target, lambda path: _check(path, weights), say, _advice(name))
+    return fetched(remote, target, lambda path: _check(path, weights), _advice(name))
 
 
 def _advice(name: str, data_dir: str | None = None) -> str:
@@ -193,13 +193,22 @@ def _stored(path: pathlib.Path, weights: Weights) -> dict[str, np.ndarray] | Non
 SETS = {"inception": ("inception",), "lpips_vgg": ("vgg16", "lpips")}
 
 
-def fetch(name: str, say: Callable[[str], None], data_dir: str | None = None) -> None:
-    """Downloads every file that an extractor needs, or one of `KNOWN`; says where each is.
+def fetch(
+    name: str, say: Callable[[str], None], data_dir: str | None = None
+) -> dict[str, pathlib.Path]:
+    """Downloads every file that an extractor needs, or one of `KNOWN`, unless it is there.
+
+    Args:
+        name: of the extractor, or of `KNOWN`.
+        say: is told what is fetched.
+        data_dir: as of `jaxgen.data.load`.
+
+    Returns:
+        Name in `KNOWN` -> where it is.
 
     Raises:
         ConfigError: for an unknown name, without a network, or when other bytes came.
     """
     if name not in SETS and name not in KNOWN:
         raise ConfigError(unknown("weights", name, {*SETS, *KNOWN}))
-    for file in SETS.get(name, (name,)):
-        say(f"{file}: {download(file, data_dir, say)}")
+    return {file: download(file, data_dir, say) for file in SETS.get(name, (name,))}

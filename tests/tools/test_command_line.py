@@ -1,6 +1,5 @@
 """The command line of every verb: what is mistyped or out of range is one line, before any work."""
 
-import argparse
 import errno
 import io
 import os
@@ -9,6 +8,7 @@ import sys
 
 import pytest
 from command import ROOT
+from parsers import FILES, OPTIONS, named, typed
 
 from jaxgen import boundary, cli
 from jaxgen.config import ConfigError
@@ -18,18 +18,11 @@ from jaxgen.tools.parser import parse
 from jaxgen.tools.ranges import Real, Whole
 
 BAD = ("-1", "0", "1.5", "abc", "²", "", "nan", "inf", "1e999", "9" * 20, "9" * 5000, "1,2", "None")
-VERBS = cli.parser().verbs
-OPTIONS = [
-    (verb, action)
-    for verb, parser in VERBS.items()
-    for action in parser._actions
-    if action.option_strings and not isinstance(action, argparse._HelpAction)
-]
 NUMBERS = [(v, a) for v, a in OPTIONS if isinstance(a.type, (Whole, Real))]
-FILES = [(v, a) for v, a in OPTIONS if isinstance(a.type, Output)]
 # taken as they are, or checked against the data or by the command
 TEXTS = {"--splits", "--manual_dir", "--metrics", "--reference", "--extractor", "--weights"}
 TEXTS |= {
+    "--force",
     "--json",
     "--set_aside",
     "--yes",
@@ -42,19 +35,6 @@ TEXTS |= {
     "--fit",
     "--average",
 }
-
-
-def named(pairs):
-    return [f"{verb} {action.option_strings[0]}" for verb, action in pairs]
-
-
-def typed(verb, *options):
-    """A command line with something in the place of every positional argument."""
-    parser = VERBS[verb]
-    needs = [a for a in parser._actions if a.required]
-    words = [a.choices[0] if a.choices else "nowhere" for a in needs if not a.option_strings]
-    words += [f"{a.option_strings[0]}=nowhere" for a in needs if a.option_strings]
-    return [verb, *words, *options]
 
 
 @pytest.fixture

@@ -31,14 +31,6 @@ def test_what_was_interrupted_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_progress_is_said_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(sample, "EVERY_SECONDS", -1)
-    chunks = [np.zeros(4), np.zeros(4), np.zeros(2)]
-    assert list(sample._told(chunks, 10)) == chunks
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["4 of 10 samples, 0:00:00 left", "8 of 10 samples, 0:00:00 left"]
-
-
 def test_a_grid_that_opens_nowhere_is_refused():
     sample._check_grid(10_000, (8, 8, 1))
     sample._check_grid(10**9, (2,))  # points are drawn on one plane

@@ -34,6 +34,7 @@ from jaxgen.evaluate.extractors import checked, in_tiles
 from jaxgen.files import set_aside
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric
+from jaxgen.progress import track
 from jaxgen.stored import parse
 from jaxgen.types import DataSpec, PyTree
 
@@ -215,7 +216,8 @@ def _train(spec: DataSpec, split: Split, steps: int) -> PyTree:
 
     run = jax.jit(lambda carry, batches: jax.lax.scan(step, carry, batches)[0], donate_argnums=0)
     carry = params, tx.init(params)
-    for first in range(0, steps * BATCH, CHUNK * BATCH):
+    starts = range(0, steps * BATCH, CHUNK * BATCH)
+    for first in track(starts, "training a classifier", steps, "steps", lambda _: CHUNK):
         batch = split.take(order[first : first + CHUNK * BATCH].astype(np.int64))
         x = batch["x"].reshape(CHUNK, BATCH, *spec.shape)
         carry = run(carry, (x, batch["label"].reshape(CHUNK, BATCH)))
