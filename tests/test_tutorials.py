@@ -1,0 +1,60 @@
+"""Tutorials: their pages are those of their scripts, and each shows what it says."""
+
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+
+import pytest
+from command import ROOT
+
+FOLDER = ROOT / "docs/tutorials"
+RENDER = runpy.run_path(str(FOLDER / "render.py"))
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "render")
+LIMIT = 600  # seconds; alone on two cores each takes two minutes at most
+LARGEST = 100_000  # bytes of a picture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_that_of_its_script(name):
+    """But for what the cells print, which is as it was when the page was made."""
+    parts = RENDER["cells"]((FOLDER / f"{name}.py").read_text())
+    page = RENDER["page"](name, parts, [""] * len(parts))
+    assert RENDER["PRINTED"].sub("", (FOLDER / f"{name}.md").read_text()) == page
+    pictures = [p for p in FOLDER.glob(f"{name}-*.png")]
+    assert pictures and all(p.stat().st_size < LARGEST for p in pictures)
+
+
+def numbers(name, folder, data_root, *wanted):
+    """Runs a tutorial as a user does; the values of its variables."""
+    script = (
+        f"import json, runpy; found = runpy.run_path({str(FOLDER / f'{name}.py')!r});"
+        f"print(json.dumps({{k: float(found[k]) for k in {wanted!r}}}))"
+    )
+    ours = ("XLA_FLAGS", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")  # of tests, not of users
+    env = {k: v for k, v in os.environ.items() if k not in ours}
+    env |= {"JAXGEN_DATA_DIR": str(data_root), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in pathlib.Path(folder).glob("*.png")) == sorted(
+        p.name for p in FOLDER.glob(f"{name}-*.png")
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_flow_learns_the_density_of_the_moons(tmp_path, data_root):
+    wanted = ("nll", "error", "entropy", "mass", "back", "gap")
+    found = numbers("flow", tmp_path, data_root, *wanted)
+    assert -4 * found["error"] < found["nll"] - found["entropy"] < 0.05
+    assert abs(found["mass"] - 1) < 0.01
+    assert found["back"] < 1e-3 and found["gap"] < 1e-4
