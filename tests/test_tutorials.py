@@ -58,3 +58,12 @@ def test_a_flow_learns_the_density_of_the_moons(tmp_path, data_root):
     assert -4 * found["error"] < found["nll"] - found["entropy"] < 0.05
     assert abs(found["mass"] - 1) < 0.01
     assert found["back"] < 1e-3 and found["gap"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_vae_turns_digits_into_latents(tmp_path, data_root):
+    wanted = ("nelbo", "pixels", "latents", "tighter", "independent", "two")
+    found = numbers("vae", tmp_path, data_root, *wanted, "used_by_one", "used_by_four")
+    assert found["nelbo"] == pytest.approx(found["pixels"] + found["latents"], abs=1e-3)
+    assert 17 < found["tighter"] < found["nelbo"] < 20.5 < found["two"] < found["independent"]
+    assert found["used_by_four"] < found["used_by_one"] <= 8
