@@ -28,13 +28,14 @@ from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.derived import derived, spec_with
 from jaxgen.train.log import quiet, say
 from jaxgen.types import DataSpec, Method, State
+from jaxgen.views.of_run import Views
 
 OBSERVERS = 4  # that are kept, with their data
 # where the data of a run are now -> option of `jaxgen.data.load`
 PLACES = {"data": "name", "manual_dir": "manual_dir", "data_dir": "data_dir"}
 
 
-class Run:
+class Run(Views):
     """A run directory with its newest good checkpoint, averaged params where there are any.
 
     Attributes:

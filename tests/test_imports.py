@@ -46,6 +46,7 @@ LAYERS = {
     "train": 4,
     "calls": 5,
     "measure": 5,
+    "views": 5,
     "run": 5,
     "report": 5,
     "boundary": 5,
@@ -59,7 +60,7 @@ LAYERS = {
 }
 STRANGERS = {"models": "methods", "methods": "models"}  # joined by a config, never by an import
 LINEN = {"nn", "bijectors", "models"}
-HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib"}
+HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib", "av"}
 FAMILIES = set(
     "flow flows glow nvp vae vaes elbo gan gans critic generator discriminator adversarial "
     "diffusion ddpm autoregressive pixel codebook prior encoder decoder".split()

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.outputs import add_out, unwritable
+from jaxgen.tools.outputs import add_picture, unwritable
 from jaxgen.tools.ranges import CLASS, SEED, STEP
 
 
@@ -49,10 +49,10 @@ def add_class(command: argparse.ArgumentParser) -> None:
     command.add_argument("--class", type=CLASS, dest="label", metavar="CLASS", help=text)
 
 
-def add_latents(command: argparse.ArgumentParser, suffix: str = ".png") -> None:
+def add_latents(command: argparse.ArgumentParser, *kinds: str, default: str = ".png") -> None:
     """What pictures of latents take: a class, a place, a seed, and where the data are."""
     add_class(command)
-    add_out(command, f"{suffix}; default: in the run", suffix)
+    add_picture(command, *kinds, default=default)
     add_seed(command, "of the latents")
     add_places(command)
 
@@ -62,37 +62,11 @@ def own_options(arguments: argparse.Namespace) -> list[str]:
     return [name for name in vars(arguments) if name not in ("command", "takes_knobs", "run")]
 
 
-def check_class(run: Any, label: int | list[int] | None) -> None:
-    """Refuses a class, or one of several, that a run cannot be asked for.
-
-    Raises:
-        ConfigError: for a run that is not conditional, or a class that there is not.
-    """
-    known = run.spec.num_classes
-    if label is None:
-        return
-    if not _has_classes(run):
-        raise ConfigError(f"--class={label}: {run.directory.path} is not conditional: omit it")
-    if not all(0 <= k < known for k in ([label] if isinstance(label, int) else label)):
-        raise ConfigError(f"--class={label}, expected 0 to {known - 1}, the classes of the data")
-
-
 def chosen_class(arguments: argparse.Namespace, run: Any) -> int | None:
-    """The class that `add_class`'s argument names: the first by default, None if there are none.
+    """The class that `add_class`'s argument names: see `views.examples.chosen_class`."""
+    from jaxgen.views.examples import chosen_class
 
-    Raises:
-        ConfigError: as `check_class` does.
-    """
-    check_class(run, arguments.label)
-    if not _has_classes(run):
-        return None
-    return arguments.label or 0
-
-
-def _has_classes(run: Any) -> bool:
-    from jaxgen.abilities import given
-
-    return "label" in given(run.method)
+    return chosen_class(run, arguments.label)
 
 
 def shown_class(label: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import importlib.util
 import os
 import pathlib
 import tempfile
@@ -14,6 +15,8 @@ from typing import Any
 from jaxgen.config import ConfigError
 from jaxgen.files import write, write_arrays
 
+STILL = (".png", ".npz")  # of a `views.Picture`, and of one with frames
+MOVING = (".png", ".gif", ".mp4", ".npz")
 LONGEST = 150  # characters of a name, without step and suffix: file systems take 255 bytes
 
 
@@ -49,6 +52,8 @@ class Output:
         elif kind(path) not in self.kinds:
             kinds = " or ".join(self.kinds)
             raise argparse.ArgumentTypeError(f"={text}, expected a name that ends in {kinds}")
+        elif kind(path) == ".mp4" and importlib.util.find_spec("av") is None:
+            raise argparse.ArgumentTypeError(f"={text}: films need PyAV: pip install av, or .gif")
         else:
             why = unwritable(path)
         if why:
@@ -79,6 +84,13 @@ def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options:
     name, folder = options.pop("name", "--out"), options.pop("folder", False)
     command.add_argument(name, type=Output(kinds, folder), help=help, **options)
     command.add_argument("--force", action="store_true", help=f"write over what {name} names")
+
+
+def add_picture(command: argparse.ArgumentParser, *kinds: str, default: str = ".png") -> None:
+    """`add_out` of what is a `views.Picture`; by default it is in the run."""
+    named = {".png": ".png", ".npz": ".npz of arrays", ".gif": ".gif", ".mp4": ".mp4"}
+    text = f"{', '.join(named[kind] for kind in kinds)}; default: {default} in the run"
+    add_out(command, text, *kinds)
 
 
 def check_free(arguments: argparse.Namespace, command: argparse.ArgumentParser) -> None:

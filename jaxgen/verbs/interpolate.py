@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
-from jaxgen.tools.outputs import output
-from jaxgen.tools.own import add_pictures, named, pictures, with_class
+from jaxgen.tools.outputs import MOVING, output
+from jaxgen.tools.own import add_pictures, named, pictures
 from jaxgen.tools.ranges import SIDE
+
+PYTHON = "jaxgen.run.Run.interpolate"
 
 
 def add(commands: Any) -> None:
@@ -18,36 +19,31 @@ def add(commands: Any) -> None:
     command.set_defaults(command=run)
     add_run(command)
     add_pictures(command, "pairs of pictures")
-    add_latents(command)
+    add_latents(command, *MOVING)
     command.add_argument(
         "--path", choices=("linear", "spherical"), default="linear", help="default: linear"
     )
-    command.add_argument("--steps", type=SIDE, default=10, help="columns; default: 10")
+    command.add_argument("--steps", type=SIDE, default=10, help="columns, or frames; default: 10")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture, a pair a row."""
-    from jaxgen.pictures import save_png
-    from jaxgen.tools import latents
+    from jaxgen.views.latents import check_pairs
 
     own = pictures(arguments)
-    pairs = 8 if own is None else len(own) // 2
-    if own is not None and len(own) % 2:
-        raise ConfigError(f"{len(own)} pictures, expected pairs: the first two, the next two, ...")
+    pairs = 8 if own is None else check_pairs(len(own)) // 2
     found = load_run(arguments, pairs * arguments.steps)
     label = chosen_class(arguments, found)
     asked = {"of": named(arguments.pictures), "fit": arguments.fit}
     asked |= {"class": label, "steps": arguments.steps, "seed": arguments.seed}
     out = output(arguments, found, f"interpolation_{arguments.path}", ".png", **asked)
-    image = latents.interpolation(
-        found,
+    picture = found.interpolate(
+        own,
         pairs,
         arguments.steps,
         arguments.path,
         arguments.seed,
         label,
-        with_class(own, label),
         **places(arguments),
     )
-    save_png(out, image)
-    print(f"interpolation of step {found.step}{shown_class(label)}: {out}")
+    print(f"interpolation of step {found.step}{shown_class(label)}: {picture.save(out)}")

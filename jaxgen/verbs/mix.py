@@ -6,8 +6,10 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_class, add_run, add_seed, chosen_class, load_run, shown_class
-from jaxgen.tools.outputs import add_out, output
+from jaxgen.tools.outputs import STILL, add_picture, output
 from jaxgen.tools.ranges import SIDE
+
+PYTHON = "jaxgen.run.Run.mix"
 
 
 def add(commands: Any) -> None:
@@ -22,19 +24,16 @@ def add(commands: Any) -> None:
         "--coarse", type=SIDE, default=2, help="layers whose style is the row's; default: 2"
     )
     add_seed(mix, "of the latents")
-    add_out(mix, ".png; default: in the run", ".png")
+    add_picture(mix, *STILL)
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the grid."""
-    from jaxgen.pictures import save_png
-    from jaxgen.tools import styles
-
     found = load_run(arguments, arguments.rows * arguments.columns)
     label = chosen_class(arguments, found)
     names = ("rows", "columns", "coarse", "seed")
     asked = {"class": label} | {k: getattr(arguments, k) for k in names}
     out = output(arguments, found, "mix", ".png", **asked)
     sides = (arguments.rows, arguments.columns)
-    save_png(out, styles.mixed(found, *sides, arguments.coarse, arguments.seed, label))
-    print(f"mixed styles of step {found.step}{shown_class(label)}: {out}")
+    picture = found.mix(*sides, arguments.coarse, arguments.seed, label)
+    print(f"mixed styles of step {found.step}{shown_class(label)}: {picture.save(out)}")

@@ -6,10 +6,12 @@ import argparse
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places
-from jaxgen.tools.outputs import output
-from jaxgen.tools.own import add_pictures, named, pictures, with_class
+from jaxgen.tools.arguments import add_latents, add_run, load_run, places
+from jaxgen.tools.outputs import STILL, output
+from jaxgen.tools.own import add_pictures, named, pictures
 from jaxgen.tools.ranges import SIDE
+
+PYTHON = "jaxgen.run.Run.reconstructions"
 
 
 def add(commands: Any) -> None:
@@ -18,16 +20,13 @@ def add(commands: Any) -> None:
     command.set_defaults(command=run)
     add_run(command)
     add_pictures(command, "pictures")
-    add_latents(command)
+    add_latents(command, *STILL)
     command.add_argument("--num", type=SIDE, default=32, help="test images; default: 32")
     command.add_argument("--groups", type=SIDE, help="of latents to keep, from the top")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture."""
-    from jaxgen.pictures import save_png
-    from jaxgen.tools import latents
-
     own = pictures(arguments)
     found = load_run(arguments, 2 * arguments.num)
     asked = {"of": named(arguments.pictures), "class": arguments.label, "fit": arguments.fit}
@@ -37,13 +36,12 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
             raise ConfigError("--class is of your own pictures: test images have theirs")
     asked |= {"groups": arguments.groups, "seed": arguments.seed}
     out = output(arguments, found, "reconstructions", ".png", **asked)
-    image = latents.reconstructions(
-        found,
+    picture = found.reconstructions(
+        own,
         arguments.num,
         arguments.seed,
         arguments.groups,
-        with_class(own, chosen_class(arguments, found)),
+        arguments.label,
         **places(arguments),
     )
-    save_png(out, image)
-    print(f"reconstructions of step {found.step}: {out}")
+    print(f"reconstructions of step {found.step}: {picture.save(out)}")

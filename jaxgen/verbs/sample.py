@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_run, add_seed, check_class, load_run, own_options
+from jaxgen.tools.arguments import add_run, add_seed, load_run, own_options
 from jaxgen.tools.outputs import add_out, kind, output, pictures_in
 from jaxgen.tools.ranges import COUNT
 
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.evaluate.validation import check_knobs
     from jaxgen.pictures import save_png, view
     from jaxgen.tools.streamed import save_rows
+    from jaxgen.views.examples import check_class
 
     out: pathlib.Path | None = arguments.out
     arrays = out is not None and kind(out) == ".npz"

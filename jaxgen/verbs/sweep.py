@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
-from jaxgen.tools.outputs import output
+from jaxgen.tools.outputs import MOVING, STILL, kind, output
 from jaxgen.tools.ranges import DEVIATIONS, SIDE
+
+PYTHON = ("jaxgen.run.Run.sweep", "jaxgen.run.Run.manifold")
 
 
 def add(commands: Any) -> None:
@@ -16,11 +19,11 @@ def add(commands: Any) -> None:
     command = commands.add_parser("sweep", help=text)
     command.set_defaults(command=run)
     add_run(command)
-    add_latents(command)
+    add_latents(command, *MOVING)
     command.add_argument(
         "--dims", type=SIDE, default=10, help="rows, most active first; default: 10"
     )
-    command.add_argument("--steps", type=SIDE, default=9, help="columns; default: 9")
+    command.add_argument("--steps", type=SIDE, default=9, help="columns, or frames; default: 9")
     command.add_argument(
         "--span", type=DEVIATIONS, default=3.0, help="in standard deviations; default: 3"
     )
@@ -29,9 +32,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the picture, and names the dimensions."""
-    from jaxgen.pictures import save_png
-    from jaxgen.tools import latents
-
+    if arguments.manifold and arguments.out and kind(arguments.out) not in STILL:
+        raise ConfigError(f"--out={arguments.out}: a manifold does not move: take .png or .npz")
     found = load_run(arguments, arguments.dims * arguments.steps)
     label = chosen_class(arguments, found)
     asked = {"class": label, "seed": arguments.seed}
@@ -43,11 +45,9 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = output(arguments, found, name, ".png", **asked)
     of = f"step {found.step}{shown_class(label)}"
     if arguments.manifold:
-        save_png(out, latents.manifold(found, label=label, **places(arguments)))
-        print(f"manifold of {of}: {out}")
+        print(f"manifold of {of}: {found.manifold(label=label, **places(arguments)).save(out)}")
         return
-    image, rows = latents.sweep(
-        found,
+    picture = found.sweep(
         arguments.dims,
         arguments.steps,
         arguments.span,
@@ -55,5 +55,5 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         label,
         **places(arguments),
     )
-    save_png(out, image)
-    print(f"sweep of {of}, dimensions {', '.join(map(str, rows))}: {out}")
+    rows = ", ".join(map(str, picture.arrays["dims"]))
+    print(f"sweep of {of}, dimensions {rows}: {picture.save(out)}")

@@ -1,4 +1,4 @@
-"""`jaxgen walk`: a GIF of a random walk of the latents."""
+"""`jaxgen walk`: a film of a random walk of the latents."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
-from jaxgen.tools.outputs import output
+from jaxgen.tools.outputs import MOVING, output
 from jaxgen.tools.ranges import SIDE
+
+PYTHON = "jaxgen.run.Run.walk"
 
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""
-    command = commands.add_parser("walk", help="a GIF of a random walk of the latents")
+    command = commands.add_parser("walk", help="a film of a random walk of the latents")
     command.set_defaults(command=run)
     add_run(command)
-    add_latents(command, ".gif")
+    add_latents(command, *MOVING, default=".gif")
     command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
-    command.add_argument("--frames", type=SIDE, default=60, help="of the GIF; default: 60")
+    command.add_argument("--frames", type=SIDE, default=60, help="of the film; default: 60")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Draws the film, which ends where it began."""
-    from jaxgen.pictures import save_gif
-    from jaxgen.tools import latents
-
     found = load_run(arguments, arguments.num * arguments.frames)
     label = chosen_class(arguments, found)
     asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
     out = output(arguments, found, "walk", ".gif", **asked)
     sizes = (arguments.num, arguments.frames, arguments.seed)
-    save_gif(out, latents.walk(found, *sizes, label, **places(arguments)))
-    print(f"walk of step {found.step}{shown_class(label)}: {out}")
+    picture = found.walk(*sizes, label, **places(arguments))
+    print(f"walk of step {found.step}{shown_class(label)}: {picture.save(out)}")

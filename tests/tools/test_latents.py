@@ -10,7 +10,8 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
-from jaxgen.tools import latents
+from jaxgen.views import latents
+from jaxgen.views.examples import examples
 
 CELL = 34  # an image of a grid with its gap
 
@@ -36,8 +37,9 @@ def cells(image, columns):
 
 
 def test_sweep_moves_one_latent_a_row(loaded):
-    image, dims = latents.sweep(loaded, dims=2, steps=5)
-    codes = loaded.encode(latents.examples(loaded, 297))[0]
+    picture = loaded.sweep(dims=2, steps=5)
+    image, dims = picture.image, list(picture.arrays["dims"])
+    codes = loaded.encode(examples(loaded, 297))[0]
     assert dims == list(np.argsort(-codes.std(0)))
     found = cells(image, 5)
     assert found.shape == (2, 5, 32, 32)
@@ -49,9 +51,9 @@ def test_sweep_moves_one_latent_a_row(loaded):
 
 
 def test_reconstructions_stand_below_their_images(loaded):
-    image = latents.reconstructions(loaded, 16)
+    image = loaded.reconstructions(num=16).image
     found = cells(image, 8)
-    x = latents.examples(loaded, 16)[..., 0]
+    x = examples(loaded, 16)[..., 0]
     assert found.shape[0] == 4
     np.testing.assert_array_equal(found[0, 3, ::4, ::4], 255 * x[3])
     np.testing.assert_array_equal(found[2, 3, ::4, ::4], 255 * x[11])
@@ -60,22 +62,22 @@ def test_reconstructions_stand_below_their_images(loaded):
 
 def test_a_method_without_reconstruct_decodes_its_codes(loaded, monkeypatch):
     """As flows do: what comes back is the code's own image."""
-    found = loaded.decode(loaded.encode(latents.examples(loaded, 8)))
+    found = loaded.decode(loaded.encode(examples(loaded, 8)))
 
     class Silent(type(loaded.method)):
         reconstruct = None
 
     monkeypatch.setattr(loaded, "method", Silent(**vars(loaded.method)))
-    shown = cells(latents.reconstructions(loaded, 8), 8)
+    shown = cells(loaded.reconstructions(num=8).image, 8)
     np.testing.assert_array_equal(shown[1, :, ::4, ::4], np.rint(255 * found[..., 0]))
     with pytest.raises(ConfigError, match="Silent has no groups of latents: omit --groups"):
-        latents.reconstructions(loaded, 8, groups=1)
+        loaded.reconstructions(num=8, groups=1)
 
 
 @pytest.mark.parametrize("path", latents.PATHS)
 def test_interpolation_begins_and_ends_at_the_codes(loaded, path):
-    found = cells(latents.interpolation(loaded, pairs=3, steps=4, path=path), 4)
-    codes = loaded.encode(latents.examples(loaded, 6))[0]
+    found = cells(loaded.interpolate(pairs=3, steps=4, path=path).image, 4)
+    codes = loaded.encode(examples(loaded, 6))[0]
     ends = np.rint(loaded.decode((codes,)) * 255).astype(int)[..., 0]
     np.testing.assert_array_equal(found[:, 0, ::4, ::4], ends[::2])
     np.testing.assert_allclose(found[:, 3, ::4, ::4], ends[1::2], atol=1)
@@ -94,10 +96,10 @@ def test_examples_are_encoded_as_their_own_class(starter, data_root, tmp_path, m
     batch = test.take(np.arange(4) * 297 // 4)  # evenly spaced
     codes = run.encode(batch["x"], label=batch["label"])
     seen = np.rint(run.decode(codes, label=np.full(4, 3)) * 255).astype(int)[..., 0]
-    found = cells(latents.interpolation(run, pairs=2, steps=2, label=3), 2)
+    found = cells(run.interpolate(pairs=2, steps=2, label=3).image, 2)
     np.testing.assert_array_equal(found[..., ::4, ::4].reshape(4, 8, 8), seen)
     back = np.rint(run.reconstruct(batch["x"], label=batch["label"]) * 255).astype(int)[..., 0]
-    found = cells(latents.reconstructions(run, 4), 4)
+    found = cells(run.reconstructions(num=4).image, 4)
     np.testing.assert_array_equal(found[1, :, ::4, ::4], back)
 
 
@@ -135,7 +137,7 @@ def test_commands(jaxgen_command, run, tmp_path):
 
 def test_own_pictures(jaxgen_command, run, loaded, tmp_path):
     """Brought to the size, channels and levels of the data; the grid shows them."""
-    x = latents.examples(loaded, 3)
+    x = examples(loaded, 3)
     for i, image in enumerate(x[..., 0]):
         PIL.Image.fromarray(image * np.uint8(255)).save(tmp_path / f"{i}.png")
     big = np.kron(x[1, ..., 0], np.ones((4, 4), np.uint8)) * np.uint8(255)
@@ -176,8 +178,8 @@ def test_pictures_that_do_not_fit(jaxgen_command, run, tmp_path, argv, message):
 
 def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
     assert (
-        "expected a name that ends in .gif"
-        in jaxgen_command("walk", run, "--out=w.png", code=2).err
+        "expected a name that ends in .png or .gif or .mp4 or .npz"
+        in jaxgen_command("walk", run, "--out=w.jpg", code=2).err
     )
     assert (
         "unknown --path 'cubic'" in jaxgen_command("interpolate", run, "--path=cubic", code=2).err

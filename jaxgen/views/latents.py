@@ -1,13 +1,14 @@
 """Pictures of what the latents of a run mean: for any method with `encode` and `decode`.
 
-All take a loaded run and give uint8 images; latents may be any pytree of [B, ...]. Where the
-method cannot encode but draws latents from a prior, such draws stand for the codes of examples.
+All take a loaded run; latents may be any pytree of [B, ...]. Where the method cannot encode but
+draws latents from a prior, such draws stand for the codes of examples.
 Of a conditional run, examples are encoded with what they are given themselves, and all are decoded
 as `label`, and as given what the first of them is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,51 +16,50 @@ from typing import Any
 import numpy as np
 
 from jaxgen.abilities import Encodes, Latents, Restores, given
-from jaxgen.config import ConfigError
+from jaxgen.config import ConfigError, unknown
 from jaxgen.data.images import decode
-from jaxgen.data.loader import evenly
+from jaxgen.evaluate.validation import check_count
 from jaxgen.pictures import grid, stacked, to_uint8, view
 from jaxgen.progress import track
-from jaxgen.run import Run
+from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
+from jaxgen.views.picture import Picture
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
 PATHS = ("linear", "spherical")
 
 
-def examples(run: Run, num: int, **places: Any) -> np.ndarray:
-    """`num` test examples, evenly spaced, in the units of the data.
-
-    Args:
-        run: whose data.
-        num: how many, at most.
-        **places: `manual_dir`, `data_dir` where the data have moved.
-    """
-    return _batch(run, num, **places)["x"]
-
-
 def reconstructions(
-    run: Run,
+    run: Any,
+    pictures: Any = None,
     num: int = 32,
     seed: int = 0,
     groups: int | None = None,
-    own: Mapping[str, np.ndarray] | None = None,
+    label: int | None = None,
+    fit: str | None = None,
     **places: Any,
-) -> np.ndarray:
+) -> Picture:
     """Test examples, each above its reconstruction: eight columns of images.
 
-    Other kinds of data are shown as `view` has them, all examples above all reconstructions.
+    Other kinds of data are shown as `pictures.view` has them, all examples above all
+    reconstructions. Arrays: "x" and "reconstruction", [num, ...] each.
 
     Args:
         run: whose method has `reconstruct`, or `encode` and `decode`.
-        num: of examples.
+        pictures: instead of test examples: see `examples.read`.
+        num: of test examples.
         seed: of the latents.
         groups: of latents that are kept, of a method with several; None keeps all.
-        own: "x" and, of a conditional run, "label", instead of test examples.
+        label: class of `pictures`, of a conditional run; None takes the first.
+        fit: of `pictures`.
         **places: of the data.
+
+    Raises:
+        ConfigError: for what the run cannot do, or was not given.
     """
-    batch = own or _batch(run, num, **places)
+    own = own_batch(run, pictures, fit, chosen_class(run, label))
+    batch = own or batch_of(run, check_count(num, "num"), **places)
     units = run.spec.x.units
-    x, same = units.outward(batch["x"]) if units else batch["x"], _own_given(run, batch)
+    x, same = units.outward(batch["x"]) if units else batch["x"], own_given(run, batch)
     if isinstance(run.method, Restores):
         kept = {} if groups is None else {"groups": groups}
         back = run.reconstruct(x, seed, given=same, **kept)
@@ -67,6 +67,11 @@ def reconstructions(
         back = run.decode(run.encode(x, seed, given=same), given=same)
     else:
         raise ConfigError(f"{type(run.method).__name__} has no groups of latents: omit --groups")
+    return Picture({"x": x, "reconstruction": back}, lambda: _pairs(run, x, back))
+
+
+def _pairs(run: Any, x: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """See `reconstructions`."""
     if run.spec.x.kind != "image":
         return stacked(view(run.spec.x, x), view(run.spec.x, back))
     pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
@@ -77,22 +82,33 @@ def reconstructions(
 
 
 def sweep(
-    run: Run,
+    run: Any,
     dims: int = 10,
     steps: int = 9,
     span: float = 3.0,
     seed: int = 0,
     label: int | None = None,
     **places: Any,
-) -> tuple[np.ndarray, list[int]]:
+) -> Picture:
     """A row for each dimension of the latents, the most active first; the others at their mean.
 
     A row goes from mean - span sigma to mean + span sigma, both of the codes of test examples.
+    Arrays: "x" [dims, steps, ...], and "dims", of the rows.
 
-    Returns:
-        The picture, and the dimensions of its rows.
+    Args:
+        run: with images.
+        dims: rows, at most.
+        steps: columns, or frames.
+        span: in standard deviations.
+        seed: of the codes.
+        label: class of all images, of a conditional run; None takes the first.
+        **places: of the data.
+
+    Raises:
+        ConfigError: for what the run cannot do, or was not given.
     """
     _images(run)
+    dims, steps = check_count(dims, "dims"), check_count(steps, "steps")
     codes, unflatten = _codes(run, seed, **places)
     mean, sigma = codes.mean(0), codes.std(0)
     order = np.argsort(-sigma, kind="stable")[:dims]
@@ -100,13 +116,21 @@ def sweep(
     for row, dim in enumerate(order):
         z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
     x = _decoder(run, label, **places)(unflatten(z.reshape(-1, len(mean))))
-    return grid(_shown(run, x), steps), [int(d) for d in order]
+    return _rows(run, x.reshape(len(order), steps, *x.shape[1:]), dims=order)
 
 
-def manifold(run: Run, side: int = 20, label: int | None = None, **places: Any) -> np.ndarray:
+def manifold(run: Any, side: int = 20, label: int | None = None, **places: Any) -> Picture:
     """The data of a grid of two latents, at the quantiles of the standard normal.
 
+    Arrays: "x" [side, side, ...].
+
     Source: Kingma & Welling 2014, Auto-encoding variational Bayes, figure 4.
+
+    Args:
+        run: with two latents.
+        side: of the grid.
+        label: class of all images, of a conditional run; None takes the first.
+        **places: of the data.
 
     Raises:
         ConfigError: for a run with another number of latents.
@@ -117,68 +141,119 @@ def manifold(run: Run, side: int = 20, label: int | None = None, **places: Any) 
     codes, unflatten = _codes(run, 0, few=2, **places)
     if codes.shape[1] != 2:
         raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
-    axis = scipy.stats.norm.ppf((np.arange(side) + 0.5) / side)
+    axis = scipy.stats.norm.ppf((np.arange(check_count(side, "side")) + 0.5) / side)
     z = np.stack(np.meshgrid(axis, axis[::-1]), -1).reshape(-1, 2)
-    return grid(_shown(run, _decoder(run, label, **places)(unflatten(z))), side)
+    x = _decoder(run, label, **places)(unflatten(z))
+    return Picture({"x": x.reshape(side, side, *x.shape[1:])}, lambda: grid(_shown(run, x), side))
 
 
-def interpolation(
-    run: Run,
+def interpolate(
+    run: Any,
+    pictures: Any = None,
     pairs: int = 8,
     steps: int = 10,
     path: str = "linear",
     seed: int = 0,
     label: int | None = None,
-    own: Mapping[str, np.ndarray] | None = None,
+    fit: str | None = None,
     **places: Any,
-) -> np.ndarray:
+) -> Picture:
     """A row for each pair of test examples: the data between their codes.
+
+    Arrays: "x" [pairs, steps, ...].
 
     Args:
         run: with images.
-        pairs: rows.
-        steps: columns, both ends among them.
+        pictures: instead of test examples, the first two, the next two, ...: see `examples.read`.
+        pairs: rows, of test examples.
+        steps: columns, or frames, both ends among them.
         path: "linear", or "spherical" along the great circle, which keeps the norm of
             high-dimensional normal latents (White 2016, Sampling generative networks).
         seed: of the codes.
-        label: class of all images, of a conditional run.
-        own: "x" and, of a conditional run, "label", instead of test examples: 2 `pairs` of them.
+        label: class of all images, of a conditional run; None takes the first.
+        fit: of `pictures`.
         **places: of the data.
+
+    Raises:
+        ConfigError: for what the run cannot do, or was not given.
     """
     if path not in PATHS:
-        raise ConfigError(f"--path={path}, expected one of {', '.join(PATHS)}")
+        raise ConfigError(unknown("path", path, PATHS))
     _images(run)
-    codes, unflatten = _codes(run, seed, few=2 * pairs, own=own, **places)
+    own = own_batch(run, pictures, fit, chosen_class(run, label))
+    pairs, steps = check_count(pairs, "pairs"), check_count(steps, "steps")
+    few = check_pairs(len(own["x"])) if own else 2 * pairs
+    codes, unflatten = _codes(run, seed, few=few, own=own, **places)
     first, second = codes[::2], codes[1::2]
     between = slerp if path == "spherical" else _lerp
     z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
     x = _decoder(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
-    return grid(_shown(run, x), steps)
+    return _rows(run, x.reshape(len(first), steps, *x.shape[1:]))
+
+
+def check_pairs(count: int) -> int:
+    """The number of pictures.
+
+    Raises:
+        ConfigError: for an odd one.
+    """
+    if count % 2:
+        raise ConfigError(f"{count} pictures, expected pairs: the first two, the next two, ...")
+    return count
+
+
+def _rows(run: Any, x: np.ndarray, **arrays: np.ndarray) -> Picture:
+    """[rows, steps, ...]: all at once, or a step after the other."""
+    return Picture(
+        {"x": x, **arrays},
+        lambda: grid(_shown(run, x.reshape(-1, *x.shape[2:])), x.shape[1]),
+        lambda: [grid(_shown(run, step)) for step in x.swapaxes(0, 1)],
+    )
 
 
 def walk(
-    run: Run,
+    run: Any,
     num: int = 16,
     frames: int = 60,
     seed: int = 0,
     label: int | None = None,
     **places: Any,
-) -> list[np.ndarray]:
-    """Pictures of a closed random walk of standard normal latents, `num` side by side."""
+) -> Picture:
+    """A closed random walk of standard normal latents, of `num` images side by side.
+
+    Arrays: "x" [num, frames, ...].
+
+    Args:
+        run: with images.
+        num: of images.
+        frames: of the walk, columns where nothing moves.
+        seed: of the walk.
+        label: class of all images, of a conditional run; None takes the first.
+        **places: of the data.
+
+    Raises:
+        ConfigError: for what the run cannot do, or was not given.
+    """
     _images(run)
+    num, frames = check_count(num, "num"), check_count(frames, "frames")
     codes, unflatten = _codes(run, seed, few=2, **places)
     random = np.random.RandomState(seed)
     east, north = random.randn(2, num, codes.shape[1])
     decode, out = _decoder(run, label, **places), []
     angles = np.arange(frames) * 2 * math.pi / frames
     for angle in track(angles, "drawing", frames, "frames"):
-        z = math.cos(angle) * east + math.sin(angle) * north
-        out.append(grid(_shown(run, decode(unflatten(z)))))
-    return out
+        out.append(decode(unflatten(math.cos(angle) * east + math.sin(angle) * north)))
+    found = _rows(run, np.stack(out, axis=1))
+    return dataclasses.replace(found, milliseconds=60)
 
 
-def evolution(run: Run) -> list[np.ndarray]:
+def evolve(run: Any) -> Picture:
     """The grids that the run drew while it trained, of the same latents, one a frame.
+
+    Arrays: "frames" uint8 [grids, H, W, 3].
+
+    Args:
+        run: that drew some.
 
     Raises:
         ConfigError: for a run without grids.
@@ -186,7 +261,8 @@ def evolution(run: Run) -> list[np.ndarray]:
     paths = sorted(run.directory.samples.glob("step_*.png"))
     if not paths:
         raise ConfigError(f"{run.directory.samples} has no step_*.png: the run drew no samples")
-    return [decode(path, str(path), mode="RGB") for path in paths]
+    frames = np.stack([decode(path, str(path), mode="RGB") for path in paths])
+    return Picture({"frames": frames}, lambda: grid(frames), lambda: list(frames), 300)
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
@@ -204,31 +280,18 @@ def _lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     return (1 - t) * a + t * b
 
 
-def _batch(run: Run, num: int, **places: Any) -> dict[str, np.ndarray]:
-    split = run.dataset(**places).splits["test"]
-    return split.take(evenly(len(split), num))
-
-
-def _own_given(run: Run, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What examples are given themselves, in their own units."""
-    fields = {name: run.spec.fields[name] for name in given(run.method)}
-    if absent := [name for name in fields if name not in batch]:
-        raise ConfigError(f"{run.directory.path} is given {absent[0]}, which pictures have none of")
-    return {n: f.units.outward(batch[n]) if f.units else batch[n] for n, f in fields.items()}
-
-
-def _decoder(run: Run, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:
+def _decoder(run: Any, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:
     """Latents to data, of one class unless that is None."""
     same: dict[str, Any] = {}
     if set(given(run.method)) - {"label"}:
-        same = {k: v[0] for k, v in _own_given(run, _batch(run, 1, **places)).items()}
-    if label is not None:
+        same = {k: v[0] for k, v in own_given(run, batch_of(run, 1, **places)).items()}
+    if (label := chosen_class(run, label)) is not None:
         same["label"] = label
     return lambda z: run.decode(z, given=same)
 
 
 def _codes(
-    run: Run,
+    run: Any,
     seed: int,
     few: int = LOOKED_AT,
     own: Mapping[str, np.ndarray] | None = None,
@@ -243,8 +306,8 @@ def _codes(
             raise ConfigError(f"{name} cannot encode pictures; of styles, see jaxgen project")
         codes = run.method.latents(jax.random.key(seed), few)
     else:
-        batch = own or _batch(run, few, **places)
-        codes = run.encode(batch["x"], seed, given=_own_given(run, batch))
+        batch = own or batch_of(run, few, **places)
+        codes = run.encode(batch["x"], seed, given=own_given(run, batch))
     leaves, tree = jax.tree.flatten(codes)
     shapes = [leaf.shape[1:] for leaf in leaves]
     ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
@@ -259,12 +322,12 @@ def _codes(
     return np.concatenate(flat, axis=1), unflatten
 
 
-def _images(run: Run) -> None:
+def _images(run: Any) -> None:
     if run.spec.x.kind != "image":
         raise ConfigError(f"{run.spec.name} has no images: there is nothing to show")
 
 
-def _shown(run: Run, x: np.ndarray) -> np.ndarray:
+def _shown(run: Any, x: np.ndarray) -> np.ndarray:
     return to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range)
 
 

@@ -1,0 +1,18 @@
+"""What a run can show, as its methods."""
+
+from __future__ import annotations
+
+from jaxgen.views import latents, styles
+
+
+class Views:
+    """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`."""
+
+    reconstructions = latents.reconstructions
+    interpolate = latents.interpolate
+    sweep = latents.sweep
+    manifold = latents.manifold
+    walk = latents.walk
+    evolve = latents.evolve
+    mix = styles.mix
+    project = styles.project
