@@ -67,3 +67,11 @@ def test_a_vae_turns_digits_into_latents(tmp_path, data_root):
     assert found["nelbo"] == pytest.approx(found["pixels"] + found["latents"], abs=1e-3)
     assert 17 < found["tighter"] < found["nelbo"] < 20.5 < found["two"] < found["independent"]
     assert found["used_by_four"] < found["used_by_one"] <= 8
+
+
+@pytest.mark.slow
+def test_a_game_loses_modes_and_remedies_find_them(tmp_path, data_root):
+    wanted = ("plain", "r1_modes", "r1", "packed_modes", "packed")
+    found = numbers("gan", tmp_path, data_root, *wanted)
+    assert found["r1_modes"] == found["packed_modes"] == 8
+    assert max(found["r1"], found["packed"]) < 0.1 < 0.25 < found["plain"]
