@@ -9,7 +9,7 @@ from jaxgen.boundary import guarded
 from jaxgen.signals import interruptible
 from jaxgen.tools.outputs import check_free
 from jaxgen.tools.parser import parse
-from jaxgen.verbs import parser
+from jaxgen.verbs import FIRST, parser
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 def _run(argv: list[str]) -> None:
     top = parser()
     if not argv:
-        top.print_help()
+        print(FIRST)
         return
     arguments, knobs = parse(top, argv)
     check_free(arguments, top.verbs[argv[0]])

@@ -9,6 +9,17 @@ from jaxgen import __version__
 from jaxgen.tools.parser import Parser
 
 ABOUT = "Deep generative models: train, sample, evaluate, compare. Begin with: jaxgen train glow"
+FIRST = f"""jaxgen {__version__}: deep generative models. To begin with:
+
+  jaxgen train glow                  a flow on digits that need no download, into runs/glow-digits
+  jaxgen runs                        the runs that there are, and how they stand
+  jaxgen sample runs/glow-digits     draw samples, as .png, .npz or single pictures
+  jaxgen eval runs/glow-digits       evaluate on its test split; --metrics=fd,pr of samples
+  jaxgen models                      all models and their presets: jaxgen train NAME:PRESET
+  jaxgen --help                      all commands; jaxgen COMMAND --help is about one
+
+Your own images, table or arrays: jaxgen train glow --config.data.name=FOLDER. From Python:
+jaxgen.fit, jaxgen.load. The documentation begins with docs/index.md of the source."""
 
 
 def parser() -> Parser:

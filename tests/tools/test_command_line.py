@@ -1,5 +1,6 @@
 """The command line of every verb: what is mistyped or out of range is one line, before any work."""
 
+import argparse
 import errno
 import io
 import os
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 from command import ROOT
-from parsers import FILES, OPTIONS, named, typed
+from parsers import FILES, OPTIONS, VERBS, named, typed
 
 from jaxgen import boundary, cli
 from jaxgen.config import ConfigError
@@ -148,16 +149,37 @@ def test_a_negative_knob_is_a_value():
     assert parse(cli.parser(), ["sample", "--truncation", "-1", "r"])[1] == {"truncation": -1}
 
 
-def test_alone_it_prints_help(capsys):
+def test_alone_it_says_what_one_does_first(capsys):
+    """On one screen; every command that it names is one."""
     cli.main([])
-    assert capsys.readouterr().out.startswith("usage: jaxgen ")
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) <= 24 and max(map(len, out.splitlines())) <= 100 and not err
+    typed = [line.split() for line in out.splitlines() if line.startswith("  jaxgen ")]
+    assert [words[1] for words in typed] == ["train", "runs", "sample", "eval", "models", "--help"]
+    assert {words[1] for words in typed} <= {*VERBS, "--help"}
 
 
-@pytest.mark.parametrize("module", ["cli", "main"])
+@pytest.mark.parametrize("verb", [None, *(verb for verb in VERBS if verb != "train")])
+def test_help_of_everything(verb, capsys):
+    """Ends well, and says something of every option and every argument."""
+    parser = VERBS[verb] if verb else cli.parser()
+    for action in parser._actions:
+        assert action.help or isinstance(action, argparse._SubParsersAction), action.dest
+    with pytest.raises(SystemExit) as end:
+        cli.main([*([verb] if verb else []), "--help"])
+    out, err = capsys.readouterr()
+    assert not end.value.code and not err and out.startswith("usage: jaxgen")
+    for name in parser.options:
+        assert name in out
+    for name in {} if verb else VERBS:
+        assert name in out and VERBS[name].prog == f"jaxgen {name}"
+
+
+@pytest.mark.parametrize("module", ["cli", "cli train", "main"])
 def test_version_and_help(module):
     """In processes of their own: both leave by `sys.exit`, and absl's flags are global."""
     for flag, text in (("--version", "jaxgen 0."), ("--help", "jaxgen")):
-        command = [sys.executable, "-m", f"jaxgen.{module}", flag]
+        command = [sys.executable, "-m", *f"jaxgen.{module}".split(), flag]
         job = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert job.returncode == 0 and text in job.stdout and not job.stderr
 

@@ -36,7 +36,7 @@ def test_a_verb_is_one_file(tmp_path, monkeypatch, jaxgen_command):
     (tmp_path / "toy.py").write_text(TOY)
     monkeypatch.setattr(verbs, "__path__", [*verbs.__path__, str(tmp_path)])
     assert jaxgen_command("toy", "--word=here").out == "here\n"
-    assert "says what it is given" in jaxgen_command().out
+    assert "says what it is given" in verbs.parser().format_help()
     monkeypatch.undo()
     assert "toy" not in verbs.parser().verbs
 
