@@ -46,6 +46,7 @@ def load(
 def fit(
     method: Any,
     data: Any = None,
+    /,
     *,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -78,7 +79,8 @@ def fit(
         workdir: the run directory; the same one resumes. None makes a new one,
             `runs/<config>-<data>`, or the first of `.2`, `.3` and on that is free.
         quiet: print nothing.
-        **changes: fields of the config, as `**{"model.depth": 4}` or `model={"depth": 4}`.
+        **changes: fields of the config, as `**{"model.depth": 4}` or `model={"depth": 4}`; so
+            `data={"flip": True}` are options of the data, which are the second argument.
 
     Raises:
         ConfigError: for what cannot be trained, in one line; of data it is a `DataError`.

@@ -34,6 +34,8 @@ def trained(
     changes: Mapping[str, Any],
 ) -> Any:
     """The run; see `jaxgen.fit`."""
+    if not isinstance(changes.get("data", {}), Mapping):
+        raise ConfigError("data are the second argument: jaxgen.fit(method, data)")
     config, name = _config(method)
     train = {"steps": steps, "batch_size": batch_size}
     _change(config, {"train": {k: v for k, v in train.items() if v is not None}})

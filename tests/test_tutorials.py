@@ -75,3 +75,12 @@ def test_a_game_loses_modes_and_remedies_find_them(tmp_path, data_root):
     found = numbers("gan", tmp_path, data_root, *wanted)
     assert found["r1_modes"] == found["packed_modes"] == 8
     assert max(found["r1"], found["packed"]) < 0.1 < 0.25 < found["plain"]
+
+
+@pytest.mark.slow
+def test_a_posterior_is_close_and_calibrated(tmp_path, data_root):
+    wanted = ("divergence", "p_speed", "p_angle", "p_narrow", "coverage_error")
+    found = numbers("posterior", tmp_path, data_root, *wanted)
+    assert -0.02 < found["divergence"] < 0.1
+    assert found["p_narrow"] < 1e-4 < 1e-3 < min(found["p_speed"], found["p_angle"])
+    assert found["coverage_error"] < 0.04
