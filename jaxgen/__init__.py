@@ -9,13 +9,29 @@ from typing import Any
 
 __version__ = "0.2.0"
 PACKAGES = ("bijectors", "data", "methods", "models", "ops")  # of Python, imported when asked for
+# commands as functions -> where they are; those of one run are its methods
+COMMANDS = {
+    "classes": "jaxgen.tools.classes",
+    "compare": "jaxgen.report.page",
+    "disentangle": "jaxgen.tools.factors",
+    "modes": "jaxgen.tools.modes",
+    "prune": "jaxgen.tools.pruning",
+    "runs": "jaxgen.tools.overview",
+    "show": "jaxgen.tools.overview",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """A package, as `jaxgen.data`, without an import of its own: `import jaxgen` stays light."""
+    """A package or command, as `jaxgen.data` and `jaxgen.runs`, imported only when asked for."""
     if name in PACKAGES:
         return importlib.import_module(f"jaxgen.{name}")
+    if name in COMMANDS:
+        return getattr(importlib.import_module(COMMANDS[name]), name)
     raise AttributeError(f"module 'jaxgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PACKAGES, *COMMANDS})
 
 
 def load(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from jaxgen.files import write
+from jaxgen.progress import stage
 from jaxgen.report import sections, series
 from jaxgen.report.markup import Markup, h, join, script_json
 from jaxgen.report.ranking import Row, table, tally
-from jaxgen.report.records import Entry
+from jaxgen.report.records import Entry, entries
 from jaxgen.report.sections import chart, choice, downloads, section
 from jaxgen.report.tables import everything, likelihoods, model_name, paired, verdict
 
@@ -23,6 +27,30 @@ POLICY = (
 def rows_of(found: Sequence[Entry]) -> list[Row]:
     """All rows of the verdict, those of the cost too."""
     return table({entry.name: entry.measurements for entry in found})
+
+
+def compare(
+    runs: Sequence[str], out: str | os.PathLike[str] = "report.html", allow: str | None = None
+) -> list[Entry]:
+    """Writes the page of measured runs side by side.
+
+    Args:
+        runs: directories that `jaxgen eval` measured, each RUN or NAME=RUN.
+        out: place of the page, `.html`.
+        allow: folders into which links in them may lead, comma-separated.
+
+    Returns:
+        What was read.
+
+    Raises:
+        ConfigError: for a directory without measurements, one named twice, or two of one name.
+        WriteError: see `files.atomic`.
+    """
+    found = entries(runs, allow)
+    with stage("drawing the page"):
+        text = page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    write(out, text.encode("utf-8", errors="backslashreplace"))
+    return found
 
 
 def page(found: Sequence[Entry], when: str) -> str:

@@ -27,15 +27,15 @@ def samples(run: Run, num: int, seed: int = 0, **knobs: Any) -> tuple[np.ndarray
     Raises:
         ConfigError: for a run without classes, or fewer samples than classes.
     """
-    classes = run.spec.num_classes
+    count = run.spec.num_classes
     if "label" not in given(run.method):
         raise ConfigError(
             f"{run.directory.path.name} is not conditional: it samples no class that one asks for; "
             "train with --config.method.given=label"
         )
-    if num < classes:
-        raise ConfigError(f"--num={num}, expected at least {classes}, one for each class")
-    label = np.arange(num // classes * classes, dtype=np.int32) % classes
+    if num < count:
+        raise ConfigError(f"--num={num}, expected at least {count}, one for each class")
+    label = np.arange(num // count * count, dtype=np.int32) % count
     starts = range(0, len(label), AT_ONCE)
     x = [
         run.sample(len(label[i : i + AT_ONCE]), seed + i, label=label[i : i + AT_ONCE], **knobs)
@@ -44,8 +44,12 @@ def samples(run: Run, num: int, seed: int = 0, **knobs: Any) -> tuple[np.ndarray
     return np.concatenate(x), label
 
 
-def report(
-    run: Run, num: int, seed: int = 0, knobs: dict[str, Any] | None = None, **places: Any
+def classes(
+    run: Run,
+    num: int = 1000,
+    seed: int = 0,
+    knobs: dict[str, Any] | None = None,
+    **places: Any,
 ) -> dict[str, Any]:
     """Shares of samples that the embedded classifier of the data reads as the class asked for.
 

@@ -17,7 +17,7 @@ from jaxgen.run import Run
 BATCH = 500  # images encoded at a time
 
 
-def report(run: Run, num: int = 5000, seed: int = 0, **places: Any) -> dict[str, Any]:
+def disentangle(run: Run, num: int = 5000, seed: int = 0, **places: Any) -> dict[str, Any]:
     """Scores of the codes of test images; of one group of latents their posterior means.
 
     Args:

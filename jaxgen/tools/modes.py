@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
-from jaxgen.pictures import scatters
+from jaxgen.pictures import save_png, scatters
 from jaxgen.progress import track
 from jaxgen.run import Run
 
@@ -62,15 +63,28 @@ def drawing(runs: Sequence[Run], samples: Sequence[np.ndarray]) -> np.ndarray:
     return scatters([real, *samples], titles)
 
 
-def report(paths: Sequence[str], num: int, seed: int, out: Any, allow: Sequence[str] = ()) -> str:
-    """The table; the picture goes to `out`, unless it is None."""
-    from jaxgen.pictures import save_png
+def modes(
+    runs: Sequence[Any],
+    num: int = 2500,
+    seed: int = 0,
+    out: Any = None,
+    allow: Sequence[str] = (),
+) -> list[Coverage]:
+    """What samples of runs cover, and a picture of real and generated points.
 
-    runs = [Run(path, allow=allow) for path in paths]
-    each = track(runs, "sampling", len(runs), "runs")
+    Args:
+        runs: paths, or what `jaxgen.load` gives.
+        num: samples of each.
+        seed: of the samples.
+        out: place of the picture, `.png`; None draws none.
+        allow: see `jaxgen.load`.
+
+    Raises:
+        ConfigError: for a run on data whose modes are not known.
+    """
+    loaded = [run if isinstance(run, Run) else Run(run, allow=allow) for run in runs]
+    each = track(loaded, "sampling", len(loaded), "runs")
     found, samples = zip(*(coverage(run, num, seed) for run in each), strict=True)
-    text = table(paths, found)
     if out is not None:
-        save_png(out, drawing(runs, samples))
-        text += f"\n{out}"
-    return text
+        save_png(pathlib.Path(out), drawing(loaded, samples))
+    return list(found)

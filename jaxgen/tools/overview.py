@@ -6,13 +6,15 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jaxgen import lock, rows
 from jaxgen.claim import steps
 from jaxgen.config import ConfigError
-from jaxgen.rundir import RunDir, read_json
+from jaxgen.machine import size
+from jaxgen.progress import remark, track
+from jaxgen.rundir import RunDir, open_existing, read_json
 
 SEEN = 3  # folders deep that runs are looked for
 
@@ -149,3 +151,88 @@ def ago(when: float, now: float | None = None) -> str:
             count = int(seconds // length)
             return f"{count} {name}{'' if count == 1 else 's'}"
     raise AssertionError
+
+
+def runs(
+    folder: str | os.PathLike[str] = "runs", say: Callable[[str], None] = remark
+) -> list[Overview]:
+    """The runs in a folder, the one that changed last at the end.
+
+    Args:
+        folder: that holds them, up to three folders deep.
+        say: is told of those that cannot be read.
+
+    Raises:
+        ConfigError: for no folder.
+    """
+    place = pathlib.Path(folder).expanduser()
+    if not place.is_dir():
+        raise ConfigError(f"{place} is no folder; runs are in runs/ by default: jaxgen runs FOLDER")
+    found: list[Overview] = []
+    below = runs_below(place)
+    for run in track(below, "reading", len(below), "runs"):
+        try:
+            found.append(overview(run))
+        except (ConfigError, OSError) as error:
+            say(f"{run.path}: {' '.join(str(error).split())}")
+    return sorted(found, key=lambda one: one.changed)
+
+
+def show(run: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """A run's summary, and where its files are: (name, what is said of it), in order.
+
+    Args:
+        run: its directory.
+
+    Raises:
+        ConfigError: as `overview` does.
+    """
+    return list(_facts(open_existing(run)))
+
+
+def _facts(directory: RunDir) -> Iterator[tuple[str, str]]:
+    """See `show`."""
+    one, manifest = overview(directory), read_json(directory.manifest)
+    yield "run", str(one.path)
+    yield "model", one.model
+    yield "method", one.method
+    yield "data", f"{one.data}{_counts(manifest)}"
+    writer = f" by {one.writer}" if one.writer else ""
+    yield "step", f"{one.step:,} of {one.of:,}, {one.state}{writer}, {ago(one.changed)} ago"
+    yield "command", str(manifest.get("command", "not recorded"))
+    versions = manifest.get("versions") or {}
+    made = ", ".join(f"{k} {versions[k]}" for k in ("jaxgen", "jax", "python") if k in versions)
+    yield "made with", f"{made}; {manifest.get('devices', '?')}; seed {manifest.get('seed')}"
+    for name, value in one.final.items():
+        marks = ""
+        if name == one.metric and one.best:
+            marks = f"    best {one.best[0]:.5g} at step {one.best[1]:,}"
+        yield name, f"{value:.5g}{marks}" if isinstance(value, float) else str(value)
+    for name, said in _measured(directory):
+        yield name, said
+    listed = ", ".join(f"{step:,}" for step in one.checkpoints) or "none"
+    yield "checkpoints", f"{directory.checkpoints}: step {listed}"
+    for name, count in sorted(one.sizes.items(), key=lambda item: -item[1]):
+        yield size(count), str(one.path / name)
+    yield size(sum(one.sizes.values())), "together"
+
+
+def _counts(manifest: Any) -> str:
+    try:
+        splits = manifest["data"]["fingerprint"]["splits"]
+        return ": " + ", ".join(f"{k} {v['count']:,}" for k, v in splits.items())
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+def _measured(directory: RunDir) -> Iterator[tuple[str, str]]:
+    """What `jaxgen eval --metrics` has measured."""
+    path = directory.path / "evaluation" / "measurements.json"
+    if not path.exists():
+        return
+    try:
+        for found in read_json(path)["measurements"]:
+            value, low, high = (float(found[key]) for key in ("value", "low", "high"))
+            yield str(found["name"]), f"{value:.4g} ({low:.4g} to {high:.4g})"
+    except (ConfigError, LookupError, TypeError, ValueError) as error:
+        yield "measured", f"{path} cannot be read: {' '.join(str(error).split())}"

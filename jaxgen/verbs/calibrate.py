@@ -11,6 +11,8 @@ from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, plac
 from jaxgen.tools.outputs import add_out, output
 from jaxgen.tools.ranges import COUNT
 
+PYTHON = "jaxgen.run.Run.calibrate"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

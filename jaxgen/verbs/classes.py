@@ -9,6 +9,8 @@ from typing import Any
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, own_options, places
 from jaxgen.tools.ranges import COUNT
 
+PYTHON = "jaxgen.classes"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""
@@ -25,10 +27,10 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the shares, as JSON."""
     from jaxgen.evaluate.validation import check_knobs
-    from jaxgen.tools.classes import report
+    from jaxgen.tools import classes
 
     found = load_run(arguments, arguments.num, drawn=False)
     check_knobs(found.method, knobs, own_options(arguments))
     where = {"run": str(found.directory.path), "step": found.step} | knobs
-    found = report(found, arguments.num, arguments.seed, knobs, **places(arguments))
+    found = classes.classes(found, arguments.num, arguments.seed, knobs, **places(arguments))
     print(json.dumps(where | found, indent=1))

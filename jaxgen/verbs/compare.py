@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import time
 from typing import Any
 
-from jaxgen.tools.outputs import add_out, save_text
+from jaxgen.tools.outputs import add_out
 
 DEFAULT = "report.html"
+
+PYTHON = "jaxgen.compare"
 
 
 def add(commands: Any) -> None:
@@ -25,14 +26,10 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Reads the runs, writes the page, says how much is on it."""
-    from jaxgen.progress import stage
-    from jaxgen.report.page import page, rows_of
-    from jaxgen.report.records import entries
+    from jaxgen.report.page import compare, rows_of
 
     out = arguments.out or pathlib.Path(DEFAULT)
-    found = entries(arguments.runs, arguments.allow)
-    with stage("drawing the page"):
-        save_text(out, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
+    found = compare(arguments.runs, out, arguments.allow)
     apart = sum(c.status == "differs" for row in rows_of(found) for c in row.cells.values())
     numbers = sum(len(entry.measurements) for entry in found)
     note = f", {apart} not comparable" if apart else ""

@@ -7,6 +7,8 @@ from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
 
+PYTHON = "jaxgen.verbs.parser"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

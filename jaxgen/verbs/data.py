@@ -7,6 +7,8 @@ from typing import Any
 
 from jaxgen.config import ConfigError, unknown
 
+PYTHON = "jaxgen.data.published.fetch"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

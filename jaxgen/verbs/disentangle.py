@@ -9,6 +9,8 @@ from typing import Any
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
 from jaxgen.tools.ranges import COUNT
 
+PYTHON = "jaxgen.disentangle"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""
@@ -22,12 +24,12 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the scores, as JSON."""
-    from jaxgen.tools.factors import report
+    from jaxgen.tools.factors import disentangle
 
     found = load_run(arguments)
     where = {"run": str(found.directory.path), "step": found.step}
     print(
         json.dumps(
-            where | report(found, arguments.num, arguments.seed, **places(arguments)), indent=1
+            where | disentangle(found, arguments.num, arguments.seed, **places(arguments)), indent=1
         )
     )

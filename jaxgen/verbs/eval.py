@@ -24,6 +24,13 @@ from jaxgen.tools.ranges import COUNT
 
 OBJECTIVE = ("per_example", "draws")  # options of the evaluation without --metrics alone
 
+PYTHON = (
+    "jaxgen.run.Run.evaluate",
+    "jaxgen.run.Run.per_example",
+    "jaxgen.run.Run.measure",
+    "jaxgen.measure.measure_images",
+)
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

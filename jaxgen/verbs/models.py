@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+PYTHON = ("jaxgen.tools.models.report", "jaxgen.tools.models.describe")
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

@@ -9,6 +9,8 @@ from jaxgen.tools.arguments import add_allow, add_seed, allowed
 from jaxgen.tools.outputs import add_out
 from jaxgen.tools.ranges import COUNT
 
+PYTHON = "jaxgen.modes"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""
@@ -23,6 +25,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the table, draws the points."""
-    from jaxgen.tools.modes import report
+    from jaxgen.tools.modes import modes, table
 
-    print(report(arguments.runs, arguments.num, arguments.seed, arguments.out, allowed(arguments)))
+    asked = (arguments.num, arguments.seed, arguments.out, allowed(arguments))
+    print(table(arguments.runs, modes(arguments.runs, *asked)))
+    if arguments.out is not None:
+        print(arguments.out)

@@ -7,9 +7,9 @@ import json
 import pathlib
 from typing import Any
 
-from jaxgen.config import ConfigError
-
 HEAD: tuple[str, ...] = ("run", "model", "data", "step", "last", "best", "changed", "size", "")
+
+PYTHON = "jaxgen.runs"
 
 
 def add(commands: Any) -> None:
@@ -23,20 +23,10 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Prints the table; a run that cannot be read is a line with the reason."""
     from jaxgen.machine import size
-    from jaxgen.tools.overview import Overview, ago, overview, runs_below
+    from jaxgen.tools.overview import ago, runs
 
     folder = pathlib.Path(arguments.folder).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(
-            f"{folder} is no folder; runs are in runs/ by default: jaxgen runs FOLDER"
-        )
-    found: list[Overview] = []
-    for place in runs_below(folder):
-        try:
-            found.append(overview(place))
-        except (ConfigError, OSError) as error:
-            print(f"{place.path}: {' '.join(str(error).split())}")
-    found.sort(key=lambda one: one.changed)
+    found = runs(folder, say=print)
     if arguments.json:
         print(json.dumps([as_json(one) for one in found], indent=1))
         return

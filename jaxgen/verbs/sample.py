@@ -15,6 +15,8 @@ from jaxgen.tools.ranges import COUNT
 
 MOST_PIXELS = 2**28  # of a grid
 
+PYTHON = ("jaxgen.run.Run.sample", "jaxgen.run.Run.draws")
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

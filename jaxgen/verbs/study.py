@@ -7,6 +7,8 @@ from typing import Any
 
 from jaxgen.tools.outputs import Output, add_out
 
+PYTHON = "jaxgen.tools.studies.paths"
+
 
 def add(commands: Any) -> None:
     """Adds the command to the parser of `jaxgen`."""

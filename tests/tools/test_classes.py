@@ -40,11 +40,11 @@ def test_real_scans_are_of_their_class_and_a_swapped_class_is_seen(
     digits_classifier, data_root, scans
 ):
     where = {"data_dir": str(data_root)}
-    found = classes.report(fake_run(scans, 0), 405, **where)
+    found = classes.classes(fake_run(scans, 0), 405, **where)
     assert found["num"] == 400 and found["class_accuracy"] >= 0.99
     assert found["classifier"] == digits_classifier.label
     assert found["classifier_test_accuracy"] == digits_classifier.accuracy
-    swapped = classes.report(fake_run(scans, 1), 405, **where)
+    swapped = classes.classes(fake_run(scans, 1), 405, **where)
     assert swapped["by_class"]["3"] <= 0.05
     assert swapped["class_accuracy"] == pytest.approx(found["class_accuracy"] - 0.1, abs=0.01)
     expected = np.mean(list(swapped["by_class"].values()))
@@ -84,4 +84,4 @@ def test_command(jaxgen_command, digits_classifier, run):
 
 def test_a_run_without_classes(scans):
     with pytest.raises(ConfigError, match="fake is not conditional: it samples no class that one"):
-        classes.report(fake_run(scans, 0, conditional=False), 100)
+        classes.classes(fake_run(scans, 0, conditional=False), 100)
