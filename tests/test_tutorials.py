@@ -84,3 +84,16 @@ def test_a_posterior_is_close_and_calibrated(tmp_path, data_root):
     assert -0.02 < found["divergence"] < 0.1
     assert found["p_narrow"] < 1e-4 < 1e-3 < min(found["p_speed"], found["p_angle"])
     assert found["coverage_error"] < 0.04
+
+
+@pytest.mark.slow
+def test_families_are_measured_alike(tmp_path, data_root):
+    bits = ("flow_bits", "vae_bits")
+    distances = ("floor", "gan_distance", "vae_distance", "flow_distance")
+    shares = ("warm_precision", "warm_recall", "cold_precision", "cold_recall")
+    found = numbers("families", tmp_path, data_root, *bits, *distances, *shares)
+    assert 1.8 < found["vae_bits"] < 2.1 < found["flow_bits"] < 2.43
+    assert sorted(distances, key=found.get) == list(distances)
+    assert found["cold_precision"] > found["warm_precision"]
+    assert found["cold_recall"] < found["warm_recall"]
+    assert (tmp_path / "digits.html").stat().st_size > 10_000
