@@ -31,7 +31,7 @@ def features(num, dims):
 
 def once(num, dims, dtype):
     """`precision_recall`, in this process."""
-    from jaxgen.evaluate.neighbours import precision_recall
+    from jaxgen.evaluate.metrics.pr import precision_recall
 
     real, fake = features(num, dims)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -53,7 +53,8 @@ def timed(library, num, dims, dtype):
         with contextlib.redirect_stdout(None):
             found = list(compute_prdc(real, fake, 5).values())
     else:
-        from jaxgen.evaluate.neighbours import density_coverage, precision_recall
+        from jaxgen.evaluate.metrics.dc import density_coverage
+        from jaxgen.evaluate.metrics.pr import precision_recall
 
         start = time.perf_counter()
         options = dict(k=5, strict=True, dtype=np.dtype(dtype))

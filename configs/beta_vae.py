@@ -12,10 +12,11 @@
                                                                      also celeba64_32
     python -m jaxgen.main --config=configs/beta_vae.py:PRESET,tiny   seconds, for tests
 
-`jaxgen disentangle RUN` scores the latents against the factors. Other data that know theirs:
---config.data.name=faces_like --config.method.observation=logistic_mixture. The presets but `conv`
-and those of CelebA take dense networks (as Higgins et al. did for such shapes, and narrower) and
-5,000 steps; all but `celeba64_32` take 10 latents. Our own measurements are in docs/results.md.
+`jaxgen eval RUN --metrics=disentanglement` scores the latents against the factors. Other data that
+know theirs: --config.data.name=faces_like --config.method.observation=logistic_mixture. The
+presets but `conv` and those of CelebA take dense networks (as Higgins et al. did for such shapes,
+and narrower) and 5,000 steps; all but `celeba64_32` take 10 latents. Our own measurements are in
+docs/results.md.
 """
 
 from ml_collections import ConfigDict

@@ -22,8 +22,8 @@ from jaxgen.abilities import (
     given,
 )
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.calibration import counted
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
+from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import Sampler, chunk_key, chunk_size, filled
 from jaxgen.evaluate.validation import (
     Options,
@@ -48,8 +48,6 @@ DOING = {  # calls -> what is said of those that take long
     "log_prob": "evaluating",
     "reconstruct": "reconstructing",
 }
-DRAWS = 50_000  # of posteriors, of a chunk of rows
-ROWS = 500  # of such a chunk, at most
 
 
 class Calls:
@@ -129,26 +127,21 @@ class Calls:
             z, num = check_latents(z, shapes, "run.decode(z)")
         return self._outward(self._whole("decode", state, self._key(0), z, options, num))
 
-    def ranks(self, state: State, rng: Array, x: np.ndarray, draws: int) -> PyTree:
-        """`calibration.counted` of rows [B, D], in chunks whose draws are about as many.
+    def calibrate(
+        self, state: State, x: np.ndarray, draws: int, seed: int
+    ) -> calibration.Calibration:
+        """Ranks the parameters of rows [N, D] among draws of their posteriors.
 
         Raises:
-            ConfigError: for more draws from one posterior than memory holds.
+            ConfigError: for a method that infers no parameters, or as `calibration.calibrate`.
         """
-        size = max(1, min(ROWS, DRAWS // draws))
-        need = size * draws * 8 * self._spec.dims  # draws and the noise that they are made of
-        check_memory(need, f"draws={draws:,} from one posterior", "ask for fewer")
+        if not isinstance(self._method, Infers):
+            name = type(self._method).__name__
+            raise ConfigError(f"{name} infers no parameters: nothing to calibrate")
         if ("ranks", draws) not in self._compiled:
-
-            def ranked(state: State, rng: Array, number: Any, x: Array) -> PyTree:
-                assert isinstance(self._method, Infers)
-                return counted(self._method, state, chunk_key(rng, number), x, draws)
-
-            self._compiled["ranks", draws] = jax.jit(ranked)
-        call = self._compiled["ranks", draws]
-        starts = track(range(0, len(x), size), "ranking", len(x), "data sets", lambda _: size)
-        parts = (call(state, rng, np.uint32(i), filled(x, s, size)) for i, s in enumerate(starts))
-        return _joined(parts, len(x), "num")
+            self._compiled["ranks", draws] = calibration.counter(self._method, draws)
+        count = self._compiled["ranks", draws]
+        return calibration.calibrate(self._method, state, x, self._key(seed), draws, count)
 
     def _whole(
         self, name: str, state: State, rng: Array, data: PyTree, given: Any, num: int

@@ -76,7 +76,8 @@ KINDS = {
     "tokens": "[T]",
     "layout": "[H, W]",
 }  # of fields, with the shape of one example
-UNITS = {"vector": "points", "tokens": "texts"}  # what examples are called, if not by their kind
+# what examples of a kind are called
+UNITS = {k: f"{k}s" for k in KINDS} | {"vector": "points", "tokens": "texts"}
 NUMBERS = ("levels", "classes", "vocabulary")  # how a field of integers says how many there are
 DTYPES = ("uint8", "uint16", "int32", "float32")
 
@@ -319,7 +320,7 @@ class DataSpec:
     @property
     def unit(self) -> str:
         """What examples are called: "images", "points", ..."""
-        return UNITS.get(self.x.kind, f"{self.x.kind}s")
+        return UNITS[self.x.kind]
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,8 @@ import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from jaxgen import mistakes, names
 from jaxgen.claim import owned
 from jaxgen.config import ConfigError, check_sections, common
@@ -77,8 +79,8 @@ def _config(method: Any) -> tuple[dict[str, Any], str]:
         return mistakes.load(path, preset).to_dict(), pathlib.Path(path).stem
     if names.is_method(type(method)):
         config = _of_method(method)
-    elif isinstance(method, Mapping) or hasattr(method, "to_dict"):
-        found = method if isinstance(method, Mapping) else method.to_dict()
+    elif isinstance(method, Mapping | ConfigDict):
+        found = method.to_dict() if isinstance(method, ConfigDict) else method
         config = copy.deepcopy(dict(found))
         check_sections(config)
     else:

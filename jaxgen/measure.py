@@ -7,6 +7,7 @@ that `jaxgen compare` shows, and `generated/` with the images themselves, which 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -21,12 +22,12 @@ from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
 from jaxgen.evaluate import gallery, measurement
-from jaxgen.evaluate.comparison import Comparison, Cost, Subject, Trained
+from jaxgen.evaluate.comparison import DRAWS, Comparison, Cost, Subject, Trained
 from jaxgen.evaluate.extractors import extractor
 from jaxgen.evaluate.givens import rows_of, split_given
+from jaxgen.evaluate.metrics import check_published, chosen, measure
 from jaxgen.evaluate.sampling import Kept, Sampler, Samples, check_finite, kept
 from jaxgen.evaluate.sets import open_set
-from jaxgen.evaluate.suite import check_published, chosen, measure
 from jaxgen.evaluate.validation import check_seed, is_whole
 from jaxgen.machine import versions
 from jaxgen.rows import read as read_rows
@@ -44,7 +45,7 @@ class Request:
     """What is to be measured.
 
     Attributes:
-        metrics: names of families, comma-separated or a sequence, or "all".
+        metrics: names, comma-separated or a sequence, or "all": see `metrics.chosen`.
         num: images of each set; None takes as many as the reference has, at most 10,000.
         seed: of the latents; sets of one seed are independent of each other.
         sets: independent ones; None takes 3 up to 10,000 images and 1 above.
@@ -56,6 +57,8 @@ class Request:
         batch: images that a device draws at once, in whole chunks; None takes one chunk.
         knobs: of the method's `sample`, or for images of other tools of `jaxgen.data.load`.
         importance_samples: draws of the likelihood.
+        observations: of the test split, whose posteriors are calibrated; None takes at most 500.
+        draws: from each posterior; None takes 99.
         page: write interpolations, reconstructions and likelihoods of training examples, too.
         data: where the data of the run are now, a folder or file.
         manual_dir: of files fetched by hand.
@@ -74,6 +77,8 @@ class Request:
     batch: int | None = None
     knobs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     importance_samples: int | None = None
+    observations: int | None = None
+    draws: int | None = None
     page: bool = False
     data: str | None = None
     manual_dir: str | None = None
@@ -82,7 +87,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Checks the numbers and the names."""
-        for name in ("num", "sets", "max_examples", "batch"):
+        for name in ("num", "sets", "max_examples", "batch", "observations", "draws"):
             value = getattr(self, name)
             if value is not None and not (is_whole(value) and value >= 1):
                 raise ConfigError(f"--{name}={value}, expected 1 or more")
@@ -144,6 +149,7 @@ def measure_run(
     source = _source_of_run(run, request, dataset)
     path = measurement.save(folder, source, found)
     gallery.write_sets(folder, comparison, sets[0].head(gallery.most(run.spec)), request.page)
+    gallery.write_arrays_of(folder, comparison)
     if request.page:
         gallery.write_latents(folder, run, dataset)
         gallery.write_likelihoods(folder, run, dataset, request.places)
@@ -242,10 +248,12 @@ def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Compari
     return Comparison(
         subject,
         dataset,
-        extractor(name, dataset.spec, **places),
+        functools.partial(extractor, name, dataset.spec, **places),
         split=request.reference,
         max_examples=min(request.max_examples or MOST, _count(dataset, request)),
         seed=request.seed,
+        observations=request.observations,
+        draws=request.draws or DRAWS,
     )
 
 
@@ -285,14 +293,15 @@ def _costs(run: Trained, samples: Samples) -> dict[str, Cost]:
     where = {"device": str(manifest.get("devices")), "batch": options["batch_size"]}
     found: dict[str, Cost] = {}
     if rates:
-        found["step_seconds"] = (examples / float(np.median(rates)), "s", where)
+        found["step_seconds"] = (examples / float(np.median(rates)), where)
     for player, params in run.state.params.items():
         total = sum(leaf.size for leaf in jax.tree.leaves(params))
-        found[f"parameters_{player}"] = (total, "", {"player": player})
-    found["parameters"] = (sum(v for v, _, _ in found.values() if isinstance(v, int)), "", {})
+        found[f"parameters_{player}"] = (total, {"player": player})
+    found["parameters"] = (sum(v for v, _ in found.values() if isinstance(v, int)), {})
     of = {"of": "sampling, estimate of XLA, each device"}
     of["batch"] = samples.chunks * samples.sampler.size
-    found["peak_bytes"] = (peak_bytes(samples.compiled()), "bytes", of)
+    if (peak := peak_bytes(samples.compiled())) is not None:
+        found["peak_bytes"] = (peak, of)
     return found
 
 

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxgen.abilities import Infers, Weighted
+from jaxgen.abilities import Weighted
 from jaxgen.calls import Calls, on_one_device
 from jaxgen.config import ConfigError, build, check_sections, unknown
-from jaxgen.evaluate.validation import check_count, check_seed
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.validation import check_count
 from jaxgen.measure import Request, measure_run
 from jaxgen.names import checked
 from jaxgen.progress import stage
@@ -234,11 +234,11 @@ class Run(Views):
         """Metrics of samples against the run's data, kept in `evaluation/` of the run.
 
         Args:
-            metrics: families, as "fd,pr" or ("fd", "pr"); see `evaluate.suite`.
+            metrics: names, as "fd,pr" or ("fd", "pr"); see `evaluate.metrics`.
             **options: fields of `jaxgen.measure.Request`, as num=, seed=, extractor=, knobs=.
 
         Returns:
-            "source", "measurements", "not_available" (family -> why) and "file".
+            "source", "measurements", "not_available" (metric -> why) and "file".
 
         Raises:
             ConfigError: for an unknown metric, or one that the run cannot give.
@@ -293,16 +293,9 @@ class Run(Views):
         Raises:
             ConfigError: for a run that infers no parameters, or more examples than there are.
         """
-        from jaxgen.evaluate.calibration import calibrate
-
-        if not isinstance(self.method, Infers):
-            name = type(self.method).__name__
-            raise ConfigError(f"{name} infers no parameters: nothing to calibrate")
-        draws, rng = check_count(draws, "draws"), jax.random.key(check_seed(seed))
-        test = self.dataset(**places).splits["test"]
-        num = check_count(num, "num", len(test))
-        x = test.take(np.arange(num, dtype=np.int64) * len(test) // num)["x"]
-        return calibrate(self.method, self._averaged, x, rng, draws, self._calls.ranks)
+        draws, test = check_count(draws, "draws"), self.dataset(**places).splits["test"]
+        x = test.take(evenly(len(test), check_count(num, "num", len(test))))["x"]
+        return self._calls.calibrate(self._averaged, x, draws, seed)
 
     def dataset(self, **places: Any) -> Any:
         """The run's own data.

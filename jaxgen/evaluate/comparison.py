@@ -13,13 +13,13 @@ from jax.sharding import Mesh
 
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
+from jaxgen.data.embedded import factors
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.extractors import Extractor
 from jaxgen.evaluate.measurement import (
     Fingerprint,
     Interval,
     Measurement,
-    bounded,
     fingerprint,
     of_draws,
 )
@@ -28,9 +28,10 @@ from jaxgen.rundir import RunDir
 from jaxgen.types import DataSpec, Method, State
 
 CHUNK = 1024  # real images at a time
+DRAWS = 99  # from each posterior that is calibrated
 PARTS = 4  # of a single set, for the interval of its numbers
 FEW, FEW_PER_FEATURE = 2048, 10  # fewer examples than either make many numbers biased
-Cost = tuple[float | None, str, Mapping[str, Any]]
+Cost = tuple[float, Mapping[str, Any]]
 
 
 class ImageSet(Protocol):
@@ -82,7 +83,7 @@ class Subject:
         sample_size: see there.
         per_example: split -> columns [N] of `Method.evaluate`.
         labelled: a set whose image i is of class i modulo the number of classes.
-        costs: gives numbers that training left behind, name -> (value, unit, fingerprint).
+        costs: gives numbers that training left behind, name -> (value, fingerprint).
     """
 
     spec: DataSpec
@@ -128,20 +129,26 @@ class Comparison:
     Attributes:
         subject: what is measured.
         dataset: the real data.
-        extractor: of features.
+        source: the extractor of features, or a partial that makes it when it is first needed.
         split: the reference.
         max_examples: of the reference, evenly spaced; None takes all.
         seed: of subsets and paths.
         pairs: of latents, for path lengths.
+        observations: of the test split, for calibration; None takes at most 500.
+        draws: from each posterior.
+        arrays: what metrics leave for pictures, name of the file -> arrays.
     """
 
     subject: Subject
     dataset: Dataset
-    extractor: Extractor
+    source: Extractor | functools.partial[Extractor]
     split: str = "train"
     max_examples: int | None = None
     seed: int = 0
     pairs: int = 2000
+    observations: int | None = None
+    draws: int = DRAWS
+    arrays: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks the split."""
@@ -152,6 +159,11 @@ class Comparison:
         """Takes over the features of real data of a comparison with the same data."""
         shared = ("real", "other", "train", "test", "data")
         vars(self).update({k: v for k, v in vars(known).items() if k in shared})
+
+    @functools.cached_property
+    def extractor(self) -> Extractor:
+        """Of features."""
+        return self.source() if isinstance(self.source, functools.partial) else self.source
 
     @property
     def other_split(self) -> str:
@@ -252,23 +264,25 @@ class Comparison:
         values = np.array([function(f) for f in self.fake], np.float64)
         return intervals(values, self.fake[0], function)
 
-    def measured(
-        self, name: str, group: str, found: Interval, most: float | None = None, **fields: Any
-    ) -> Measurement:
+    def measured(self, name: str, found: Interval, **fields: Any) -> Measurement:
         """A measurement with the settings, context and notes of the subject.
 
         Args:
-            name: see `Measurement`.
-            group: see there.
+            name: see `Measurement`; what it is the metric's `NUMBERS` say.
             found: value and interval.
-            most: of a number in [0, most], whose interval is cut to that; None for any number.
             **fields: of the measurement.
         """
-        if most is not None and found.low is not None and found.high is not None:
-            found = Interval(found.value, max(found.low, 0.0), min(found.high, most))
         fields["notes"] = (*self.subject.notes, *fields.get("notes", ()))
         fields.setdefault("context", self.context())
-        return bounded(name, group, found, settings=dict(self.subject.settings), **fields)
+        fields.setdefault("settings", dict(self.subject.settings))
+        return Measurement(name, found.value, found.low, found.high, **fields)
+
+    @functools.cached_property
+    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Samples of every class in turn [N, ...], and their classes, int32 [N]."""
+        assert self.subject.labelled is not None
+        images = np.concatenate(list(self.subject.labelled))
+        return images, (np.arange(len(images)) % self.subject.spec.num_classes).astype(np.int32)
 
     def biased(self, *, per_feature: bool = True) -> tuple[str, ...]:
         """The note on too few examples, () where there are enough."""
@@ -322,3 +336,43 @@ def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Features:
     if "logits" not in parts[0]:
         return Features(features)
     return Features(features, np.concatenate([part["logits"] for part in parts]))
+
+
+def few(x: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows, evenly spaced."""
+    return x[evenly(len(x), most)]
+
+
+Need = Callable[[Comparison], str | None]  # why a metric cannot be given; None where it can
+
+
+def model(c: Comparison) -> str | None:
+    """A model, and not images alone."""
+    return None if c.subject.method else "images alone have no model: it is of runs"
+
+
+def able(ability: type, what: str) -> Need:
+    """A model that a protocol of `jaxgen.abilities` is satisfied by.
+
+    Args:
+        ability: the protocol.
+        what: a model without it has not, for the message.
+    """
+
+    def need(c: Comparison) -> str | None:
+        method = c.subject.method
+        return None if isinstance(method, ability) else f"{type(method).__name__} has no {what}"
+
+    return need
+
+
+def conditional(c: Comparison) -> str | None:
+    """A model that can be asked for a class."""
+    asked = c.subject.labelled is not None
+    return None if asked else "classes are of conditional models, this one takes no class"
+
+
+def known_factors(c: Comparison) -> str | None:
+    """Data whose factors are known."""
+    name, known = c.dataset.spec.name, factors.NAMES
+    return None if name in known else f"the factors of {name} are not known; of {', '.join(known)}"

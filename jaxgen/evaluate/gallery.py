@@ -12,10 +12,11 @@ import numpy as np
 
 from jaxgen.abilities import Decodes, Density, Encodes, Latents, Restores, given
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.limits import load_npz
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.comparison import Comparison, Trained
+from jaxgen.evaluate.metrics.ppl import linear, spherical
 from jaxgen.evaluate.neighbours import nearest
-from jaxgen.evaluate.path_length import linear, spherical
 from jaxgen.files import write_arrays
 from jaxgen.types import DataSpec
 
@@ -69,6 +70,12 @@ def write_sets(folder: pathlib.Path, c: Comparison, x: np.ndarray, page: bool) -
     )
 
 
+def write_arrays_of(folder: pathlib.Path, c: Comparison) -> None:
+    """What metrics left for pictures, as `calibration.npz`."""
+    for name, arrays in c.arrays.items():
+        write(folder / f"{name}.npz", **arrays)
+
+
 def write_latents(folder: pathlib.Path, run: Trained, dataset: Dataset) -> None:
     """`interpolation.npz` and `reconstruction.npz`, as far as the method can."""
     method, split = run.method, dataset.splits["test"]
@@ -120,6 +127,12 @@ def write_likelihoods(
     values = {split: found[name] for split, found in columns.items()}
     unit = "bits/dim" if name == "bpd" else "nats"
     write(folder / "likelihood.npz", **values, name=np.array(name), unit=np.array(unit))
+
+
+def read_arrays(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """What `write_arrays_of` wrote under a name; numbers as such."""
+    arrays = load_npz(folder / f"{name}.npz")
+    return {k: v if v.ndim else v.item() for k, v in arrays.items()}
 
 
 def write(path: pathlib.Path, **arrays: Any) -> None:

@@ -20,7 +20,39 @@ from jaxgen.config import ConfigError
 from jaxgen.rundir import read_json, write_json
 
 FILE = "measurements.json"
-GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
+GROUPS = {  # in the order of pages
+    "fidelity": "Fidelity",
+    "diversity": "Diversity",
+    "likelihood": "Likelihood",
+    "latents": "Latents",
+    "posterior": "Posteriors",
+    "copying": "Copying",
+    "cost": "Cost",
+}
+ABSENT = "(absent)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """What a number of a metric is; the metric's `NUMBERS` has it under its name.
+
+    Attributes:
+        title: as people read it.
+        meaning: half a sentence.
+        group: one of `GROUPS`.
+        better: "lower", "higher" or "none".
+        unit: "" for none.
+        most: of a number in [0, most], to which intervals are cut; None for any number.
+        extractor: whose features alone it may be of, where it is published under this name.
+    """
+
+    title: str
+    meaning: str
+    group: str = "fidelity"
+    better: str = "lower"
+    unit: str = ""
+    most: float | None = None
+    extractor: str = ""
 
 
 class NotAvailable(Exception):
@@ -33,12 +65,12 @@ class Measurement:
 
     Attributes:
         name: with the extractor's label behind a dash, where features are compared.
-        group: one of `GROUPS`.
         value: itself; None if it is not finite.
         low: lower end of its 95 % interval, None where there is none.
         high: upper end.
         unit: "" for none.
         better: "lower", "higher" or "none".
+        group: one of `GROUPS`.
         settings: knobs of sampling; {} for the defaults.
         fingerprint: flat, what must be equal for two numbers to be ranked.
         context: flat, stated and not compared.
@@ -46,12 +78,12 @@ class Measurement:
     """
 
     name: str
-    group: str
     value: float | None
     low: float | None = None
     high: float | None = None
     unit: str = ""
     better: str = "none"
+    group: str = "fidelity"
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -69,11 +101,6 @@ class Measurement:
         for key in ("settings", "fingerprint", "context"):
             out[key] = {k: _plain(v) for k, v in out[key].items()}
         return out
-
-
-def bounded(name: str, group: str, found: Interval, **fields: Any) -> Measurement:
-    """A measurement of a value with its interval."""
-    return Measurement(name, group, found.value, found.low, found.high, **fields)
 
 
 def merged(old: Sequence[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[Any]:
@@ -210,15 +237,11 @@ def fingerprint(*parts: Mapping[str, Any], **more: Any) -> Fingerprint:
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Name -> both values, of what is not equal; None stands for what is absent."""
-    names = sorted(a.keys() | b.keys())
-    return {k: (a.get(k), b.get(k)) for k in names if _differ(k, a, b)}
+    """Name -> both values, of what is not equal; `ABSENT` stands for what is not there."""
+    pairs = {k: (a.get(k, ABSENT), b.get(k, ABSENT)) for k in sorted(a.keys() | b.keys())}
+    return {k: v for k, v in pairs.items() if v[0] != v[1] or len({type(x) is bool for x in v}) > 1}
 
 
 def equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether numbers with these fingerprints may be ranked against each other."""
     return not differences(a, b)
-
-
-def _differ(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    return (name in a) != (name in b) or a.get(name) != b.get(name)

@@ -1,4 +1,4 @@
-"""Nearest neighbours, and what is made of them: precision and recall, density and coverage.
+"""Nearest neighbours of rows of features, and balls up to them.
 
 Distances are Euclidean. They are found tile by tile, as |a|^2 + |b|^2 - 2 <a, b> of centred rows
 by the host's BLAS, so that memory does not grow with the number of pairs. An example's own row is
@@ -17,33 +17,6 @@ from jaxgen.config import ConfigError
 
 TILE = 2048  # rows and columns of the matrix of distances that exist at a time
 ROUNDING = 64  # times the machine's epsilon and the squared norm: no larger than rounding
-
-
-@dataclasses.dataclass(frozen=True)
-class PrecisionRecall:
-    """Shares of examples, in [0, 1].
-
-    Attributes:
-        precision: of generated ones that lie where real ones do.
-        recall: of real ones that lie where generated ones do.
-    """
-
-    precision: float
-    recall: float
-
-
-@dataclasses.dataclass(frozen=True)
-class DensityCoverage:
-    """Of generated examples around real ones.
-
-    Attributes:
-        density: mean number of real balls that hold a generated example, over k; not bounded
-            by 1, and without meaning in many dimensions, where balls hold each other.
-        coverage: share of real balls that hold at least one.
-    """
-
-    density: float
-    coverage: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,9 +44,9 @@ def nearest(x: np.ndarray, train: np.ndarray, k: int = 1, dtype: Any = np.float6
     Raises:
         ConfigError: for too few rows, rows of different length, or that are not finite.
     """
-    x, train, centre = _checked(x, train, 1, k)
+    x, train, centre = checked(x, train, 1, k)
     best = _Best(len(x), k)
-    for rows, columns, squared in _tiles(x, train, centre, dtype):
+    for rows, columns, squared in tiles(x, train, centre, dtype):
         best.update(rows, columns, squared)
     return best.found(x, train)
 
@@ -89,83 +62,15 @@ def nearest_others(x: np.ndarray, k: int = 1, dtype: Any = np.float64) -> Neares
     Raises:
         ConfigError: as `nearest`.
     """
-    x, _, centre = _checked(x, x, k + 1, k + 1)
+    x, _, centre = checked(x, x, k + 1, k + 1)
     best = _Best(len(x), k)
-    for rows, columns, squared in _tiles(x, x, centre, dtype, upper=True):
+    for rows, columns, squared in tiles(x, x, centre, dtype, upper=True):
         if rows == columns:
             np.fill_diagonal(squared, np.inf)
         else:
             best.update(columns, rows, squared.T)
         best.update(rows, columns, squared)
     return best.found(x, x)
-
-
-def precision_recall(
-    real: np.ndarray, fake: np.ndarray, k: int = 3, strict: bool = False, dtype: Any = np.float64
-) -> PrecisionRecall:
-    """Improved precision and recall.
-
-    A set's manifold is the union of balls around its examples up to their k-th neighbour.
-
-    Source: Kynkaanniemi et al. 2019, Improved precision and recall metric, section 2; a ball
-    holds its surface, as there (`<=`).
-
-    Args:
-        real: [N, D].
-        fake: [M, D].
-        k: the paper's is 3.
-        strict: balls are open (`<`), as in prdc.
-        dtype: of the tiles: float32 takes half the time, and may decide otherwise on the few
-            pairs that lie on a surface to 7 digits.
-
-    Raises:
-        ConfigError: as `nearest`.
-    """
-    real, fake, centre = _checked(real, fake, k + 1, k + 1)
-    real_ball = _balls(real, centre, k, strict, dtype)
-    fake_ball = _balls(fake, centre, k, strict, dtype)
-    precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
-    for rows, columns, squared in _tiles(fake, real, centre, dtype):
-        precise[rows] |= (squared <= real_ball[columns]).any(1)
-        recalled[columns] |= (squared <= fake_ball[rows, None]).any(0)
-    return PrecisionRecall(float(precise.mean()), float(recalled.mean()))
-
-
-def density_coverage(
-    real: np.ndarray, fake: np.ndarray, k: int = 5, strict: bool = True, dtype: Any = np.float64
-) -> DensityCoverage:
-    """Density and coverage: generated examples in balls around real ones up to their k-th other.
-
-    Source: Naeem et al. 2020, Reliable fidelity and diversity metrics, section 3; balls are
-    open, as in its code (`<`).
-
-    Args:
-        real: [N, D].
-        fake: [M, D].
-        k: the paper's is 5.
-        strict: balls are open.
-        dtype: of the tiles.
-
-    Raises:
-        ConfigError: as `nearest`.
-    """
-    real, fake, centre = _checked(real, fake, k + 1, 1)
-    ball = _balls(real, centre, k, strict, dtype)
-    inside, covered = 0, np.zeros(len(real), bool)
-    for _, columns, squared in _tiles(fake, real, centre, dtype):
-        held = squared <= ball[columns]
-        inside += int(np.count_nonzero(held))
-        covered[columns] |= held.any(0)
-    return DensityCoverage(inside / (k * len(fake)), float(covered.mean()))
-
-
-def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
-    """Of samples of the same distribution: 1 - prod_{i=1..k} (N - i) / (M + N - i).
-
-    Source: Naeem et al. 2020, section 3.
-    """
-    i = np.arange(1, k + 1)
-    return float(1 - np.prod((num_real - i) / (num_fake + num_real - i)))
 
 
 class _Best:
@@ -200,7 +105,7 @@ class _Best:
         return Nearest(*(np.take_along_axis(a, order, 1) for a in (self.index, distances)))
 
 
-def _balls(x: np.ndarray, centre: np.ndarray, k: int, strict: bool, dtype: Any) -> np.ndarray:
+def balls(x: np.ndarray, centre: np.ndarray, k: int, strict: bool, dtype: Any) -> np.ndarray:
     """Squared radii for `<=`, [N]: up to the k-th neighbour and, unless `strict`, with it.
 
     Rounding of a tile's distance is allowed for: copies of an example whose radius is zero are
@@ -212,7 +117,7 @@ def _balls(x: np.ndarray, centre: np.ndarray, k: int, strict: bool, dtype: Any) 
     return np.nextafter(radius - slack, -np.inf) if strict else radius + slack
 
 
-def _tiles(
+def tiles(
     x: np.ndarray, y: np.ndarray, centre: np.ndarray, dtype: Any, upper: bool = False
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Squared distances [rows, columns], tile by tile; of the upper triangle only, if so told."""
@@ -239,7 +144,7 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
-def _checked(
+def checked(
     x: np.ndarray, y: np.ndarray, least_x: int, least_y: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both sets, and the mean of the second."""

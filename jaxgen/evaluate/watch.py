@@ -10,14 +10,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxgen.abilities import levels_of
+from jaxgen.abilities import given, levels_of
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors import Extractor, extractor
 from jaxgen.evaluate.givens import rows_of
-from jaxgen.evaluate.sampling import Sampler
-from jaxgen.evaluate.suite import check_published, chosen, measure
+from jaxgen.evaluate.metrics import check_published, chosen, measure
+from jaxgen.evaluate.sampling import Sampler, Samples
 from jaxgen.types import Method, State
 
 MOST = 10_000  # real examples
@@ -43,7 +43,7 @@ class Watch:
             method: that samples.
             mesh: where.
             dataset: the real data.
-            metrics: families of images, see `suite.chosen`.
+            metrics: names, see `metrics.chosen`; "all" is of those of images.
             num: samples.
             name: of the extractor; empty takes pixels.
             budget: share of the time since now that measuring may take.
@@ -56,7 +56,7 @@ class Watch:
                 f"config.evaluate: metrics_num={num}, expected 1 or more, and "
                 f"metrics_budget={budget}, expected a share above 0, at most 1"
             )
-        self.names = chosen(metrics, images_only=True)
+        self.names = chosen(metrics, of_images=True)
         check_published(metrics, name)
         self._method, self._dataset, self._num = method, dataset, num
         rows = rows_of(method, dataset.spec, dataset.splits["train"], num)
@@ -83,15 +83,25 @@ class Watch:
             allowed = bool(multihost_utils.broadcast_one_to_all(np.asarray(allowed)))
         return allowed
 
+    def _drawn(self, state: State, **more: np.ndarray) -> Samples:
+        return self._sampler.samples(state, self._num, given=self._given | more)
+
     def measure(self, state: State) -> dict[str, float]:
         """Name -> value of what could be measured; {} when the budget is used up."""
         if not self.affordable():
             return {}
         start = time.monotonic()
+        method, spec, labelled = self._method, self._dataset.spec, None
+        if "label" in given(method):
+            label = np.arange(self._num, dtype=np.int32) % spec.num_classes
+            labelled = self._drawn(state, label=label)
         subject = Subject(
-            self._dataset.spec,
-            levels_of(self._method, self._dataset.spec),
-            [self._sampler.samples(state, self._num, given=self._given)],
+            spec,
+            levels_of(method, spec),
+            [self._drawn(state)],
+            method=method,
+            state=state.averaged(),
+            labelled=labelled,
         )
         comparison = Comparison(subject, self._dataset, self.extractor, max_examples=MOST)
         if self._known:

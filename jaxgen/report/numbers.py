@@ -7,61 +7,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-# what stands before the extractor in the name of a measurement -> title, what it says
-TITLES = {
-    "fid": ("Fréchet inception distance", "distance of Gaussians fitted to Inception features"),
-    "fcd": (
-        "Fréchet classifier distance",
-        "distance of Gaussians fitted to features of a classifier of these data; not the FID",
-    ),
-    "fcd_ratio": ("Fréchet distance / variance of the data", "moves less with the classifier"),
-    "fcd_inf": ("Fréchet distance, extrapolated", "to infinitely many samples"),
-    "fd": ("Fréchet distance", "distance of Gaussians fitted to features; not the FID"),
-    "fd_ratio": ("Fréchet distance / variance of the data", "of the features named"),
-    "fd_inf": ("Fréchet distance, extrapolated", "to infinitely many samples"),
-    "fid_inf": ("FID, extrapolated", "to infinitely many samples"),
-    "kd": ("Kernel distance", "squared MMD of features, unbiased: may be negative"),
-    "kcd": ("Kernel classifier distance", "squared MMD of features, unbiased: may be negative"),
-    "kid": ("Kernel inception distance", "squared MMD of Inception features, unbiased"),
-    "score": ("Classifier score", "confident and varied predictions; not the Inception score"),
-    "precision": ("Precision", "share of samples that lie among the real ones"),
-    "recall": ("Recall", "share of real examples that lie among the samples"),
-    "density": ("Density", "how many real neighbourhoods hold a sample"),
-    "coverage": ("Coverage", "share of real neighbourhoods that hold a sample"),
-    "ppl_z": ("Perceptual path length, z", "how much the image moves with the latents"),
-    "ppl_w": ("Perceptual path length, w", "how much the image moves with the styles"),
-    "ppl_codes": ("Perceptual path length, codes", "between codes of real examples"),
-    "modes": ("Modes", "classes found among the samples"),
-    "mode_kl": ("Modes, reverse KL", "of the classes of samples from those of the data"),
-    "swd": ("Sliced Wasserstein distance", "of patches of the Laplacian pyramid, by resolution"),
-    "class_accuracy": ("Class accuracy", "share of samples read as the class asked for"),
-    "cas": ("Classification accuracy score", "of real data, by a classifier trained on samples"),
-    "high_quality": ("High-quality samples", "share within three standard deviations of a mode"),
-    "bpd": ("Bits per dimension", "test likelihood; its kind of bound is in the fingerprint"),
-    "nll": ("Negative log-likelihood", "of the test data"),
-    "nelbo": ("Negative ELBO", "upper bound of the negative log-likelihood"),
-    "iw_bpd": ("Importance-weighted bits per dimension", "tighter upper bound"),
-    "iw_nll": ("Importance-weighted NLL", "tighter upper bound of the negative log-likelihood"),
-    "copying_ct": ("Data-copying test C_T", "far below 0: samples sit on training data"),
-    "authentic": ("Authentic share", "samples that are no near copies of training data"),
-    "nn_ratio": ("Nearest-neighbour ratio", "distance to training data, of samples over test"),
-    "images_per_second": ("Sampling speed", "images per second, compilation excluded"),
-    "step_seconds": ("Train step", "median time, of all turns"),
-    "parameters": ("Parameters", "counted"),
-    "points_per_second": ("Sampling speed", "points per second, compilation excluded"),
-    "peak_bytes": ("Peak memory", "of the device"),
-}
+from jaxgen.evaluate import metrics
 
 
 def title(name: str) -> tuple[str, str]:
     """Title and explanation of a measurement; its own name and "" for one that is not known."""
-    prefix = name.split("@")[0].partition("-")[0]
-    for known in (prefix, prefix.rpartition("_")[0]):
-        if known in TITLES:
-            text, meaning = TITLES[known]
-            rest = prefix[len(known) + 1 :]
-            return (f"{text}, {rest}" if rest else text), meaning
-    return name, ""
+    if (found := metrics.number(name)) is None:
+        return name, ""
+    of, rest = found
+    return (f"{of.title}, {rest}" if rest else of.title), of.meaning
 
 
 def number(value: float | None, low: float | None = None, high: float | None = None) -> str:

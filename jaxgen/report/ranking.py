@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgen.report.records import GROUPS, Measurement
+from jaxgen.evaluate.measurement import ABSENT, GROUPS, differences
+from jaxgen.report.records import Measurement
 
-ABSENT = "(absent)"
 EXACT = ("parameters", "peak_bytes")  # counted, not estimated: they need no interval
 
 # A status of a cell:
@@ -68,16 +68,6 @@ def identity(measurement: Measurement) -> dict[str, Any]:
     """All that must be equal for two numbers of one name to be ranked together."""
     whole = {"name": measurement.name, "unit": measurement.unit, "better": measurement.better}
     return whole | dict(measurement.fingerprint)
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ, with both values."""
-    found = {}
-    for key in sorted(one.keys() | other.keys()):
-        a, b = one.get(key, ABSENT), other.get(key, ABSENT)
-        if a != b or isinstance(a, bool) != isinstance(b, bool):
-            found[key] = (a, b)
-    return found
 
 
 def fewest(key: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

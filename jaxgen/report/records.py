@@ -14,13 +14,13 @@ import numpy as np
 from jaxgen.config import ConfigError, flatten
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import load_npz
+from jaxgen.evaluate.measurement import Measurement
 from jaxgen.names import checked
 from jaxgen.progress import track
 from jaxgen.rows import read as read_rows
 from jaxgen.rundir import RunDir, read_json
 from jaxgen.stored import check, check_contained
 
-GROUPS = ("fidelity", "diversity", "likelihood", "copying", "cost")
 # array file of a run's evaluation/ -> the keys that it must hold
 ARRAYS = {
     "images": ("x",),
@@ -55,37 +55,6 @@ MEASURED = {
     "fingerprint?": (dict, None),
     "context?": (dict, None),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """One number of one model.
-
-    Attributes:
-        name: as `fcd-digits8-cnn64@ab12cd34`.
-        value: None where it could not be measured.
-        low: lower end of the 95 % interval, None where it is not known.
-        high: upper end.
-        unit: "" for none.
-        better: "lower", "higher" or "none".
-        group: one of `GROUPS`.
-        settings: of the sampler; {} for its defaults.
-        fingerprint: must be equal for two numbers to be ranked.
-        context: stated, not compared.
-        notes: sentences, as "biased: 297 real examples".
-    """
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    better: str = "none"
-    group: str = "fidelity"
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    context: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    notes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.evaluate.measurement import of_stderr
+from jaxgen.evaluate.measurement import differences, of_stderr
 from jaxgen.report.numbers import pairs, title
-from jaxgen.report.ranking import differences, fewest, identity
+from jaxgen.report.ranking import fewest, identity
 from jaxgen.report.records import Entry, Measurement
 
 PLANES = (("recall", "precision"), ("coverage", "density"))  # x: diversity, y: fidelity

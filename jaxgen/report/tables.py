@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxgen.evaluate.measurement import ABSENT, GROUPS
 from jaxgen.report.markup import Markup, h
 from jaxgen.report.numbers import interval, number, pairs, plain, quantity, title
-from jaxgen.report.ranking import ABSENT, EXACT, Cell, Row, fewest
+from jaxgen.report.ranking import EXACT, Cell, Row, fewest
 from jaxgen.report.records import Entry, Measurement
 
 ARROWS = {"lower": ("↓", "lower is better"), "higher": ("↑", "higher is better")}
@@ -18,13 +19,6 @@ BADGES = {
     "differs": ("not comparable", "another fingerprint: not ranked"),
     "equal": ("equal", "the best, and another has the same"),
     "alone": ("alone", "nothing on this page has the same fingerprint"),
-}
-HEADINGS = {
-    "fidelity": "Fidelity",
-    "diversity": "Diversity",
-    "likelihood": "Likelihood",
-    "copying": "Copying",
-    "cost": "Cost",
 }
 
 
@@ -45,7 +39,7 @@ def verdict(entries: Sequence[Entry], rows: Sequence[Row], caption: str, ident: 
     )
     bodies = []
     for group in groups:
-        heading = h("th", HEADINGS.get(group, group), scope="rowgroup", colspan=len(entries) + 1)
+        heading = h("th", GROUPS.get(group, group), scope="rowgroup", colspan=len(entries) + 1)
         found = [row for row in rows if row.group == group]
         lines = [_row(entries, row, found, f"{ident}-{group}-{i}") for i, row in enumerate(found)]
         bodies.append(h("tbody", h("tr", heading, class_="group"), lines))

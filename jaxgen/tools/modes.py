@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.data.embedded import stacked, toys
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.modes import Coverage, digit_coverage, gaussian_coverage
+from jaxgen.evaluate.metrics import modes as metric
+from jaxgen.evaluate.metrics.modes import Coverage
 from jaxgen.pictures import save_png, scatters
 from jaxgen.progress import track
 from jaxgen.run import Run
@@ -24,13 +24,11 @@ def coverage(run: Run, num: int = 2500, seed: int = 0) -> tuple[Coverage, np.nda
         ConfigError: for a run on data whose modes are not known.
     """
     name = run.spec.name
-    if name not in (*toys.MIXTURES, *stacked.NAMES):
-        known = ", ".join((*toys.MIXTURES, *stacked.NAMES))
+    if name not in metric.KNOWN:
+        known = ", ".join(metric.KNOWN)
         raise ConfigError(f"the modes of {name} are not known, only those of {known}")
     x = run.sample(num, seed)
-    if name in stacked.NAMES:
-        return digit_coverage(x), x
-    return gaussian_coverage(x, *toys.modes(name)), x
+    return metric.coverage(name, x), x
 
 
 def table(paths: Sequence[str], found: Sequence[Coverage]) -> str:

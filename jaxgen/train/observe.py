@@ -86,7 +86,7 @@ class Observer:
             sample_every_steps: interval of sample grids; 0 draws at the end only.
             num_samples: of a grid.
             sample: knobs of `Method.sample`, as `{"temperature": 0.7}`.
-            metrics: families of `evaluate.suite` to measure on samples, as "fd,pr"; empty for
+            metrics: families of `evaluate.metrics` to measure on samples, as "fd,pr"; empty for
                 none.
             metrics_every_steps: their interval; 0 measures at the end only.
             metrics_num: samples for them.

@@ -29,7 +29,8 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Ranks parameters among draws, draws their histograms, prints what the ranks say."""
     from jaxgen.abilities import Infers
-    from jaxgen.evaluate.calibration import calibration_picture
+    from jaxgen.evaluate.gallery import read_arrays
+    from jaxgen.evaluate.metrics.calibration import Calibration, calibration_picture
     from jaxgen.pictures import save_png
 
     found = load_run(arguments)
@@ -40,7 +41,9 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         )
     asked = {"num": arguments.num, "draws": arguments.draws, "seed": arguments.seed}
     out = output(arguments, found, "calibration", ".png", **asked)
-    result = found.calibrate(arguments.num, arguments.draws, arguments.seed, **places(arguments))
+    options = {"observations": arguments.num, "draws": arguments.draws, "seed": arguments.seed}
+    found.measure("calibration", **options, **places(arguments))
+    result = Calibration(**read_arrays(found.directory.path / "evaluation", "calibration"))
     save_png(out, calibration_picture(result))
     where = {"run": str(found.directory.path), "step": found.step, "plot": str(out)}
     print(json.dumps(where | result.report(), indent=1))

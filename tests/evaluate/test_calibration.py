@@ -1,5 +1,6 @@
 """Calibration: a right posterior passes, wrong ones of every kind fail, and the command says so."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,7 +11,8 @@ import pytest
 
 from jaxgen import cli
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.calibration import LEVELS, Calibration, calibrate, calibration_picture
+from jaxgen.evaluate import gallery
+from jaxgen.evaluate.metrics.calibration import LEVELS, Calibration, calibrate, calibration_picture
 from jaxgen.rundir import RunDir
 
 KEY = jax.random.key(0)
@@ -102,8 +104,10 @@ class FakeRun:
     def __init__(self, path):
         self.directory, self.step = RunDir(path), 7
 
-    def calibrate(self, num, draws, seed):
-        return calibrate(Gaussian(), None, pairs(num), jax.random.key(seed), draws)
+    def measure(self, metric, observations, draws, seed):
+        found = calibrate(Gaussian(), None, pairs(observations), jax.random.key(seed), draws)
+        folder = self.directory.path / "evaluation"
+        gallery.write(folder / f"{metric}.npz", **dataclasses.asdict(found))
 
 
 def test_command(tmp_path, monkeypatch, capsys):

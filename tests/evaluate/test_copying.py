@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import copying as cp
+from jaxgen.evaluate.metrics import copying as cp
 
 RANDOM = np.random.RandomState(0)
 TRAIN, TEST, FRESH = RANDOM.randn(1500, 8), RANDOM.randn(600, 8), RANDOM.randn(600, 8)

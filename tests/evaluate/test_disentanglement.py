@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from jaxgen.evaluate import disentanglement as d
+from jaxgen.evaluate.metrics import disentanglement as d
 
 RANDOM = np.random.RandomState(0)
 FACTORS = np.stack([RANDOM.randint(n, size=2000) for n in (3, 5, 4)], axis=1)

@@ -11,11 +11,11 @@ import record_oracles as record
 import scipy.stats
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import frechet as fr
-from jaxgen.evaluate import kernel_distance as kd
 from jaxgen.evaluate import measurement
-from jaxgen.evaluate.classifier_score import classifier_score
-from jaxgen.evaluate.moments import Moments, stream
+from jaxgen.evaluate.metrics import fd as fr
+from jaxgen.evaluate.metrics import kd
+from jaxgen.evaluate.metrics.fd import Moments, stream
+from jaxgen.evaluate.metrics.score import classifier_score
 
 ORACLES = np.load(pathlib.Path(__file__).parent / "oracles.npz")
 

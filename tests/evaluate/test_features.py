@@ -141,7 +141,7 @@ def test_pixels_are_shares_of_the_largest_level():
 )
 def test_bad_images(images, message):
     with pytest.raises(ConfigError, match=message):
-        features.Pixels(SPEC)(images)
+        features.extractor("pixels", SPEC)(images)
 
 
 def test_mistakes(data_root):

@@ -6,9 +6,8 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.measurement import (
-    Interval,
+    ABSENT,
     Measurement,
-    bounded,
     differences,
     equal,
     fingerprint,
@@ -22,7 +21,7 @@ def test_equal_and_different():
     assert list(a) == ["k", "levels", "split"]
     assert equal(a, {"split": "train", "k": 3, "levels": 256})
     assert differences(a, a | {"levels": 32}) == {"levels": (256, 32)}
-    assert differences(a, {k: a[k] for k in ("k", "levels")}) == {"split": ("train", None)}
+    assert differences(a, {k: a[k] for k in ("k", "levels")}) == {"split": ("train", ABSENT)}
     assert not equal({"x": None}, {})  # said to be unknown, and not said
 
 
@@ -33,7 +32,7 @@ def test_only_scalars():
 
 def test_a_number_replaces_its_predecessor_alone(tmp_path):
     def made(name, value, **fields):
-        return bounded(name, "fidelity", Interval(value, value - 1, value + 1), **fields)
+        return Measurement(name, value, value - 1, value + 1, **fields)
 
     save(tmp_path, {"name": "a"}, [made("fd", 1.0, fingerprint={"n": 1}), made("kd", 5.0)])
     save(
@@ -58,7 +57,7 @@ def test_a_number_replaces_one_that_said_less_of_the_same(tmp_path):
     more = less | {"measure": "mass", "of": "x"}
 
     def made(value, fingerprint, **fields):
-        return Measurement("nelbo", "likelihood", value, fingerprint=fingerprint, **fields)
+        return Measurement("nelbo", value, fingerprint=fingerprint, **fields)
 
     save(
         tmp_path,
@@ -78,7 +77,7 @@ def test_a_number_replaces_one_that_said_less_of_the_same(tmp_path):
 
 
 def test_what_is_not_finite_is_said(tmp_path):
-    path = save(tmp_path, {}, [Measurement("kl", "diversity", float("inf"), None, float("nan"))])
+    path = save(tmp_path, {}, [Measurement("kl", float("inf"), None, float("nan"))])
     (row,) = json.loads(path.read_text())["measurements"]
     assert row["value"] is None and row["high"] is None
     assert row["notes"] == ["not finite: inf"]

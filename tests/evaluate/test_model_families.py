@@ -17,8 +17,8 @@ from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors import classifier, extractor
 from jaxgen.evaluate.extractors import lpips_vgg as perceptual
 from jaxgen.evaluate.measurement import differences, equal
+from jaxgen.evaluate.metrics import measure
 from jaxgen.evaluate.sets import ArraySet
-from jaxgen.evaluate.suite import measure
 from jaxgen.types import DataSpec
 
 DIMS, TOP = 6, 100
@@ -257,7 +257,8 @@ def pool(scans):
 
 
 def read(scans, reader, x, labelled=None):
-    subject = Subject(scans.spec, 17, [ArraySet(x)], labelled=labelled and ArraySet(labelled[0]))
+    asked = {"method": object(), "labelled": ArraySet(labelled[0])} if labelled else {}
+    subject = Subject(scans.spec, 17, [ArraySet(x)], **asked)
     return Comparison(subject, scans, reader, max_examples=1000)
 
 
@@ -265,7 +266,7 @@ def test_accuracy_and_score_of_what_is_of_its_class(digits_classifier, scans, po
     """Real scans are of the class asked for; of 10 even classes the score is nearly 10."""
     monkeypatch.setattr(classifier, "_steps", lambda count: 40)
     x = pool[:1000]
-    found, _ = measure(read(scans, digits_classifier, x, (x,)), "score,classes")
+    found, _ = measure(read(scans, digits_classifier, x, (x,)), "score,classes,cas")
     rows = {m.name: m for m in found}
     label = digits_classifier.label
     accuracy = rows[f"class_accuracy-{label}"]
@@ -287,7 +288,7 @@ def test_a_wrong_class_is_seen(digits_classifier, scans, pool, monkeypatch):
     """Every class is drawn as the next: nothing is right, by both measures."""
     monkeypatch.setattr(classifier, "_steps", lambda count: 40)
     x = np.roll(pool[:1000], -1, axis=0)
-    found, _ = measure(read(scans, digits_classifier, x, (x,)), "classes")
+    found, _ = measure(read(scans, digits_classifier, x, (x,)), "classes,cas")
     rows = {m.name.partition("-")[0]: m for m in found}
     assert rows["class_accuracy"].value < 0.01 and rows["cas"].value < 0.1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxgen.data.embedded import toys
-from jaxgen.evaluate.modes import digit_coverage, digit_reader, gaussian_coverage
+from jaxgen.evaluate.metrics.modes import digit_coverage, digit_reader, gaussian_coverage
 
 RANDOM = np.random.RandomState(0)
 

@@ -9,6 +9,7 @@ import record_oracles as record
 
 from jaxgen.config import ConfigError
 from jaxgen.evaluate import neighbours as nb
+from jaxgen.evaluate.metrics import dc, pr
 
 ORACLES = np.load(pathlib.Path(__file__).parent / "oracles.npz")
 
@@ -19,9 +20,9 @@ def _small_tiles(monkeypatch):
 
 
 def all_four(real, fake, k, **options):
-    pr = nb.precision_recall(real, fake, k, **options)
-    dc = nb.density_coverage(real, fake, k, **options)
-    return [pr.precision, pr.recall, dc.density, dc.coverage]
+    shares = pr.precision_recall(real, fake, k, **options)
+    balls = dc.density_coverage(real, fake, k, **options)
+    return [shares.precision, shares.recall, balls.density, balls.coverage]
 
 
 @pytest.mark.parametrize("name", record.NEIGHBOURS)
@@ -31,7 +32,7 @@ def test_equal_to_prdc_and_torch_fidelity(name):
     np.testing.assert_allclose(
         all_four(real, fake, k, strict=True), ORACLES[f"prdc/{name}"], rtol=1e-14
     )
-    closed = nb.precision_recall(real, fake, k)
+    closed = pr.precision_recall(real, fake, k)
     # the library averages in float32
     np.testing.assert_allclose([closed.precision, closed.recall], ORACLES[f"prc/{name}"], rtol=1e-7)
     narrow = all_four(real.astype(np.float32), fake.astype(np.float32), k, dtype=np.float32)
@@ -43,11 +44,11 @@ def test_copies_of_one_example():
     np.testing.assert_allclose(
         all_four(real, fake, 3, strict=True), ORACLES["prdc/collapsed"], rtol=1e-14
     )
-    closed = nb.precision_recall(real, fake, 3)
+    closed = pr.precision_recall(real, fake, 3)
     np.testing.assert_allclose([closed.precision, closed.recall], ORACLES["prc/collapsed"])
     same = np.ones((20, 3))
-    assert nb.density_coverage(same, same) == nb.DensityCoverage(0.0, 0.0)
-    assert nb.precision_recall(same, same) == nb.PrecisionRecall(1.0, 1.0)
+    assert dc.density_coverage(same, same) == dc.DensityCoverage(0.0, 0.0)
+    assert pr.precision_recall(same, same) == pr.PrecisionRecall(1.0, 1.0)
 
 
 def test_copies_far_from_the_centre():
@@ -55,8 +56,8 @@ def test_copies_far_from_the_centre():
     real, fake = record.collapsed()
     real, fake = 1e3 * real, 1e3 * fake
     for dtype in (np.float32, np.float64):
-        assert nb.precision_recall(real, fake, dtype=dtype).recall == 1 / 500
-        assert nb.precision_recall(real, fake, strict=True, dtype=dtype).recall == 0
+        assert pr.precision_recall(real, fake, dtype=dtype).recall == 1 / 500
+        assert pr.precision_recall(real, fake, strict=True, dtype=dtype).recall == 0
 
 
 def test_collapse_is_precise_and_noise_recalls():
@@ -65,21 +66,21 @@ def test_collapse_is_precise_and_noise_recalls():
     real = modes[random.randint(8, size=1000)] + random.randn(1000, 16)
     collapsed = modes[0] + random.randn(1000, 16) * 0.7
     noisy = modes[random.randint(8, size=1000)] + 3 * random.randn(1000, 16)
-    found = nb.precision_recall(real, collapsed)
+    found = pr.precision_recall(real, collapsed)
     assert found.precision > 0.95 and found.recall < 0.15
-    swapped = nb.precision_recall(collapsed, real)
+    swapped = pr.precision_recall(collapsed, real)
     assert (swapped.precision, swapped.recall) == (found.recall, found.precision)
-    assert nb.density_coverage(real, collapsed).coverage < 0.2
-    found = nb.precision_recall(real, noisy)
+    assert dc.density_coverage(real, collapsed).coverage < 0.2
+    found = pr.precision_recall(real, noisy)
     assert found.precision < 0.1 and found.recall > 0.9
 
 
 def test_the_same_distribution():
     random = np.random.RandomState(0)
-    found = nb.density_coverage(random.randn(1500, 16), random.randn(1500, 16))
-    assert abs(found.coverage - nb.expected_coverage(1500, 1500)) < 0.01
+    found = dc.density_coverage(random.randn(1500, 16), random.randn(1500, 16))
+    assert abs(found.coverage - dc.expected_coverage(1500, 1500)) < 0.01
     assert abs(found.density - 1) < 0.06
-    np.testing.assert_allclose(nb.expected_coverage(10**7, 10**7), 1 - 2.0**-5, rtol=1e-6)
+    np.testing.assert_allclose(dc.expected_coverage(10**7, 10**7), 1 - 2.0**-5, rtol=1e-6)
 
 
 def test_nearest_by_brute_force():
@@ -110,7 +111,7 @@ def test_memory_does_not_grow_with_the_pairs(monkeypatch):
     monkeypatch.setattr(nb, "TILE", 128)
     x = np.random.RandomState(0).randn(4000, 8).astype(np.float32)
     tracemalloc.start()
-    nb.precision_recall(x, x[::-1])
+    pr.precision_recall(x, x[::-1])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6 < 4000**2 * 4 / 10
@@ -119,8 +120,8 @@ def test_memory_does_not_grow_with_the_pairs(monkeypatch):
 def test_bad_features():
     x = np.ones((4, 3))
     with pytest.raises(ConfigError, match=r"at least 4 and 4 examples, got 4 and 3"):
-        nb.precision_recall(x, x[:3])
+        pr.precision_recall(x, x[:3])
     with pytest.raises(ConfigError, match=r"got \(4, 3\) and \(4, 2\)"):
         nb.nearest(x, x[:, :2])
     with pytest.raises(ConfigError, match="not finite"):
-        nb.density_coverage(np.full((9, 3), np.inf), x)
+        dc.density_coverage(np.full((9, 3), np.inf), x)

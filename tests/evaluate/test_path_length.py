@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.special
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import path_length as pl
+from jaxgen.evaluate.metrics import ppl as pl
 
 DIMS = 8
 MATRIX = np.random.RandomState(0).randn(48, DIMS).astype(np.float32)

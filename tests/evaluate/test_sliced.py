@@ -7,7 +7,7 @@ import scipy.ndimage
 import scipy.stats
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate import sliced
+from jaxgen.evaluate.metrics import swd as sliced
 
 RANDOM = np.random.RandomState(0)
 DIMS = sliced.PATCH**2

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.evaluate.speed import speed
+from jaxgen.evaluate.metrics.speed import speed
 
 
 def test_compiling_and_warm_ups_do_not_count():

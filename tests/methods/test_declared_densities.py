@@ -10,9 +10,9 @@ from jaxgen.abilities import Density, DensityOf, levels_of
 from jaxgen.bijectors.base import Chain
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.evaluate.comparison import Comparison, Subject
-from jaxgen.evaluate.extractors import Pixels
+from jaxgen.evaluate.extractors.pixels import Pixels
+from jaxgen.evaluate.metrics import measure
 from jaxgen.evaluate.sets import ArraySet
-from jaxgen.evaluate.suite import measure
 from jaxgen.methods.disentangle import Disentangle, FactorVAE
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.iwae import IWAE

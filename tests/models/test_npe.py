@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxgen.data.embedded import simulated
-from jaxgen.evaluate.calibration import calibrate
+from jaxgen.evaluate.metrics.calibration import calibrate
 from jaxgen.methods.posterior import Posterior
 from jaxgen.models.flows.npe import PosteriorFlow
 from jaxgen.ops.simulators import SIMULATORS, linear_gaussian_posterior

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import calls
 from jaxgen.abilities import DensityOf, check
 from jaxgen.calls import Calls
 from jaxgen.config import ConfigError
+from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import CHUNK, Sampler, chunk_key, chunk_size
 from jaxgen.sharding import make_mesh
 from jaxgen.types import DataSpec, State
@@ -185,20 +185,21 @@ def test_classes_go_with_their_examples():
 
 
 def test_ranks_in_chunks(of, monkeypatch):
-    monkeypatch.setattr(calls, "ROWS", 40)
+    monkeypatch.setattr(calibration, "ROWS", 40)
     one, key = of(), jax.random.key(0)
     x = np.random.RandomState(0).randn(110, 3).astype(np.float32)
-    ranks, above = one.ranks(a_state(), key, x, 5)
+    found = one.calibrate(a_state(), x, 5, 0)
+    ranks, above = found.ranks, 5 * found.credibility
     assert ranks.shape == (110, 2) and above.shape == (110,)
-    with compiled() as found:
-        few = one.ranks(a_state(), key, x[:30], 5)
-    assert not found
-    np.testing.assert_array_equal(few[0], ranks[:30])
+    with compiled() as programs:
+        few = one.calibrate(a_state(), x[:100], 5, 0)
+    assert not programs
+    np.testing.assert_array_equal(few.ranks, ranks[:100])
     _, _, draws, density = Scaled(POINTS).posterior(a_state(), key, x[:40], 5)
     np.testing.assert_array_equal(ranks[:40], (draws < x[:40, None, :2]).sum(1))
     np.testing.assert_array_equal(above[:40], (density > x[:40, :1]).sum(1))
     with pytest.raises(ConfigError, match=r"draws=10,000,.* from one posterior: .* available"):
-        one.ranks(a_state(), key, x, 10**13)
+        one.calibrate(a_state(), x, 10**13, 0)
 
 
 def test_chunks_are_of_bounded_size():

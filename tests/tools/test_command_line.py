@@ -121,7 +121,7 @@ MISTAKES = {
     "huge knob": (("sample", "x", "--temperature=1e999"), "expected a finite number"),
     "no knob": (("sample", "x", "y"), "expected --NAME=VALUE, got 'y'"),
     "class": (("sample", "x", "--class=cat"), "--class=cat, expected a whole number from 0"),
-    "label": (("classes", "x", "--label=1.5"), "--label=1.5, expected a whole number from 0"),
+    "label": (("sample", "x", "--label=1.5"), "--label=1.5, expected a whole number from 0"),
 }
 
 

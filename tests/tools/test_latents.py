@@ -10,6 +10,8 @@ import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.data.embedded import factors
+from jaxgen.evaluate.metrics.disentanglement import mig
 from jaxgen.views import latents
 from jaxgen.views.examples import examples
 
@@ -187,7 +189,8 @@ def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
     for verb in ("sweep", "interpolate", "walk"):
         err = jaxgen_command(verb, run, "--class=3", code=2).err
         assert f"--class=3: {run} is not conditional: omit it" in err
-    assert "factors of digits are not known" in jaxgen_command("disentangle", run, code=2).err
+    err = jaxgen_command("eval", run, "--metrics=mig", code=2).err
+    assert "factors of digits are not known" in err
     silent = type("Silent", (type(loaded.method),), {"log_prob": None})
     fields = {f.name: getattr(loaded.method, f.name) for f in dataclasses.fields(loaded.method)}
     monkeypatch.setattr(loaded, "method", silent(**fields))
@@ -197,5 +200,14 @@ def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
 
 def test_factors_are_scored(jaxgen_command, starter, tmp_path):
     job = starter.run("--config=configs/beta_vae.py:tiny", f"--workdir={tmp_path / 'run'}")
-    found = json.loads(jaxgen_command("disentangle", job.workdir, "--num=300").out)
-    assert found["images"] == 300 and 0 <= found["mig"] <= 1
+    out = json.loads(jaxgen_command("eval", job.workdir, "--metrics=mig", "--num=50").out)
+    found = {m["name"]: m for m in out["measurements"]}
+    run, test = jaxgen.load(job.workdir), jaxgen.load(job.workdir).dataset().splits["test"]
+    truth = factors.truth(run.spec.name, "test").values
+    z = run.encode(test.take(np.arange(len(test)))["x"])
+    np.testing.assert_allclose(
+        found["mig"]["value"],
+        mig(np.asarray(z[0] if isinstance(z, tuple) else z), truth),
+        rtol=1e-5,
+    )
+    assert found["mig"]["group"] == "latents" and found["active_units"]["better"] == "none"

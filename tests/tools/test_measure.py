@@ -16,9 +16,9 @@ from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.evaluate import gallery as shown
 from jaxgen.evaluate.comparison import Comparison, Subject
-from jaxgen.evaluate.extractors import Pixels
-from jaxgen.evaluate.frechet import frechet_of
+from jaxgen.evaluate.extractors.pixels import Pixels
 from jaxgen.evaluate.measurement import differences
+from jaxgen.evaluate.metrics.fd import frechet_of
 from jaxgen.evaluate.sets import ArraySet
 from jaxgen.measure import Request, measure_run, named
 from jaxgen.pictures import view
@@ -66,7 +66,8 @@ def test_every_family_that_there_is(all_metrics):
         *("step_seconds", "parameters", "peak_bytes"),
     ):
         assert np.isfinite(found[name]["value"]), name
-    assert set(out["not_available"]) == {"score", "modes", "classes"}
+    never = {"calibration", "disentanglement"}  # nor posteriors, nor factors
+    assert set(out["not_available"]) == {"score", "modes", "classes", "cas"} | never
     assert found["parameters"]["value"] == 2208
     for name, row in found.items():
         assert row["group"] in ("fidelity", "diversity", "likelihood", "copying", "cost"), name
@@ -235,7 +236,7 @@ def test_images_of_another_tool_join(jaxgen_command, run, test_images, tmp_path)
     ("argv", "message"),
     [
         (("--metrics=fdd",), "unknown metric 'fdd': did you mean 'fd'?"),
-        (("--metrics=,",), "no metric named; known: fd, kd"),
+        (("--metrics=,",), "no metric named; known: calibration, cas"),
         (("--metrics=classes",), "classes is not available: classes are of conditional models"),
         (("--metrics=fd", "--temprature=1"), "no such knob 'temprature'; did you mean"),
         (("--metrics=fd", "--num=0"), "--num=0, expected a whole number from 1 to"),

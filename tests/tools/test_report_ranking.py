@@ -3,8 +3,8 @@
 import pytest
 
 from jaxgen.abilities import DensityOf
-from jaxgen.report.ranking import ABSENT, differences, fewest, rank, table, tally
-from jaxgen.report.records import Measurement
+from jaxgen.evaluate.measurement import ABSENT, Measurement, differences
+from jaxgen.report.ranking import fewest, rank, table, tally
 
 SAME = {"data": "digits", "levels": 17, "num_generated": 2000}
 

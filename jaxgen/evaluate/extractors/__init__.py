@@ -1,12 +1,15 @@
 """Feature extractors: from images, as the data have them, to vectors that metrics compare.
 
 An extractor is named by what a user types, and labelled with the hash of its weights: numbers of
-two extractors have different names and are never ranked together.
+two extractors have different names and are never ranked together. Each is one file of this
+package, found by its name, that gives `make(rest, spec, places)`: `rest` is what stands behind a
+colon of the name, if its `NAMED` is true, and `places` are those of `extractor`.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,11 +92,13 @@ def extractor(name: str, spec: DataSpec, **places: Any) -> Extractor:
         DataError: when the data of the classifier are not there.
     """
     kind, _, rest = name.partition(":")
-    if kind not in KINDS:
-        raise ConfigError(unknown("extractor", name, KINDS))
-    if rest and kind != "classifier":
+    known = sorted(found.name for found in pkgutil.iter_modules(__path__))
+    if kind not in known:
+        raise ConfigError(unknown("extractor", name, known))
+    room = importlib.import_module(f"{__name__}.{kind}")
+    if rest and not getattr(room, "NAMED", False):
         raise ConfigError(f"extractor {name!r}: {kind} takes nothing behind a colon")
-    return KINDS[kind](rest, spec, places)
+    return room.make(rest, spec, places)
 
 
 def checked(images: np.ndarray, spec: DataSpec) -> np.ndarray:
@@ -145,74 +150,3 @@ def in_tiles(
         out = function(np.concatenate([tile, padding]) if len(padding) else tile)
         rows.append({k: np.asarray(v)[: len(tile)] for k, v in out.items()})
     return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Pixels:
-    """The values themselves, in [0, 1]; needs no weights.
-
-    Attributes:
-        spec: of the images, or points, which stay as they are.
-    """
-
-    spec: DataSpec
-    name = label = "pixels"
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """See `Extractor`."""
-        return {"extractor": "pixels", "scale": "none" if self.spec.levels is None else "[0, 1]"}
-
-    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Extractor`; D is that of the data."""
-        x = checked(images, self.spec).reshape(len(images), -1).astype(np.float32)
-        return {"features": x if self.spec.levels is None else x / (self.spec.levels - 1)}
-
-
-def _pixels(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-    return Pixels(spec)
-
-
-def _classifier(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-    from jaxgen.data import load
-    from jaxgen.evaluate.extractors.classifier import trained
-
-    options = {k: v for k, v in places.items() if k not in ("weights", "heads", "dataset")}
-    dataset = places.get("dataset")
-    if dataset is None or rest not in ("", dataset.spec.name):
-        dataset = load(rest or spec.name, **options)
-    found = trained(dataset, options.get("data_dir"))
-    if (spec.shape, spec.levels) != (dataset.spec.shape, dataset.spec.levels):
-        raise ConfigError(
-            f"extractor {found.name}: expected {_described(dataset.spec)}, got those of "
-            f"{spec.name}: {_described(spec)}"
-        )
-    return found
-
-
-def _inception(name: str) -> Callable[..., Extractor]:
-    def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-        from jaxgen.evaluate.extractors.inception import inception
-
-        return inception(name, spec, places.get("weights"), places.get("data_dir"))
-
-    return make
-
-
-def _perceptual(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
-    from jaxgen.evaluate.extractors.lpips_vgg import perceptual
-
-    return perceptual(spec, *(places.get(name) for name in ("weights", "heads", "data_dir")))
-
-
-def _described(spec: DataSpec) -> str:
-    return f"{spec.unit} of {'x'.join(map(str, spec.shape))} with {spec.levels} grey levels"
-
-
-KINDS: dict[str, Callable[[str, DataSpec, Mapping[str, Any]], Extractor]] = {
-    "classifier": _classifier,
-    "inception": _inception("inception"),
-    "inception_clean": _inception("inception_clean"),
-    "lpips_vgg": _perceptual,
-    "pixels": _pixels,
-}

@@ -27,10 +27,10 @@ import numpy as np
 import optax
 
 from jaxgen.config import ConfigError
-from jaxgen.data import Dataset, Split
+from jaxgen.data import Dataset, Split, load
 from jaxgen.data.limits import load_npz
 from jaxgen.data.prepare import data_root, prepare_once
-from jaxgen.evaluate.extractors import checked, in_tiles
+from jaxgen.evaluate.extractors import Extractor, checked, in_tiles
 from jaxgen.files import set_aside
 from jaxgen.nn.classifier import Classifier
 from jaxgen.ops.ranges import symmetric
@@ -46,6 +46,28 @@ CHUNK = 20  # steps of one dispatch: what is on the device at once
 RATE, DECAY = 2e-3, 1e-2  # of AdamW; the rate falls to zero along half a cosine
 RECIPE = {"version": 1, "seed": SEED, "batch": BATCH, "epochs": EPOCHS, "fewest": FEWEST_STEPS}
 RECIPE |= {"rate": RATE, "decay": DECAY}
+
+
+NAMED = True  # by the data that it learns from
+
+
+def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
+    """See `extractors.extractor`; `rest` names the data, by default those of `spec`."""
+    options = {k: v for k, v in places.items() if k not in ("weights", "heads", "dataset")}
+    dataset = places.get("dataset")
+    if dataset is None or rest not in ("", dataset.spec.name):
+        dataset = load(rest or spec.name, **options)
+    found = trained(dataset, options.get("data_dir"))
+    if (spec.shape, spec.levels) != (dataset.spec.shape, dataset.spec.levels):
+        raise ConfigError(
+            f"extractor {found.name}: expected {_described(dataset.spec)}, got those of "
+            f"{spec.name}: {_described(spec)}"
+        )
+    return found
+
+
+def _described(spec: DataSpec) -> str:
+    return f"{spec.unit} of {'x'.join(map(str, spec.shape))} with {spec.levels} grey levels"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

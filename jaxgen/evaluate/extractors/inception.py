@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.extractors import checked, in_tiles
+from jaxgen.evaluate.extractors import Extractor, checked, in_tiles
 from jaxgen.nn.inception import SIDE, Inception
 from jaxgen.ops.resize import clean_bicubic, tf1_bilinear
 from jaxgen.types import DataSpec, PyTree
@@ -22,6 +22,11 @@ from jaxgen.weights import published as files
 RESIZES = {"inception": tf1_bilinear, "inception_clean": clean_bicubic}
 TILE = 32
 NAMES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+
+
+def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
+    """See `extractors.extractor`."""
+    return inception("inception", spec, places.get("weights"), places.get("data_dir"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

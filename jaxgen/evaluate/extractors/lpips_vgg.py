@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.extractors import checked, in_tiles
+from jaxgen.evaluate.extractors import Extractor, checked, in_tiles
 from jaxgen.evaluate.extractors.inception import as_bytes
 from jaxgen.nn.vgg import SMALLEST, PerceptualVgg
 from jaxgen.types import DataSpec, PyTree
@@ -20,6 +20,11 @@ from jaxgen.weights import published as files
 
 NAME = "lpips_vgg"
 TILE = 32
+
+
+def make(rest: str, spec: DataSpec, places: Mapping[str, Any]) -> Extractor:
+    """See `extractors.extractor`."""
+    return perceptual(spec, *(places.get(name) for name in ("weights", "heads", "data_dir")))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

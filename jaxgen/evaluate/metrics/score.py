@@ -10,11 +10,47 @@ it be called so. At most it is the number of classes.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.measurement import Interval, of_draws
+from jaxgen.evaluate.comparison import Comparison, Features
+from jaxgen.evaluate.measurement import Interval, Measurement, NotAvailable, Number, of_draws
+
+SPLITS, SUBSET_SEED = 10, 2020
+NUMBERS = {
+    "inception_score": Number(
+        "Inception score",
+        "confident and varied predictions of Inception",
+        better="higher",
+        extractor="inception",
+    ),
+    "score": Number(
+        "Classifier score",
+        "confident and varied predictions; not the Inception score",
+        better="higher",
+    ),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """The classifier score: of Inception's own weights it is the Inception score."""
+    if c.real.logits is None:
+        raise NotAvailable(f"the extractor {c.extractor.name} classifies nothing")
+
+    def scores(fake: Features) -> list[float]:
+        splits = min(SPLITS, len(fake))
+        assert fake.logits is not None
+        return [classifier_score(fake.logits, splits, SUBSET_SEED).value]
+
+    (score,), notes = c.over_sets(scores)
+    splits = min(SPLITS, c.subject.num)
+    of_real = classifier_score(c.real.logits, min(SPLITS, len(c.real)), SUBSET_SEED).value
+    name = f"{c.prefix('score', 'inception_score', 'score')}-{c.label}"
+    print_of = c.print_of_features(splits=splits, subset_seed=SUBSET_SEED)
+    fields: dict[str, Any] = dict(fingerprint=print_of, context=c.context(of_real=of_real))
+    return [c.measured(name, score, notes=(*c.biased(per_feature=False), *notes), **fields)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,19 @@ two choices of its authors, where Locatello et al. take boosted trees.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxgen.abilities import Encodes, given
+from jaxgen.data.dataset import Split
+from jaxgen.data.embedded import factors
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.comparison import Comparison, able, known_factors, model
+from jaxgen.evaluate.measurement import Interval, Measurement, Number, fingerprint
+from jaxgen.evaluate.sampling import filled
 from jaxgen.progress import track
 
 BINS = 20  # of codes, for mutual information
@@ -22,6 +31,56 @@ LEAST_VARIANCE = 0.01  # of an active unit
 FOREST: dict[str, Any] = dict(
     n_estimators=30, min_samples_leaf=2, max_features=None
 )  # trees see all codes
+IMAGES, BATCH = 5000, 500  # of the test split, at most; of them at a time
+NUMBERS = {
+    "mig": Number("Mutual information gap", "of the two codes that know most of a factor"),
+    "sap": Number("Separated attribute predictability", "gap of the two best codes of a factor"),
+    "dci_disentanglement": Number("DCI, disentanglement", "each code knows one factor"),
+    "dci_completeness": Number("DCI, completeness", "each factor is known by one code"),
+    "dci_informativeness": Number("DCI, informativeness", "accuracy of forests on all codes"),
+    "beta_vae_score": Number("Score of beta-VAE", "accuracy: which factor two examples share"),
+    "factor_vae_score": Number("Score of FactorVAE", "accuracy: which factor is fixed"),
+    "total_correlation": Number("Total correlation", "of the codes, as of a Gaussian", unit="nats"),
+    "active_units": Number("Active units", "codes that vary with the data"),
+}
+LOWER, NEITHER = ("total_correlation",), ("active_units",)
+NUMBERS = {
+    name: dataclasses.replace(
+        number,
+        group="latents",
+        better="lower" if name in LOWER else "none" if name in NEITHER else "higher",
+    )
+    for name, number in NUMBERS.items()
+}
+NEEDS = (model, able(Encodes, "encode"), known_factors)
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Scores of the codes of test images; of random variables their posterior means."""
+    name, split = c.dataset.spec.name, c.dataset.splits["test"]
+    index = evenly(len(split), IMAGES)
+    values = factors.truth(name, "test").values[index]
+    found = scores(_codes(c, split, index), values, c.seed)
+    parts = {"num_real": len(index), "subset_seed": c.seed}
+    print_of = fingerprint(c.print_of_data("test"), parts)
+    return [
+        c.measured(name, Interval(value), fingerprint=print_of, settings={})
+        for name, value in found.items()
+    ]
+
+
+def _codes(c: Comparison, split: Split, index: np.ndarray) -> np.ndarray:
+    """Of rows of a split, [N, D]."""
+    method: Any = c.subject.method
+    encode, names = jax.jit(method.encode), given(method)
+    rows = []
+    starts = range(0, len(index), BATCH)
+    for start in track(starts, "encoding", len(index), c.dataset.spec.unit, lambda _: BATCH):
+        batch = split.take(filled(index, start, BATCH))
+        own = {"given": {k: batch[k] for k in names}} if names else {}
+        z = encode(c.subject.state, batch["x"], jax.random.key(c.seed), **own)
+        rows.append(np.concatenate([np.reshape(z, (BATCH, -1)) for z in jax.tree.leaves(z)], 1))
+    return np.concatenate(rows)[: len(index)]
 
 
 def scores(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> dict[str, float]:

@@ -12,9 +12,9 @@ simulation-based inference?" (TMLR), equation 5, for the coverage of highest-den
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,11 +23,63 @@ import numpy as np
 
 from jaxgen.abilities import Infers
 from jaxgen.config import ConfigError
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.comparison import Comparison, able, model
+from jaxgen.evaluate.measurement import Interval, Measurement, Number, fingerprint
+from jaxgen.evaluate.sampling import chunk_key, filled
+from jaxgen.machine import check_memory
+from jaxgen.progress import track
 from jaxgen.types import Array, Method, State
 
 BINS = 20  # of the ranks at most, for the test and the picture
 BAND = 0.99  # of the counts of uniform ranks that lie inside of the grey band
 LEVELS = np.arange(1, 20) / 20  # at which coverage is compared
+ROWS, CHUNK_DRAWS = 500, 50_000  # of one call, at most
+OBSERVATIONS = 500  # of the test split, by default
+NUMBERS = {
+    "calibration_error": Number(
+        "Calibration error",
+        "mean distance of the coverage of highest-density regions from their levels",
+        "posterior",
+    ),
+    "rank_p": Number(
+        "Ranks, p-value",
+        "that the ranks are uniform, of the worst parameter, times the number of parameters",
+        "posterior",
+        "none",
+        most=1,
+    ),
+}
+NEEDS = (model, able(Infers, "posterior: it infers no parameters"))
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Of evenly spaced observations of the test split; ranks are kept for the picture."""
+    test = c.dataset.splits["test"]
+    num = min(OBSERVATIONS, len(test)) if c.observations is None else c.observations
+    if num > len(test):
+        raise ConfigError(f"--num={num}, expected 1 to {len(test)}, the examples of the test split")
+    x = test.take(evenly(len(test), num))["x"]
+    method, state = c.subject.method, c.subject.state
+    assert method is not None and state is not None
+    found = calibrate(method, state, x, jax.random.key(c.seed), c.draws)
+    c.arrays["calibration"] = {k: np.asarray(v) for k, v in dataclasses.asdict(found).items()}
+    parts = {"num_real": len(x), "draws": found.draws}
+    fields: dict[str, Any] = dict(fingerprint=fingerprint(c.print_of_data("test"), parts))
+    p_values = found.p_values()
+    each = {f"p of parameter {i + 1}": float(p) for i, p in enumerate(p_values)}
+    error = float(np.abs(found.coverage() - LEVELS).mean())
+    worst = min(1.0, float(p_values.min()) * len(p_values))
+    return [
+        c.measured(
+            "calibration_error",
+            Interval(error),
+            context=c.context(floor=found.expected_error()),
+            settings={},
+            **fields,
+        ),
+        c.measured("rank_p", Interval(worst), context=c.context(**each), settings={}, **fields),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +116,15 @@ class Calibration:
         """The part of the parameters inside of the highest-density region of each of `LEVELS`."""
         return (self.credibility[:, None] < LEVELS).mean(0)
 
+    def expected_error(self) -> float:
+        """What the mean distance of `coverage` from `LEVELS` is for an exact posterior."""
+        from scipy.stats import binom
+
+        count = len(self.ranks)
+        k = np.arange(count + 1)
+        chances = binom.pmf(k, count, LEVELS[:, None])
+        return float((chances * np.abs(k / count - LEVELS[:, None])).sum(1).mean())
+
     def report(self) -> dict[str, Any]:
         """What the command prints."""
         return {
@@ -93,28 +154,51 @@ def counted(method: Infers, state: State, rng: Array, x: Array, draws: int) -> t
     return jnp.sum(samples < theta[:, None], axis=1), jnp.sum(log_prob > own[:, None], axis=1)
 
 
+def counter(method: Infers, draws: int) -> Callable[..., Any]:
+    """`counted` of (state, rng, number of the chunk, rows [B, D]), compiled."""
+
+    def ranked(state: State, rng: Array, number: Any, x: Array) -> tuple[Array, Array]:
+        return counted(method, state, chunk_key(rng, number), x, draws)
+
+    return jax.jit(ranked)
+
+
 def calibrate(
-    method: Method, state: State, x: Array, rng: Array, draws: int = 99, count: Any = None
+    method: Method,
+    state: State,
+    x: np.ndarray,
+    rng: Array,
+    draws: int = 99,
+    count: Callable[..., Any] | None = None,
 ) -> Calibration:
     """Ranks every row's parameters among draws from the posterior of its observation.
 
     Args:
         method: that infers.
         state: of averaged params.
-        x: rows that the method was not trained on.
+        x: rows [N, D] that the method was not trained on.
         rng: a key.
         draws: from each posterior.
-        count: `counted` of (state, rng, x, draws), compiled; None compiles it here.
+        count: of `counter`, to compile once for several calls.
 
     Raises:
-        ConfigError: for a method that has no posterior, or too few rows to test.
+        ConfigError: for a method that has no posterior, too few rows to test, or more draws from
+            one posterior than memory holds.
     """
     if not isinstance(method, Infers):
         raise ConfigError(f"{type(method).__name__} infers no parameters: nothing to calibrate")
     if draws < 1 or len(x) < 5 * BINS:
         raise ConfigError(f"expected at least {5 * BINS} data sets and 1 draw, got {len(x)}")
-    count = count or jax.jit(functools.partial(counted, method), static_argnums=3)
-    ranks, above = jax.device_get(count(state, rng, x, draws))
+    size = max(1, min(ROWS, CHUNK_DRAWS // draws))
+    need = size * draws * 8 * x.shape[1]  # draws and the noise that they are made of
+    check_memory(need, f"draws={draws:,} from one posterior", "ask for fewer")
+    count = count or counter(method, draws)
+    parts = []
+    starts = track(range(0, len(x), size), "ranking", len(x), "data sets", lambda _: size)
+    for number, start in enumerate(starts):
+        found = jax.device_get(count(state, rng, np.uint32(number), filled(x, start, size)))
+        parts.append([leaf[: len(x) - start] for leaf in found])
+    ranks, above = (np.concatenate(leaves) for leaves in zip(*parts, strict=True))
     return Calibration(ranks, above / draws, draws)
 
 

@@ -12,9 +12,38 @@ from __future__ import annotations
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.measurement import Interval, of_stderr
+from jaxgen.evaluate.comparison import Comparison, few
+from jaxgen.evaluate.measurement import (
+    Interval,
+    Measurement,
+    Number,
+    fingerprint,
+    of_draws,
+    of_stderr,
+)
 
 TILE = 1024  # rows and columns of the kernel matrix that exist at a time
+IMAGES = 10_000  # of each side: time grows with their square
+NUMBERS = {
+    "kid": Number(
+        "Kernel inception distance",
+        "squared MMD of Inception features, unbiased",
+        extractor="inception",
+    ),
+    "kcd": Number("Kernel classifier distance", "squared MMD of features, unbiased"),
+    "kd": Number("Kernel distance", "squared MMD of features, unbiased: may be negative"),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """The unbiased kernel distance; of one set its interval is the jackknife's."""
+    real = few(c.real.features, IMAGES)
+    sets = [kernel_distance(real, few(f.features, IMAGES)) for f in c.fake]
+    found = sets[0] if len(sets) == 1 else of_draws(s.value for s in sets)
+    most = dict(num_real=len(real), num_generated=min(c.subject.num, IMAGES))
+    name = f"{c.prefix('kcd', 'kid', 'kd')}-{c.label}"
+    print_of = fingerprint(c.print_of_features(), most, kernel="(<x, y> / D + 1)^3")
+    return [c.measured(name, found, fingerprint=print_of)]
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray) -> Interval:

@@ -21,14 +21,168 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.abilities import Decodes, Encodes, Latents, Styles, given
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.measurement import Interval, NotAvailable, of_stderr
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.comparison import Comparison, able, model
+from jaxgen.evaluate.extractors import Distances
+from jaxgen.evaluate.measurement import (
+    Interval,
+    Measurement,
+    NotAvailable,
+    Number,
+    fingerprint,
+    of_stderr,
+)
 from jaxgen.types import Array, PyTree
 
 EPSILON = 1e-4
 TRIM = 0.01  # of the distances at either end that are left out
 
 Path = Callable[[PyTree, PyTree, Array], PyTree]
+AT_A_TIME = 50  # pairs
+NUMBERS = {
+    "ppl_z": Number(
+        "Perceptual path length, z", "how much the image moves with the latents", "diversity"
+    ),
+    "ppl_w": Number(
+        "Perceptual path length, w", "how much the image moves with the styles", "diversity"
+    ),
+    "ppl_codes": Number(
+        "Perceptual path length, codes", "between codes of real examples", "diversity"
+    ),
+}
+NEEDS = (model, able(Decodes, "decode"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Of latents, between two of which there is a path; see `path_length`.
+
+    Attributes:
+        latents: (rng, num) -> latents; of a conditional model (rng, num, label).
+        decode: latents -> images that are not rounded; of a conditional model (latents, label).
+        path: between two latents.
+        classes: (rng, num) -> [num]; None for a model without classes.
+    """
+
+    latents: Callable[..., PyTree]
+    decode: Callable[..., Array]
+    path: Callable[..., PyTree]
+    classes: Callable[[Array, int], Array] | None = None
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Perceptual path length in z, in w where there are styles, else between codes of examples.
+
+    The distance is the extractor's own, where it has one, else the squared distance of pixels
+    in [0, 1]. A pair of latents of a conditional model has one class, which is drawn evenly; a
+    pair of codes is of two test examples of one class.
+    """
+    method: Any = c.subject.method
+    if more := [name for name in given(method) if name != "label"]:
+        raise NotAvailable(f"paths are of images of one class, this model is given {more[0]}")
+    own = c.extractor.distance_of_levels if isinstance(c.extractor, Distances) else None
+    label, print_of_own = (c.label, c.extractor.fingerprint) if own else ("pixels", {})
+    found = []
+    for name, space in _spaces(c, method).items():
+        length = path_length(
+            space.decode,
+            space.latents,
+            own or _squared(c.subject.spec.levels),
+            jax.random.key(c.seed),
+            path=space.path,
+            classes=space.classes,
+            num=c.pairs,
+            batch=AT_A_TIME,
+        ).length
+        parts = {"space": name, "path": space.path.__name__, "epsilon": EPSILON, "sampling": "end"}
+        if space.classes:
+            parts["classes"] = "one a pair"
+        parts["model"] = _model(c)  # lengths in different latent spaces are not ranked
+        print_of = fingerprint(
+            c.print_of_data(c.split), print_of_own, parts, distance=label, num_generated=c.pairs
+        )
+        notes = ()
+        if name == "codes":
+            notes = ("between codes of test examples: latent spaces differ by model",)
+        fields: dict[str, Any] = dict(fingerprint=print_of, notes=notes, settings={})
+        found.append(c.measured(f"ppl_{name}-{label}", length, **fields))
+    return found
+
+
+def _spaces(c: Comparison, method: Decodes) -> dict[str, Space]:
+    state: Any = c.subject.state
+
+    def decode(z: PyTree, *label: Array) -> Array:
+        return method.decode(state, z, rounded=False, **_given(label))
+
+    if not isinstance(method, Latents):
+        return {"codes": _codes(c, decode)}
+
+    def classes(rng: Array, num: int) -> Array:
+        return jax.random.randint(rng, (num,), 0, c.subject.spec.num_classes)
+
+    drawn = classes if "label" in given(method) else None
+    spaces = {"z": Space(lambda rng, num, *_: method.latents(rng, num), decode, spherical, drawn)}
+    if isinstance(method, Styles):
+
+        def styles(rng: Array, num: int, *label: Array) -> Array:
+            return method.styles_of(state, method.latents(rng, num), **_given(label))
+
+        def render(w: Array, *_: Array) -> Array:
+            return method.render(state, w, rounded=False)
+
+        spaces["w"] = Space(styles, render, linear, drawn)
+    return spaces
+
+
+def _codes(c: Comparison, decode: Callable[..., Array]) -> Space:
+    """Draws among the codes of test examples, in place of a prior."""
+    method, state = c.subject.method, c.subject.state
+    if not isinstance(method, Encodes):
+        raise NotAvailable(f"{type(method).__name__} has neither latents nor encode")
+    split = c.dataset.splits["test"]
+    batch = split.take(evenly(len(split), 500))
+    own = {name: batch[name] for name in given(method)}
+    with_own = {"given": own} if own else {}
+    codes = jax.jit(method.encode)(state, batch["x"], jax.random.key(c.seed), **with_own)
+    count = len(batch["x"])
+
+    def latents(rng: Array, num: int, *label: Array) -> PyTree:
+        if label:
+            of_class = label[0][:, None] == jnp.asarray(own["label"])[None]
+            rows = jax.random.categorical(rng, jnp.where(of_class, 0.0, -jnp.inf))
+        else:
+            rows = jax.random.randint(rng, (num,), 0, count)
+        return jax.tree.map(lambda leaf: leaf[rows].astype(jnp.float32), codes)
+
+    def classes(rng: Array, num: int) -> Array:
+        return jnp.asarray(own["label"])[jax.random.randint(rng, (num,), 0, count)]
+
+    return Space(latents, decode, spherical, classes if "label" in own else None)
+
+
+def _given(label: tuple[Array, ...]) -> dict[str, Any]:
+    """A class, if there is one, as a method is given it."""
+    return {"given": {"label": label[0]}} if label else {}
+
+
+def _model(c: Comparison) -> str:
+    """What tells latent spaces apart; checkpoints of one model share it."""
+    params = () if c.subject.state is None else c.subject.state.params
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return f"{type(c.subject.method).__name__}, {count:,} parameters"
+
+
+def _squared(levels: int | None) -> Any:
+    scale = 1.0 if levels is None else 1.0 / (levels - 1)
+
+    @jax.jit
+    def distance(x: Array, y: Array) -> Array:
+        return jnp.sum(jnp.square((x - y) * scale).reshape(len(x), -1), axis=1)
+
+    return distance
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

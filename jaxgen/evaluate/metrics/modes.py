@@ -14,7 +14,83 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.data.embedded import stacked, toys
+from jaxgen.evaluate.comparison import Comparison, Features
+from jaxgen.evaluate.measurement import Measurement, NotAvailable, Number, fingerprint, of_draws
+
+KNOWN = (*toys.MIXTURES, *stacked.NAMES)  # data whose modes are known
 WITHIN = 3  # standard deviations
+NUMBERS = {
+    "modes": Number("Modes", "of the data that samples cover", "diversity", "higher"),
+    "mode_kl": Number(
+        "Modes, reverse KL",
+        "of the modes of samples from those of the data",
+        "diversity",
+        unit="nats",
+    ),
+    "high_quality": Number(
+        "High-quality samples",
+        "share within three standard deviations of a mode",
+        better="higher",
+        most=1,
+    ),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Known modes, or classes as the extractor reads them, that the images cover."""
+    name, spec = c.subject.spec.name, c.subject.spec
+    if name not in KNOWN:
+        if not spec.num_classes or c.real.logits is None:
+            raise NotAvailable(
+                f"{name} has no known modes, and {c.extractor.name} reads no classes"
+            )
+        return _classes_covered(c)
+    found = [coverage(name, np.concatenate(list(images))) for images in c.subject.sets]
+    parts = {"num_generated": c.subject.num, "of": found[0].of}
+    print_of = fingerprint(c.print_of_data(c.split), parts)
+    modes, kl = of_draws(f.modes for f in found), of_draws(f.reverse_kl for f in found)
+    out = [
+        c.measured("modes", modes, fingerprint=print_of),
+        c.measured("mode_kl", kl, fingerprint=print_of),
+    ]
+    if found[0].high_quality is not None:
+        share = of_draws(f.high_quality for f in found if f.high_quality is not None)
+        out.append(c.measured("high_quality", share, fingerprint=print_of))
+    return out
+
+
+def coverage(name: str, x: np.ndarray) -> Coverage:
+    """What samples cover of the modes of a data set of `KNOWN`.
+
+    Args:
+        name: of the data.
+        x: samples [N, ...].
+    """
+    return digit_coverage(x) if name in stacked.NAMES else gaussian_coverage(x, *toys.modes(name))
+
+
+def _classes_covered(c: Comparison) -> list[Measurement]:
+    classes = c.subject.spec.num_classes
+
+    def shares(of: Features) -> np.ndarray:
+        assert of.logits is not None
+        return np.bincount(of.logits.argmax(1), minlength=classes) / len(of)
+
+    real = shares(c.real)
+
+    def both(fake: Features) -> list[float]:
+        share = shares(fake)
+        kept = share > 0
+        floor = np.maximum(real[kept], 0.5 / len(c.real))
+        return [float(kept.sum()), float((share[kept] * np.log(share[kept] / floor)).sum())]
+
+    (modes, kl), notes = c.over_sets(both)
+    print_of = c.print_of_features(of=classes)
+    return [
+        c.measured(f"modes-{c.label}", modes, fingerprint=print_of, notes=notes),
+        c.measured(f"mode_kl-{c.label}", kl, fingerprint=print_of, notes=notes),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

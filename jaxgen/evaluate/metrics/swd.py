@@ -18,6 +18,9 @@ from typing import Literal
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.data.loader import evenly
+from jaxgen.evaluate.comparison import Comparison, ImageSet
+from jaxgen.evaluate.measurement import Measurement, NotAvailable, Number, fingerprint, of_draws
 
 SMALLEST = 8  # pixels of a side of the last level
 PATCH, PATCHES = 7, 128  # pixels of a side, number an image
@@ -26,6 +29,41 @@ SCALE = 1000  # of the reported distances
 IMAGES = 256  # whose patches exist at a time
 SLICES = 32  # directions whose projections exist at a time
 TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
+MOST = 1024  # images of each side
+NUMBERS = {
+    "swd": Number(
+        "Sliced Wasserstein distance", "of patches of the Laplacian pyramid, by resolution"
+    ),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Sliced Wasserstein distances of patches, of every level of the pyramid and their mean."""
+    spec = c.subject.spec
+    if spec.x.kind != "image" or min(spec.shape[:2]) < SMALLEST:
+        raise NotAvailable(f"{spec.name} has no images of {SMALLEST} pixels a side")
+    num = min(MOST, c.subject.num, *(len(s) for s in c.dataset.splits.values()))
+    real, other = (np.concatenate(list(c.real_images(s, num))) for s in (c.split, c.other_split))
+    sets = [sliced_wasserstein(real, spaced(s, num), c.seed) for s in c.subject.sets]
+    floor = sliced_wasserstein(real, other, c.seed)
+    parts = {"num_real": num, "num_generated": num, "subset_seed": c.seed, "scale": SCALE}
+    print_of = fingerprint(c.print_of_data(c.split), parts, space="patches")
+    found = []
+    for side in sets[0]:
+        context, values = c.context(floor=floor[side]), of_draws(s[side] for s in sets)
+        found.append(c.measured(f"swd_{side}", values, context=context, fingerprint=print_of))
+    context, values = c.context(floor=mean_distance(floor)), of_draws(map(mean_distance, sets))
+    return [*found, c.measured("swd", values, context=context, fingerprint=print_of)]
+
+
+def spaced(images: ImageSet, num: int) -> np.ndarray:
+    """`num` images of a set, evenly spaced, [num, ...]."""
+    rows, first, found = evenly(len(images), num), 0, []
+    for x in images:
+        here = rows[(rows >= first) & (rows < first + len(x))] - first
+        found.append(x[here])
+        first += len(x)
+    return np.concatenate(found)
 
 
 def sliced_wasserstein(

@@ -13,16 +13,79 @@ eigenvalues of S that are rounding noise count as zero.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxgen.config import ConfigError
-from jaxgen.evaluate.measurement import Interval, of_draws
-from jaxgen.evaluate.moments import Moments
+from jaxgen.evaluate.comparison import Comparison, Features
+from jaxgen.evaluate.measurement import Interval, Measurement, Number, of_draws
 
 POINTS = 15  # set sizes from which a distance is extrapolated
 LARGEST_START = 5000  # of the smallest of them
+_GAUSSIANS = "distance of Gaussians fitted to "
+NUMBERS = {
+    "fid": Number(
+        "Fréchet inception distance", f"{_GAUSSIANS}Inception features", extractor="inception"
+    ),
+    "fcd": Number(
+        "Fréchet classifier distance",
+        f"{_GAUSSIANS}features of a classifier of these data; not the FID",
+    ),
+    "fd": Number("Fréchet distance", f"{_GAUSSIANS}features; not the FID"),
+    "fid_inf": Number("FID, extrapolated", "to infinitely many samples", extractor="inception"),
+    "fcd_inf": Number("Fréchet distance, extrapolated", "to infinitely many samples"),
+    "fd_inf": Number("Fréchet distance, extrapolated", "to infinitely many samples"),
+    "fid_ratio": Number(
+        "FID / variance of the data", "moves less with the features", extractor="inception"
+    ),
+    "fcd_ratio": Number(
+        "Fréchet distance / variance of the data", "moves less with the classifier"
+    ),
+    "fd_ratio": Number("Fréchet distance / variance of the data", "of the features named"),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """The distance, its ratio to the trace of the real covariance, and without bias in num."""
+    real = Moments.of(c.real.features)
+    trace, dims = float(np.trace(real.covariance)), c.real.features.shape[1]
+    if not trace:
+        raise ConfigError(f"all real examples of {c.split} have the same features")
+
+    def distances(fake: Features) -> list[float]:
+        distance = frechet(real, Moments.of(fake.features))
+        return [distance, distance / trace]
+
+    (distance, ratio), notes = c.over_sets(distances)
+    name, print_of = c.prefix("fcd", "fid", "fd"), c.print_of_features()
+    context = c.context(
+        trace=trace,
+        expected_bias=expected_bias(real.covariance, len(c.real), c.subject.num),
+        **_floor(c, real, trace),
+    )
+    fields: dict[str, Any] = dict(fingerprint=print_of, context=context)
+    fields["notes"] = (*c.biased(), *notes)
+    found = [
+        c.measured(f"{name}-{c.label}", distance, **fields),
+        c.measured(f"{name}_ratio-{c.label}", ratio, **fields),
+    ]
+    if c.subject.num >= 4 * dims + 2:
+        sizes = [extrapolated(real, f.features, c.seed) for f in c.fake]
+        notes = ("extrapolated in the number of generated examples; not in that of real ones",)
+        fields |= dict(fingerprint=c.print_of_features(subset_seed=c.seed), notes=notes)
+        values = of_draws(e.value for e in sizes)
+        found.append(c.measured(f"{name}_inf-{c.label}", values, **fields))
+    return found
+
+
+def _floor(c: Comparison, real: Moments, trace: float) -> dict[str, Any]:
+    """What the other split, real as well, is away from the reference."""
+    floor = frechet(real, Moments.of(c.other.features))
+    floored = {"floor": floor, "floor_ratio": floor / trace, "floor_split": c.other_split}
+    return floored | {"floor_num": len(c.other)}
 
 
 def frechet(real: Moments, fake: Moments) -> float:
@@ -169,3 +232,86 @@ def _check(real: Moments, fake: Moments) -> None:
     if real.mean.shape != fake.mean.shape:
         sizes = f"{len(real.mean)} and {len(fake.mean)}"
         raise ConfigError(f"features of different kinds: {sizes} dimensions")
+
+
+ROWS = 8192  # of one product: bounds the memory of float64 copies
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """Of a set of features.
+
+    Attributes:
+        count: of examples (the sum of their weights).
+        mean: [D] float64.
+        scatter: [D, D] float64, the sum of outer products of deviations from the mean.
+    """
+
+    count: float
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, weight: np.ndarray | None = None) -> Moments:
+        """Moments of a batch.
+
+        Args:
+            x: [N, D], of any real type.
+            weight: [N], 0 for padding; 1 everywhere by default.
+
+        Raises:
+            ConfigError: for features that are no rows, or not finite.
+        """
+        x = np.asarray(x)
+        if x.ndim != 2:
+            raise ConfigError(f"features: expected rows [N, D], got the shape {x.shape}")
+        weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+        parts = [_batch(x[i : i + ROWS], weight[i : i + ROWS]) for i in range(0, len(x), ROWS)]
+        empty = cls(0.0, np.zeros(x.shape[1]), np.zeros((x.shape[1],) * 2))
+        return functools.reduce(lambda a, b: a.merge(b), parts, empty)
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both sets together."""
+        count = self.count + other.count
+        if not self.count or not other.count:
+            return self if self.count else other
+        delta = other.mean - self.mean
+        between = np.outer(delta, delta) * (self.count * other.count / count)
+        mean = self.mean + delta * (other.count / count)
+        return Moments(count, mean, self.scatter + other.scatter + between)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """[D, D], the scatter over count - 1.
+
+        Raises:
+            ConfigError: for fewer than two examples.
+        """
+        if self.count < 2:
+            raise ConfigError(f"a covariance needs at least 2 examples, got {self.count:g}")
+        return self.scatter / (self.count - 1)
+
+
+def stream(batches: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray]]) -> Moments:
+    """Moments of all batches, each [B, D] or ([B, D], weight [B]); the last may be shorter.
+
+    Raises:
+        ConfigError: if there is no batch.
+    """
+    parts = (Moments.of(*b) if isinstance(b, tuple) else Moments.of(b) for b in batches)
+    try:
+        return functools.reduce(Moments.merge, parts)
+    except TypeError as error:  # reduce() of nothing
+        raise ConfigError("no batch of features: nothing to take moments of") from error
+
+
+def _batch(x: np.ndarray, weight: np.ndarray) -> Moments:
+    kept = weight > 0  # padding may hold anything
+    x, weight = x[kept].astype(np.float64), weight[kept]
+    if not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).any(1).sum())
+        raise ConfigError(f"features: {bad} of {len(x)} rows are not finite (NaN images?)")
+    count = weight.sum()
+    mean = weight @ x / max(count, 1e-300)
+    x -= mean
+    return Moments(float(count), mean, x.T @ (x * weight[:, None]))

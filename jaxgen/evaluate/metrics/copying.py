@@ -13,12 +13,56 @@ from typing import Any
 import numpy as np
 
 from jaxgen.config import ConfigError
+from jaxgen.evaluate.comparison import Comparison, Features, few
+from jaxgen.evaluate.measurement import Measurement, Number, fingerprint, of_draws
 from jaxgen.evaluate.neighbours import nearest, nearest_others
 
 CELLS = 3
 COMPONENTS = 64  # principal ones, of features that have more
 LEAST = 20  # generated examples of a cell that counts
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+NUMBERS = {
+    "copying_ct": Number(
+        "Data-copying test C_T",
+        "about 0 for new data, far below: samples sit on training data",
+        "copying",
+        "none",
+    ),
+    "authentic": Number(
+        "Authentic share",
+        "samples that are no near copies of training data: about a half for new data, 0 for copies",
+        "copying",
+        "none",
+    ),
+    "nn_ratio": Number(
+        "Nearest-neighbour ratio",
+        "distance to training data, of samples over test: about 1 for new data, far below copies",
+        "copying",
+        "none",
+    ),
+}
+
+
+def measure(c: Comparison) -> list[Measurement]:
+    """Whether images are nearer to the train split than test examples are."""
+    train, test = c.train.features, c.test.features
+    num = min(len(test), c.subject.num)
+    test = few(test, num)
+
+    def all_three(fake: Features) -> list[float]:
+        drawn = few(fake.features, num)
+        statistic = copying(train, test, drawn, seed=c.seed).value
+        ratio = nearest_quantiles(train, test, drawn).ratio
+        return [statistic, authentic_share(train, drawn), ratio]
+
+    sets = np.array([all_three(f) for f in c.fake])
+    parts = {"num_train": len(train), "num_real": num, "num_generated": num}
+    print_of = fingerprint(c.print_of_data("train"), c.extractor.fingerprint, parts)
+    print_of["subset_seed"] = c.seed
+    return [
+        c.measured(f"{name}-{c.label}", of_draws(values), fingerprint=print_of)
+        for name, values in zip(NUMBERS, sets.T, strict=True)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
