@@ -11,9 +11,7 @@ __version__ = "0.2.0"
 PACKAGES = ("bijectors", "data", "methods", "models", "ops")  # of Python, imported when asked for
 # commands as functions -> where they are; those of one run are its methods
 COMMANDS = {
-    "classes": "jaxgen.tools.classes",
     "compare": "jaxgen.report.page",
-    "disentangle": "jaxgen.tools.factors",
     "modes": "jaxgen.tools.modes",
     "prune": "jaxgen.tools.pruning",
     "runs": "jaxgen.tools.overview",

@@ -153,6 +153,7 @@ def test_a_fingerprint_holds_every_field():
 # file -> what it may ask by name, or the signature of. Never a method, a model or a network, but in
 # `check`, and in `knobs`: a function's own signature is where its options are declared
 ASKED = {
+    "__init__.py": {"importlib.import_module(COMMANDS[name])"},
     "abilities.py": {"method", "members[name]", "wanted", "call"},
     "bijectors/__init__.py": {"importlib.import_module(f'{__name__}.{WHERE[name]}')"},
     "bijectors/autoregressive.py": {"self"},
