@@ -74,6 +74,11 @@ def precision_recall(
 
     Raises:
         ConfigError: as `nearest`.
+
+    Example:
+        >>> random = np.random.RandomState(0)
+        >>> precision_recall(random.randn(1000, 4), 0.5 * random.randn(1000, 4))  # too narrow
+        PrecisionRecall(precision=0.972, recall=0.523)
     """
     real, fake, centre = checked(real, fake, k + 1, k + 1)
     real_ball = balls(real, centre, k, strict, dtype)
