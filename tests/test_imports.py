@@ -127,6 +127,31 @@ def test_no_circle_among_packages():
     list(graphlib.TopologicalSorter(above).static_order())  # raises with the circle
 
 
+def module(path):
+    """The dotted name of a file."""
+    return ".".join(("jaxgen", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+
+
+def test_no_circle_among_files():
+    """Not of imports inside of functions either; but for the door of the package, which has only
+    such."""
+    known = {module(path): path for path in FILES} | {"jaxgen": None}
+    above = {name: set() for name in known}
+    for name, path in known.items():
+        if path is None:
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom):
+                found = {f"{node.module}.{alias.name}" for alias in node.names}
+                above[name] |= {n if n in known else node.module for n in found} & known.keys()
+            elif isinstance(node, ast.Import):
+                above[name] |= {alias.name for alias in node.names} & known.keys()
+        above[name].discard(name)
+    list(graphlib.TopologicalSorter(above).static_order())  # raises with the circle
+
+
 def test_linen_stays_in_the_networks():
     found = {p: {name for name in imports(p) if name.startswith("flax")} for p in FILES}
     linen = {p for p, names in found.items() if any(n.startswith("flax.linen") for n in names)}

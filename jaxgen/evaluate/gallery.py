@@ -15,9 +15,9 @@ from jaxgen.data.dataset import Dataset
 from jaxgen.data.limits import load_npz
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.comparison import Comparison, Trained
-from jaxgen.evaluate.metrics.ppl import linear, spherical
 from jaxgen.evaluate.neighbours import nearest
 from jaxgen.files import write_arrays
+from jaxgen.ops.paths import linear, spherical
 from jaxgen.types import DataSpec
 
 IMAGES, POINTS = 64, 1000

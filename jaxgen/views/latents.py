@@ -13,19 +13,20 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.abilities import Encodes, Latents, Restores, given
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.images import decode
 from jaxgen.evaluate.validation import check_count
+from jaxgen.ops.paths import PATHS
 from jaxgen.pictures import grid, stacked, to_uint8, view
 from jaxgen.progress import track
 from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
 from jaxgen.views.picture import Picture
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
-PATHS = ("linear", "spherical")
 
 
 def reconstructions(
@@ -185,8 +186,10 @@ def interpolate(
     few = check_pairs(len(own["x"])) if own else 2 * pairs
     codes, unflatten = _codes(run, seed, few=few, own=own, **places)
     first, second = codes[::2], codes[1::2]
-    between = slerp if path == "spherical" else _lerp
-    z = np.stack([between(first, second, t) for t in np.linspace(0, 1, steps)], axis=1)
+    positions = np.linspace(0, 1, steps, dtype=np.float32)
+    ends = jnp.asarray(first), jnp.asarray(second)
+    along = [PATHS[path](*ends, jnp.full(len(first), t)) for t in positions]
+    z = np.stack(along, axis=1)
     x = _decoder(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
     return _rows(run, x.reshape(len(first), steps, *x.shape[1:]))
 
@@ -263,21 +266,6 @@ def evolve(run: Any) -> Picture:
         raise ConfigError(f"{run.directory.samples} has no step_*.png: the run drew no samples")
     frames = np.stack([decode(path, str(path), mode="RGB") for path in paths])
     return Picture({"frames": frames}, lambda: grid(frames), lambda: list(frames), 300)
-
-
-def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Between rows of a and b, [N, D] each, along the great circle; parallel ones linearly."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = np.clip((a * b).sum(1) / np.maximum(lengths, 1e-12), -1, 1)
-    angle = np.arccos(cosine)[:, None]
-    near = np.sin(angle) < 1e-3
-    sine = np.where(near, 1.0, np.sin(angle))
-    arc = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
-    return np.where(near, _lerp(a, b, t), arc)
-
-
-def _lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    return (1 - t) * a + t * b
 
 
 def _decoder(run: Any, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:

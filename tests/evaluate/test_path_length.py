@@ -71,19 +71,6 @@ def test_of_a_generator_that_normalises(sampling):
     assert abs(found.length.value / squared_angle(DIMS) - 1) < 0.02
 
 
-def test_great_circles():
-    random = np.random.RandomState(0)
-    a, b, t = random.randn(50, 6), random.randn(50, 6), random.rand(50, 1)
-    lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
-    angle = np.arccos((a / lengths[0] * b / lengths[1]).sum(1))[:, None]
-    between = np.sin((1 - t) * angle) * a / lengths[0] + np.sin(t * angle) * b / lengths[1]
-    expected = between / np.sin(angle) * (lengths[0] + t * (lengths[1] - lengths[0]))
-    trees = ({"x": jnp.asarray(z[:, :2]), "y": jnp.asarray(z[:, 2:, None])} for z in (a, b))
-    found = pl.spherical(*trees, jnp.asarray(t[:, 0]))
-    found = np.concatenate([found["x"], found["y"][..., 0]], axis=1)
-    np.testing.assert_allclose(found, expected, atol=2e-6)
-
-
 def test_trimming():
     values = np.random.RandomState(0).randn(777) ** 3
     low = np.percentile(values, 1, method="lower")

@@ -12,7 +12,6 @@ the same, and others are not asked for latents that their prior never draws.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -34,12 +33,12 @@ from jaxgen.evaluate.measurement import (
     fingerprint,
     of_stderr,
 )
+from jaxgen.ops.paths import Path, linear, spherical
 from jaxgen.types import Array, PyTree
 
 EPSILON = 1e-4
 TRIM = 0.01  # of the distances at either end that are left out
 
-Path = Callable[[PyTree, PyTree, Array], PyTree]
 AT_A_TIME = 50  # pairs
 NUMBERS = {
     "ppl_z": Number(
@@ -279,49 +278,3 @@ def trimmed_mean(values: np.ndarray, trim: float = TRIM) -> Interval:
         return Interval(float(kept.mean()))
     spread = np.clip(values, low, high).std(ddof=1) / (1 - 2 * trim)
     return of_stderr(float(kept.mean()), float(spread / math.sqrt(len(values))))
-
-
-def linear(a: PyTree, b: PyTree, t: Array) -> PyTree:
-    """Points of straight lines: (1 - t) a + t b, for leaves [B, ...] and t [B]."""
-    return jax.tree.map(lambda x, y: x + _along(t, x) * (y - x), a, b)
-
-
-def spherical(a: PyTree, b: PyTree, t: Array) -> PyTree:
-    """Points of great circles, with lengths that move linearly.
-
-    Source: Shoemake 1985, Animating rotation with quaternion curves, as an
-    orthogonal frame of the plane of both, which is exact also for small t.
-
-    Args:
-        a: a pytree with leaves [B, ...]; one vector an example, all leaves together.
-        b: like `a`.
-        t: [B], in [0, 1].
-    """
-    a_length, b_length = _length(a), _length(b)
-    a_unit, b_unit = _scaled(a, 1 / a_length), _scaled(b, 1 / b_length)
-    cosine = jnp.clip(_inner(a_unit, b_unit), -1.0, 1.0)
-    across = jax.tree.map(lambda x, y: y - _along(cosine, x) * x, a_unit, b_unit)
-    across = _scaled(across, 1 / jnp.maximum(_length(across), 1e-12))
-    angle = t * jnp.arccos(cosine)
-    length = a_length + t * (b_length - a_length)
-    first, second = length * jnp.cos(angle), length * jnp.sin(angle)
-    return jax.tree.map(jnp.add, _scaled(a_unit, first), _scaled(across, second))
-
-
-def _along(t: Array, x: Array) -> Array:
-    """[B] with the rank of x."""
-    return t.reshape(-1, *[1] * (x.ndim - 1))
-
-
-def _scaled(a: PyTree, t: Array) -> PyTree:
-    return jax.tree.map(lambda x: _along(t, x) * x, a)
-
-
-def _inner(a: PyTree, b: PyTree) -> Array:
-    """[B], over all leaves."""
-    parts: Any = jax.tree.map(lambda x, y: jnp.sum(x * y, axis=tuple(range(1, x.ndim))), a, b)
-    return functools.reduce(jnp.add, jax.tree.leaves(parts))
-
-
-def _length(a: PyTree) -> Array:
-    return jnp.sqrt(_inner(a, a))
