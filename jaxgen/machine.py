@@ -8,8 +8,6 @@ import platform
 import shutil
 from importlib import metadata
 
-import jax
-
 from jaxgen import __version__
 from jaxgen.config import ConfigError
 
@@ -131,6 +129,8 @@ PACKAGES = (
 
 def report() -> str:
     """Versions, devices, directories, and the advice of `idle_accelerator`."""
+    import jax
+
     lines = [f"python {platform.python_version()} on {platform.platform()}"]
     lines.append(f"jaxgen {__version__}")
     for name in PACKAGES:

@@ -39,11 +39,12 @@ def imported(*argv):
     "argv",
     [
         ("import jaxgen",),
+        ("import jaxgen; jaxgen.fit; jaxgen.load",),
         ("runpy.run_module('jaxgen.main', run_name='__main__')", "--help"),
         ("runpy.run_module('jaxgen.main', run_name='__main__')", GLOW, "--config.model.dept=4"),
         ("runpy.run_module('jaxgen.cli', run_name='__main__')", "--help"),
     ],
-    ids=["import", "main --help", "main with a typo", "jaxgen --help"],
+    ids=["import", "import and use", "main --help", "main with a typo", "jaxgen --help"],
 )
 def test_nothing_heavy_is_imported(argv):
     packages, result = imported(*argv)

@@ -86,6 +86,24 @@ def test_a_command_with_nothing_to_save_ends_at_once(busy, code):
     assert busy.wait(10) == 130 and time.monotonic() - start < 8
 
 
+def test_in_a_process_that_lives_on_a_second_one_is_an_interruption():
+    """As of `jaxgen.fit`: a notebook is not ended, nor is a first Ctrl-C heard by Python."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stop = StopSignal(ends=False)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        end = time.monotonic() + 10
+        while stop.received() is None and time.monotonic() < end:
+            time.sleep(0.001)
+        assert stop.received() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+    finally:
+        stop.close()
+        assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
 def test_signals_are_given_back():
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     stop = StopSignal()
