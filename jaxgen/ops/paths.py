@@ -32,10 +32,11 @@ def spherical(a: PyTree, b: PyTree, t: Array) -> PyTree:
     """
     a_length, b_length = _length(a), _length(b)
     a_unit, b_unit = _scaled(a, 1 / a_length), _scaled(b, 1 / b_length)
-    cosine = jnp.clip(_inner(a_unit, b_unit), -1.0, 1.0)
+    cosine = _inner(a_unit, b_unit)
     across = jax.tree.map(lambda x, y: y - _along(cosine, x) * x, a_unit, b_unit)
-    across = _scaled(across, 1 / jnp.maximum(_length(across), 1e-12))
-    angle = t * jnp.arccos(cosine)
+    sine = _length(across)
+    across = _scaled(across, 1 / jnp.maximum(sine, 1e-12))
+    angle = t * jnp.arctan2(sine, cosine)  # an arc cosine of nearly 1 is off by 3e-4 in float32
     length = a_length + t * (b_length - a_length)
     first, second = length * jnp.cos(angle), length * jnp.sin(angle)
     return jax.tree.map(jnp.add, _scaled(a_unit, first), _scaled(across, second))
