@@ -251,6 +251,13 @@ def test_a_damaged_data_set_is_one_line(tmp_path):
         np.savez(tmp_path / "x.npz", **{**arrays, "jaxgen": np.array(about)})
         with pytest.raises(DataError, match="no data set of jaxgen"):
             load(str(tmp_path / "x.npz"))
-    np.savez(tmp_path / "x.npz", **{**arrays, "train/x": POINTS[:, :1].astype(np.float32)})
-    with pytest.raises(DataError, match="its spec"):
-        load(str(tmp_path / "x.npz"))
+    bad = np.full((3, 2), np.inf, np.float32)
+    for x, message in ((bad[:, :1], "its spec"), (bad, r"train, x\[0, 0\] is inf")):
+        np.savez(tmp_path / "x.npz", **{**arrays, "train/x": x})
+        with pytest.raises(DataError, match=message):
+            load(str(tmp_path / "x.npz"))
+    for changes in ({"classes": ["a"]}, {"flip": True}):
+        about = json.dumps(json.loads(str(arrays["jaxgen"])) | changes)
+        np.savez(tmp_path / "x.npz", **{**arrays, "jaxgen": np.array(about)})
+        with pytest.raises(DataError, match="names of 0 classes|of images"):
+            load(str(tmp_path / "x.npz"))

@@ -142,12 +142,19 @@ def opened(path: pathlib.Path, archive: Any) -> Dataset:
             if slash:
                 found.setdefault(split, {})[field] = archive[key]
         splits: dict[str, Split] = {k: ArraySplit(arrays) for k, arrays in found.items()}
-        dataset = Dataset(spec, splits, f"file {path}", **more)
+        moves = more.pop("flip"), more.pop("shift")
+        dataset = Dataset(spec, splits, f"file {path}", **more).augmented(*moves)
+        if dataset.classes and len(dataset.classes) != spec.num_classes:
+            raise ValueError(f"{len(dataset.classes)} names of {spec.num_classes} classes")
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is no data set of jaxgen: {error}") from error
-    return checked(dataset, str(path))
+    checked(dataset, str(path))
+    for name, arrays in found.items():
+        for field, array in arrays.items():
+            _check_values(array, spec.fields[field].values, f"{path}: {name}, {field}")
+    return dataset
 
 
 def keep(folder: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> bool:
