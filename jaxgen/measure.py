@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.abilities import Weighted, given, levels_of
+from jaxgen.abilities import Infers, Weighted, given, levels_of
 from jaxgen.config import ConfigError, build, flatten
 from jaxgen.data import load
 from jaxgen.data.dataset import Dataset
@@ -148,7 +148,9 @@ def measure_run(
         say(compared(comparison))
     source = _source_of_run(run, request, dataset)
     path = measurement.save(folder, source, found)
-    gallery.write_sets(folder, comparison, sets[0].head(gallery.most(run.spec)), request.page)
+    if request.knobs or not isinstance(run.method, Infers):  # draws are given an observation
+        few = sets[0].head(gallery.most(run.spec))
+        gallery.write_sets(folder, comparison, few, request.page)
     gallery.write_arrays_of(folder, comparison)
     if request.page:
         gallery.write_latents(folder, run, dataset)

@@ -155,11 +155,17 @@ class Posterior:
             num: number of draws.
             observation: E numbers.
             temperature: that multiplies the noise.
+
+        Raises:
+            ConfigError: without an observation, or for other numbers.
         """
         wanted = self.spec.dims - self.parameters
         given = jnp.asarray(() if observation is None else observation, jnp.float32)
         if given.shape != (wanted,):
-            raise ValueError(f"observation={observation}, expected {wanted} numbers")
+            raise ConfigError(
+                f"observation={observation}, expected {wanted} numbers, as "
+                f"--observation={','.join(['0.5'] * wanted)}{',' * (wanted == 1)}"
+            )
         z = temperature * jax.random.normal(rng, (num, self.parameters))
         return self._decode(state, z, jnp.broadcast_to(given[None], (num, wanted)))[0]
 

@@ -145,4 +145,12 @@ def test_command_on_a_run(starter, tmp_path, data_root, monkeypatch, capsys):
     assert found["step"] == 20 and len(found["p_values"]) == 2
     with pytest.raises(SystemExit):
         cli.main(["calibrate", str(job.workdir), "--num=20000"])
+    assert not (job.workdir / "evaluation" / "images.npz").exists()  # of no observation
+    for argv in (["sample"], ["eval", "--metrics=fd"]):
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            cli.main([argv[0], str(job.workdir), *argv[1:]])
+        assert "expected 2 numbers, as --observation=0.5,0.5" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["calibrate", str(job.workdir), "--num=20000"])
     assert "--num=20000, expected 1 to 10000" in capsys.readouterr().err
