@@ -135,7 +135,7 @@ def until(condition, limit=20):
 
 TOY = """
 def add(commands):
-    toy = commands.add_parser("toy", help="takes its time")
+    toy = commands.add_parser("dawdle", help="takes its time")
     toy.set_defaults(command=run)
 
 def run(arguments, knobs):
@@ -151,7 +151,7 @@ def run(arguments, knobs):
 
 def test_every_verb_tells(tmp_path, monkeypatch):
     """Also one that is added tomorrow: the command line does it, no verb does."""
-    (tmp_path / "toy.py").write_text(TOY)
+    (tmp_path / "dawdle.py").write_text(TOY)
     monkeypatch.setattr(verbs, "__path__", [*verbs.__path__, str(tmp_path)])
     monkeypatch.setattr("jaxgen.platform.set_defaults", lambda: None)
     for name in ("SILENT", "EVERY", "REDRAWN"):
@@ -159,7 +159,7 @@ def test_every_verb_tells(tmp_path, monkeypatch):
     screens = Screen(False), Screen(False)
     monkeypatch.setattr(sys, "stdout", screens[0])
     monkeypatch.setattr(sys, "stderr", screens[1])
-    cli.main(["toy"])
+    cli.main(["dawdle"])
     assert screens[0].getvalue() == "done\n"
     assert "waiting: " in screens[1].getvalue() and " left\n" in screens[1].getvalue()
 
