@@ -92,7 +92,8 @@ class MaskedCoupling(Bijector):
         kept = self.mask.kept(x.shape[1:])
         if kept.all() or not kept.any():
             raise ValueError(
-                f"{self.mask} divides an event of shape {x.shape[1:]} into all and nothing"
+                f"a coupling divides the data in two, and {self.mask} leaves one part of "
+                f"{x.shape[1:]} empty: points of one number take configs/maf.py"
             )
         kept = jnp.asarray(kept)[None]
         features = self.transform.features
