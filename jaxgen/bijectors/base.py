@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.bijectors import reversible
 from jaxgen.bijectors.reversible import Site
+from jaxgen.errors import ConfigError
 
 Event = Any
 LogDet = Float[Array, " b"]
@@ -193,6 +194,9 @@ class Repeat(Bijector):
             error. It has no forward-mode derivatives.
         unroll: copies that one round of the loop plays: small bijectors run faster unrolled,
             and take longer to compile.
+
+    Raises:
+        ConfigError: when it is used, for less than one copy.
     """
 
     bijector: Bijector
@@ -201,6 +205,9 @@ class Repeat(Bijector):
     unroll: int = 1
 
     def _scan(self, x: Event, cond: Any, inverse: bool) -> tuple[Event, LogDet]:
+        if self.times < 1:
+            raise ConfigError(f"{self.times} steps of a flow, expected 1 or more: raise its depth")
+
         def body(b: Bijector, carry: tuple[Event, LogDet], cond: Any) -> Any:
             y, ld = (b.inverse if inverse else b.forward)(carry[0], cond)
             return (y, carry[1] + ld), None

@@ -15,6 +15,7 @@ from jaxgen.bijectors.image import Multiscale, Squeeze
 from jaxgen.bijectors.permutation import Permute, Reverse
 from jaxgen.bijectors.preprocess import Logit
 from jaxgen.bijectors.transforms import RationalQuadraticSpline, Scale, Shift
+from jaxgen.config import ConfigError
 from jaxgen.models.flows.glow import CouplingNet, Glow
 
 KEY = jax.random.key(0)
@@ -149,6 +150,11 @@ def test_remat_and_store_have_equal_gradients():
 def test_unknown_memory_is_refused():
     with pytest.raises(ValueError, match="memory='disk', expected one of"):
         Repeat(step(), 2, "disk").init(KEY, jnp.zeros((2, 2, 2, 4)))
+
+
+def test_no_copies_are_refused():
+    with pytest.raises(ConfigError, match="0 steps of a flow, expected 1 or more: raise its depth"):
+        Repeat(step(), 0).init(KEY, jnp.zeros((2, 2, 2, 4)))
 
 
 def test_actnorm_normalises_the_first_batch_and_only_that():

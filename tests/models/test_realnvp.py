@@ -218,6 +218,15 @@ def test_samples_encode_to_their_own_noise(points):
     np.testing.assert_allclose(jax.jit(method.encode)(state, x, KEY), z, atol=2e-3)
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_odd_depth_has_one_coupling_more_than_pairs(depth):
+    flow = TabularRealNVP(depth=depth, hidden=(4,), norm=False)
+    shapes = jax.eval_shape(flow.init, KEY, jnp.zeros((2, 4)))["params"]
+    sizes = [leaf.size for leaf in jax.tree.leaves(shapes)]
+    two_nets = 2 * 2 * (4 * 4 + 4)
+    assert min(sizes) > 0 and sum(sizes) == depth * two_nets
+
+
 @pytest.mark.slow
 def test_gradients_of_inverted_activations_are_those_of_stored_ones():
     x = jax.random.normal(KEY, (8, 4))

@@ -285,9 +285,11 @@ class TabularRealNVP(Bijector):
 
     def setup(self) -> None:
         """Builds the layers: pairs of couplings, and one more where the depth is odd."""
-        pairs = Repeat(Chain((self._layer(False), self._layer(True))), self.depth // 2, self.memory)
-        rest = [self._layer(False)] * (self.depth % 2)
-        self.flow = Chain((pairs, *rest))
+        layers = [self._layer(False)] * (self.depth % 2)
+        if self.depth != 1:
+            pair = Chain((self._layer(False), self._layer(True)))
+            layers.insert(0, Repeat(pair, self.depth // 2, self.memory))
+        self.flow = Chain(tuple(layers))
 
     def _layer(self, swap: bool) -> Bijector:
         coupling = MaskedCoupling(Scale("exp"), TwoNets(self.hidden), Checkerboard(swap))
