@@ -36,6 +36,7 @@ CHUNK = 128  # examples at most: other sizes draw other examples
 NUMBERS = 2**18  # of a chunk's examples together, at most
 KEYS = 3  # raised when the same seed gives other images than before
 AXES = ("data", "fsdp")
+IDLE = 2**32 - 1  # number of a chunk that nobody asked for, on a device for which none is left
 
 
 def chunk_size(spec: DataSpec) -> int:
@@ -138,11 +139,19 @@ class Sampler:
             key = chunk_key(key, number, of_set)
             return self.method.sample(state, key, self.size, **given, **values, **static)
 
+        once = jax.jit(chunk, inline=True)  # is traced once for both uses
+
+        def worked(state: State, key: Any, of_set: Any, number: Any, values: Any, rows: Any) -> Any:
+            arguments = (state, key, of_set, number, values, rows)
+            shape = jax.eval_shape(once, *arguments)
+            idle = jnp.zeros(shape.shape, shape.dtype)
+            return jax.lax.cond(number == np.uint32(IDLE), lambda *_: idle, once, *arguments)
+
         def of_device(
             state: State, key: Any, of_set: Any, numbers: Any, values: Any, rows: Any
         ) -> Any:
             if chunks == 1:
-                return chunk(state, key, of_set, numbers[0], values, rows)
+                return worked(state, key, of_set, numbers[0], values, rows)
             rows = jax.tree.map(lambda r: r.reshape(chunks, self.size, *r.shape[1:]), rows)
             every = jax.vmap(chunk, in_axes=(None, None, None, 0, None, 0))
             x = every(state, key, of_set, numbers, values, rows)
@@ -214,7 +223,7 @@ class Samples:
         starts = range(0, len(numbers), step)
         for first in track(starts, what, total, self.sampler.spec.unit, lambda _: step * size):
             here = list(numbers[first : first + step])
-            x = self._images(here + here[:1] * (step - len(here)))
+            x = self._images(here + [IDLE] * (step - len(here)))
             for i, number in enumerate(here):
                 yield number, self._checked(x[i * size : (i + 1) * size], number)
 

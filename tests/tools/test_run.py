@@ -3,6 +3,7 @@
 import doctest
 import functools
 import logging
+import re
 import runpy
 import shutil
 
@@ -236,14 +237,19 @@ def test_a_run_on_points_has_gradients(runs):
     np.testing.assert_allclose(back, x, atol=1e-4)
 
 
-def test_the_examples_of_the_documentation(runs, data_root, monkeypatch):
+TRAINING = ("## Train\n", "## In your own loop\n")  # what these do, tests/test_fit.py does sooner
+
+
+@pytest.mark.parametrize("trains", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_examples_of_the_documentation(runs, data_root, monkeypatch, trains):
     monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
     monkeypatch.chdir(runs.parent)
-    found = doctest.testfile(
-        str(ROOT / "docs" / "python.md"),
-        module_relative=False,
-        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
-    )
+    sections = re.split("(?m)^(?=## )", (ROOT / "docs" / "python.md").read_text())
+    assert sum(part.startswith(TRAINING) for part in sections) == 2
+    text = "".join(part for part in sections if trains or not part.startswith(TRAINING))
+    test = doctest.DocTestParser().get_doctest(text, {}, "python.md", None, 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    found = runner.run(test)
     assert found.attempted > 10 and not found.failed
 
 
