@@ -247,10 +247,11 @@ def _comparison(subject: Subject, dataset: Dataset, request: Request) -> Compari
     if request.weights is not None:
         places["weights"] = request.weights
     name = request.extractor or default_extractor(dataset.spec)
+    made = functools.partial(extractor, name, dataset.spec, **places)
     return Comparison(
         subject,
         dataset,
-        functools.partial(extractor, name, dataset.spec, **places),
+        made() if request.extractor else made,  # one that was named is missed at once
         split=request.reference,
         max_examples=min(request.max_examples or MOST, _count(dataset, request)),
         seed=request.seed,

@@ -242,7 +242,7 @@ def test_images_of_another_tool_join(jaxgen_command, run, test_images, tmp_path)
         (("--metrics=fd", "--num=0"), "--num=0, expected a whole number from 1 to"),
         (("--metrics=fd", "--reference=valid"), "--reference=valid, expected one of train, test"),
         (("--metrics=fd", "--workdir=x"), "is a run: --workdir is for images of another tool"),
-        (("--metrics=fd", "--extractor=pixel"), "unknown extractor 'pixel'"),
+        (("--metrics=all", "--extractor=pixel"), "unknown extractor 'pixel'"),
         (("--num=5",), "--num needs --metrics=..., as --metrics=fd,pr"),
         (("--metrics=fd", "--per_example=x.csv"), "--per_example is of the evaluation without"),
     ],
