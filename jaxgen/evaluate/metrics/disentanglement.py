@@ -9,7 +9,6 @@ two choices of its authors, where Locatello et al. take boosted trees.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -32,25 +31,20 @@ FOREST: dict[str, Any] = dict(
     n_estimators=30, min_samples_leaf=2, max_features=None
 )  # trees see all codes
 IMAGES, BATCH = 5000, 500  # of the test split, at most; of them at a time
-NUMBERS = {
-    "mig": Number("Mutual information gap", "of the two codes that know most of a factor"),
-    "sap": Number("Separated attribute predictability", "gap of the two best codes of a factor"),
-    "dci_disentanglement": Number("DCI, disentanglement", "each code knows one factor"),
-    "dci_completeness": Number("DCI, completeness", "each factor is known by one code"),
-    "dci_informativeness": Number("DCI, informativeness", "accuracy of forests on all codes"),
-    "beta_vae_score": Number("Score of beta-VAE", "accuracy: which factor two examples share"),
-    "factor_vae_score": Number("Score of FactorVAE", "accuracy: which factor is fixed"),
-    "total_correlation": Number("Total correlation", "of the codes, as of a Gaussian", unit="nats"),
-    "active_units": Number("Active units", "codes that vary with the data"),
+_HIGHER = {
+    "mig": ("Mutual information gap", "of the two codes that know most of a factor"),
+    "sap": ("Separated attribute predictability", "gap of the two best codes of a factor"),
+    "dci_disentanglement": ("DCI, disentanglement", "each code knows one factor"),
+    "dci_completeness": ("DCI, completeness", "each factor is known by one code"),
+    "dci_informativeness": ("DCI, informativeness", "accuracy of forests on all codes"),
+    "beta_vae_score": ("Score of beta-VAE", "accuracy: which factor two examples share"),
+    "factor_vae_score": ("Score of FactorVAE", "accuracy: which factor is fixed"),
 }
-LOWER, NEITHER = ("total_correlation",), ("active_units",)
-NUMBERS = {
-    name: dataclasses.replace(
-        number,
-        group="latents",
-        better="lower" if name in LOWER else "none" if name in NEITHER else "higher",
-    )
-    for name, number in NUMBERS.items()
+NUMBERS = {name: Number(*said, "latents", "higher") for name, said in _HIGHER.items()} | {
+    "total_correlation": Number(
+        "Total correlation", "of the codes, as of a Gaussian", "latents", unit="nats"
+    ),
+    "active_units": Number("Active units", "codes that vary with the data", "latents", "none"),
 }
 NEEDS = (model, able(Encodes, "encode"), known_factors)
 
