@@ -53,7 +53,7 @@ CHECKED += [f"jaxgen.nn.{name}" for name in ("batch_norm", "classifier", "gan_la
 CHECKED += [
     f"jaxgen.nn.{name}" for name in ("latents", "nvae_cells", "spectral", "stylegan", "vgg")
 ]
-CHECKED += ["jaxgen.nn.spectral_norm"]
+CHECKED += ["jaxgen.nn.codebook", "jaxgen.nn.codes", "jaxgen.nn.spectral_norm"]
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 
