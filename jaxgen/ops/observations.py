@@ -255,18 +255,19 @@ class Categorical:
         """A logit for each level."""
         return channels * self.levels
 
-    def _logits(self, theta: Theta) -> Array:
+    def logits(self, theta: Theta) -> Float[Array, "b *event c levels"]:
+        """Of each element's levels, in float32 or wider."""
         theta = theta.astype(jnp.promote_types(theta.dtype, jnp.float32))
         return theta.reshape(*theta.shape[:-1], -1, self.levels)
 
     def log_prob(self, x: X, theta: Theta) -> PerExample:
         """Of the integers, summed."""
-        log_p = jax.nn.log_softmax(self._logits(theta))
+        log_p = jax.nn.log_softmax(self.logits(theta))
         return sum_event(jnp.take_along_axis(log_p, x[..., None].astype(jnp.int32), -1))
 
     def sample(self, rng: Any, theta: Theta, temperature: Any = 1.0) -> X:
         """The temperature multiplies the Gumbel noise."""
-        logits = self._logits(theta)
+        logits = self.logits(theta)
         noise = jax.random.gumbel(rng, logits.shape, logits.dtype)
         value = jnp.argmax(logits + temperature * noise, axis=-1)
         return value.astype(jnp.uint8 if self.levels <= 256 else jnp.uint16)
@@ -274,7 +275,7 @@ class Categorical:
     def mean(self, theta: Theta) -> Float[Array, "b *event c"]:
         """The expected level."""
         values = jnp.arange(self.levels, dtype=jnp.float32)
-        return jnp.tensordot(jax.nn.softmax(self._logits(theta)), values, axes=1)
+        return jnp.tensordot(jax.nn.softmax(self.logits(theta)), values, axes=1)
 
 
 NAMES = ("bernoulli", "gaussian", "learned_gaussian", "logistic", "logistic_mixture", "categorical")

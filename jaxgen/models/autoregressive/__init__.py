@@ -1,0 +1,1 @@
+"""Autoregressive models: each position of an example given those before it."""
