@@ -28,13 +28,13 @@ WITHOUT_CHANNELS = ("tokens", "layout")  # kinds of fields
 class Autoregressive:
     """Minimises -log p(x), the sum over positions of -log p(x_t | x_<t), in raster order.
 
-    Networks and what they are asked for: see `raster`.
+    Networks are `nn.heads.Causal`.
 
     Source: van den Oord et al. 2016, Pixel recurrent neural networks, equations 1 and 2; Salimans
     et al. 2017, PixelCNN++ ("logistic_mixture").
 
     Attributes:
-        model: network: (x, head, cond, train) -> theta [B, *positions, width].
+        model: network.
         spec: of the data, integers.
         observation: of a position, "categorical", "bernoulli", "logistic" or "logistic_mixture".
         mixtures: of "logistic_mixture".
@@ -231,7 +231,7 @@ class Autoregressive:
     def raster(self) -> Raster:
         """The positions."""
         one_by_one = not isinstance(self.decoder, LogisticMixture) and self.channels > 1
-        channelwise = one_by_one and getattr(self.model, "channelwise", False)
+        channelwise = one_by_one and self.model.channelwise
         sizes = self.spec.shape, self.positions, self.channels
         return Raster(self.player, self.head, *sizes, channelwise)
 

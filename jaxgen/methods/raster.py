@@ -1,14 +1,4 @@
-"""Draws an example position by position, in raster order, in one compiled scan.
-
-What a network may offer beside its call, which says theta of all positions at once:
-
-- `step(x, t, head, cond)` -> theta [B, width] of the position t, from what is drawn before it;
-- `row(x, i, head, cond)`, called before the positions of row i;
-- `start(x, head, cond)`, called once before all.
-
-They keep what later steps need in the collection "cache", so that a step costs no pass over the
-whole example. A network without `step` is called whole at each position.
-"""
+"""Draws an example position by position, in raster order, in one compiled scan."""
 
 from __future__ import annotations
 
@@ -34,7 +24,7 @@ class Raster:
     """Positions of an example, and the network that says theta of them.
 
     Attributes:
-        player: the network.
+        player: the network, an `nn.heads.Causal`.
         head: what it is asked for.
         shape: of an example, as the network takes it.
         positions: its sides without the channels: (H, W), (T,), ...
@@ -101,16 +91,8 @@ class Raster:
         self, state: State, cond: Any, times: int, cache: PyTree, name: str, x: Array, *at: Array
     ) -> tuple[Any, PyTree]:
         """What the network's function `name` says, and its cache afterwards."""
-        module = self.player.module
         x = jnp.concatenate([x] * times) if times > 1 else x
         x = x.reshape(len(x), *self.shape)
-        if not hasattr(module, "step"):
-            if name != "step":
-                return None, cache
-            theta = self.player.apply(state, x, self.head, cond)
-            return theta.reshape(len(x), -1, theta.shape[-1])[:, at[0]], cache
-        if not hasattr(module, name):
-            return None, cache
         state = self.player.moved(state, {CACHE: cache})
         out, moved = self.player.apply(state, x, *at, self.head, cond, method=name, mutable=[CACHE])
         return out, moved.get(CACHE, cache)

@@ -12,7 +12,7 @@ from jaxgen.config import ConfigError
 from jaxgen.fields import DataSpec, Field
 from jaxgen.methods.autoregressive import Autoregressive
 from jaxgen.models.autoregressive.transformer import Transformer
-from jaxgen.nn.heads import Head
+from jaxgen.nn.heads import Causal, Head
 from jaxgen.nn.transformer import Attention, causal_mask, rotary
 from jaxgen.types import State
 
@@ -29,15 +29,10 @@ SPECS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Uncached:
+class Uncached(Transformer):
     """A network without its steps, which is called whole at every position."""
 
-    module: Transformer
-    channelwise = True
-
-    def apply(self, *args, **options):
-        return self.module.apply(*args, **options)
+    start, step = Causal.start, Causal.step
 
 
 def made(name, **options):
@@ -72,7 +67,9 @@ def test_probabilities_of_all_examples_sum_to_one(name):
 def test_steps_with_a_cache_draw_what_whole_calls_draw(name):
     method, state, batch = made(name, null=0.1 if name != "words" else 0.0)
     given = {k: batch[k] for k in method.given}
-    plain = dataclasses.replace(method, model=Uncached(method.model))
+    model = method.model
+    model = Uncached(model.depth, model.width, model.heads, model.positions, prefix=model.prefix)
+    plain = dataclasses.replace(method, model=model)
     known = np.zeros(batch["x"].shape, bool)
     known.reshape(5, -1)[:, ::3] = True
     knobs = {"temperature": 1.3, "top_k": 2, "guidance": 2.0 if given else None}

@@ -17,12 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxgen.nn.heads import Head
+from jaxgen.nn.heads import Causal, Head, Rows, Theta, X
 from jaxgen.nn.transformer import NORMAL, Blocks, Positions, causal_mask
 
-X = Integer[Array, "b *event"]
-Theta = Float[Array, "b *positions width"]
-Rows = Float[Array, "b width"]
 Whole = Integer[Array, "b t"]
 Vectors = Float[Array, "b t width"]
 Hidden = Float[Array, "*b hidden"]
@@ -83,7 +80,7 @@ class Says(nn.Module):
         return nn.Dense(width, use_bias=False, kernel_init=NORMAL, name="head")(h)
 
 
-class Transformer(nn.Module):
+class Transformer(Causal):
     """Theta of each value from those before it.
 
     Attributes:
