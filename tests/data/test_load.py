@@ -96,7 +96,8 @@ def test_every_embedded_name_is_routed(monkeypatch):
     few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
-    assert set(asked) == few | toys | moved | set(embedded.simulated.NAMES)
+    captioned = {"captioned_pairs", "captioned_digits"}
+    assert set(asked) == few | captioned | toys | moved | set(embedded.simulated.NAMES)
 
 
 SPEC = DataSpec("words", {"x": Field("tokens", (4,), "int32", vocabulary=9)})
