@@ -31,7 +31,7 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", r"unknown data set 'digit': did you mean digits\? embedded sets are captioned_pairs"),
+        ("digit", r"unknown data set .digit.: did you mean digits\? embedded sets are capt"),
         ("mnst", "did you mean .*mnist"),
         ("cifar1", "did you mean cifar10"),
         ("tfds:cifra10", "did you mean cifar10"),
