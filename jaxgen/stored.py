@@ -33,7 +33,6 @@ FIELD = {
     "levels?": (int, None),
     "classes?": (int, None),
     "vocabulary?": (int, None),
-    "words?": [str],
     "names?": [str],
     "range?": [float],
     "units?": UNITS,
