@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.errors import ConfigError
-from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, PyTree, State
+from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, PyTree, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class DensityOf:
 
     Attributes:
         kind: "exact"; or how it bounds what it is of: "elbo", "iwae-K", "udq" and "vdq" (uniform
-            and variational dequantisation), these with "-iw-K" for the mean density of K draws.
+            and variational dequantisation), these with "-iw-K" for the mean density of K draws;
+            "codes" (one term of a sum over latents: the codes that the encoder finds).
         measure: "mass" of integers, or "density".
         dims: of an event: bits/dim are nats over so many.
         of: "x", an example, or the part of it that is modelled.
@@ -139,6 +140,28 @@ class Latents(Protocol):
 
 
 @runtime_checkable
+class Coded(Protocol):
+    """Finds codes: latents that are integers, which a second model may draw.
+
+    `Encodes.encode` gives them as a mapping, name -> [B, ...] of the field's dtype, and
+    `Decodes.decode` takes them so.
+    """
+
+    @property
+    def latent_fields(self) -> Mapping[str, Field]:
+        """Name -> what `encode` gives of an example."""
+        ...
+
+    def code_log_prob(self, state: State, x: Array, z: PyTree, given: Given = None) -> Array:
+        """log p(x | z), [B], in nats: of the integers of x.
+
+        Raises:
+            ConfigError: where the decoder has no likelihood of integers.
+        """
+        ...
+
+
+@runtime_checkable
 class Styles(Protocol):
     """Decodes in two steps, by way of styles."""
 
@@ -220,7 +243,7 @@ class Restarts(Protocol):
 
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
-ABILITIES += (Mixes, Projects, Infers, Stratified, Alarms, Restarts)
+ABILITIES += (Mixes, Projects, Infers, Stratified, Alarms, Restarts, Coded)
 
 
 def given(method: Any) -> tuple[str, ...]:

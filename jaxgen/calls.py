@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxgen import sharding
 from jaxgen.abilities import (
+    Coded,
     Decodes,
     Density,
     Encodes,
@@ -27,6 +28,7 @@ from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import Sampler, chunk_key, chunk_size, filled
 from jaxgen.evaluate.validation import (
     Options,
+    check_codes,
     check_count,
     check_data,
     check_latents,
@@ -125,6 +127,8 @@ class Calls:
         num = len(jax.tree.leaves(z)[0]) if shapes is None else 0
         if shapes is not None:
             z, num = check_latents(z, shapes, "run.decode(z)")
+            if isinstance(self._method, Coded):
+                check_codes(z, self._method.latent_fields, "run.decode(z)")
         return self._outward(self._whole("decode", state, self._key(0), z, options, num))
 
     def calibrate(

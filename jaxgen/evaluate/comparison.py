@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen.abilities import Coded
 from jaxgen.config import ConfigError
 from jaxgen.data import Dataset
 from jaxgen.data.embedded import factors
@@ -370,6 +371,16 @@ def conditional(c: Comparison) -> str | None:
     """A model that can be asked for a class."""
     asked = c.subject.labelled is not None
     return None if asked else "classes are of conditional models, this one takes no class"
+
+
+def paths(c: Comparison) -> str | None:
+    """A model whose latents are real numbers."""
+    coded = isinstance(c.subject.method, Coded)
+    return (
+        "latents are ids of codes, which are no numbers: between them are no paths"
+        if coded
+        else None
+    )
 
 
 def known_factors(c: Comparison) -> str | None:

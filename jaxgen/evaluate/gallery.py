@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.abilities import Decodes, Density, Encodes, Latents, Restores, given
+from jaxgen.abilities import Coded, Decodes, Density, Encodes, Latents, Restores, given
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.limits import load_npz
 from jaxgen.data.loader import evenly
@@ -82,7 +82,7 @@ def write_latents(folder: pathlib.Path, run: Trained, dataset: Dataset) -> None:
     if run.spec.x.kind != "image" or given(method):
         return
     x = split.take(evenly(len(split), max(2 * ROWS, PAIRS)))["x"]
-    if isinstance(method, Decodes):
+    if isinstance(method, Decodes) and not isinstance(method, Coded):
         drawn = _interpolated(run, x[: 2 * ROWS])
         write(folder / "interpolation.npz", x=_unit(drawn, run.spec))
     if isinstance(method, Restores):

@@ -297,7 +297,7 @@ def _continuous(x: Any, spec: DataSpec, wanted: str, call: str) -> Any:
 
 
 def check_latents(z: PyTree, shapes: PyTree, call: str = "z") -> tuple[PyTree, int]:
-    """Latents as the method's own pytree of float32 [B, ...], and B.
+    """Latents as the method's own pytree of [B, ...], and B: float32, or integers of its types.
 
     Args:
         z: a pytree with as many leaves; lists may stand for tuples.
@@ -305,7 +305,7 @@ def check_latents(z: PyTree, shapes: PyTree, call: str = "z") -> tuple[PyTree, i
         call: what they were given to, for the message.
 
     Raises:
-        ConfigError: for other leaves, or leaves of different B.
+        ConfigError: for other leaves, leaves of different B, or real numbers that are to be ids.
     """
     expected, tree = jax.tree.flatten(shapes)
     wanted = "latents as encode gives them: " + ", ".join(
@@ -325,11 +325,41 @@ def check_latents(z: PyTree, shapes: PyTree, call: str = "z") -> tuple[PyTree, i
     for leaf in leaves:
         if not (jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.dtype.kind in "iu"):
             raise ConfigError(f"{call}: {leaf.dtype} values, expected {wanted}, of numbers")
+    if expected[0].dtype.kind in "iu":
+        return tree.unflatten(_ids(leaves, expected, wanted, call)), len(leaves[0])
     if not traced:
         leaves = [np.asarray(leaf, np.float32) for leaf in leaves]
         if not all(np.isfinite(leaf).all() for leaf in leaves):
             raise ConfigError(f"{call}: NaN or infinity, expected {wanted}, of finite numbers")
     return tree.unflatten(leaves), len(leaves[0])
+
+
+def _ids(leaves: list[Any], expected: list[Any], wanted: str, call: str) -> list[Any]:
+    """Integers, in the types that `encode` gives them."""
+    for leaf, of in zip(leaves, expected, strict=True):
+        if leaf.dtype.kind not in "iu":
+            raise ConfigError(f"{call}: {leaf.dtype} values, expected {wanted}, of ids: {of.dtype}")
+        most = np.iinfo(of.dtype).max
+        if not isinstance(leaf, Tracer) and not 0 <= leaf.min() <= leaf.max() <= most:
+            raise ConfigError(f"{call}: ids from {leaf.min()} to {leaf.max()}, expected {of.dtype}")
+    return [leaf.astype(of.dtype) for leaf, of in zip(leaves, expected, strict=True)]
+
+
+def check_codes(z: Mapping[str, Any], fields: Mapping[str, Field], call: str = "z") -> None:
+    """Refuses ids of codes that there are not; traced ones are not looked at.
+
+    Args:
+        z: name -> ids, as `check_latents` gives them.
+        fields: name -> what they are, see `abilities.Coded`.
+        call: what they were given to, for the message.
+
+    Raises:
+        ConfigError: naming the map, and how many codes there are.
+    """
+    for name, ids in z.items():
+        most = fields[name].values
+        if most and not isinstance(ids, Tracer) and ids.max() >= most:
+            raise ConfigError(f"{call}: {name} has id {ids.max()}, expected 0 to {most - 1}")
 
 
 def _holds_arrays(z: Any) -> bool:

@@ -11,7 +11,7 @@ What models of discrete codes owe to the methods that train them: Flax modules w
 
 A quantiser trains with `train=True`; what it moves without a gradient is the collection
 "codebook", so that it is part of the state, of checkpoints, and equal on any mesh. Random keys are
-those of the stream "codebook". In evaluation nothing moves and nothing is random.
+those of the streams "codebook" and "dropout". In evaluation nothing moves and nothing is random.
 """
 
 from __future__ import annotations

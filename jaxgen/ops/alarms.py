@@ -1,4 +1,4 @@
-"""What a user should be told while two players train, from the means of a log interval."""
+"""What a user should be told while a model trains, from the means of a log interval."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 COLLAPSED = 0.1  # deviation of samples over that of the data
 EXPLODED = 10.0
 WON = 0.995  # both accuracies of the discriminator
+DEAD = 0.5  # share of the codes
 
 
 def two_players(values: Mapping[str, float]) -> dict[str, str]:
@@ -33,3 +34,19 @@ def two_players(values: Mapping[str, float]) -> dict[str, str]:
             "follow; add a penalty (method.penalties), or lower its learning rate"
         )
     return found
+
+
+def few_codes(name: str, dead: float, codes: int) -> dict[str, str]:
+    """That most codes are dead: name -> one line, or nothing.
+
+    Args:
+        name: of the map of codes.
+        dead: how many are hardly chosen.
+        codes: how many there are.
+    """
+    if dead <= DEAD * codes:
+        return {}
+    return {
+        name: f"{dead:.0f} of {codes} codes ({name}) are hardly used; of a codebook, begin with "
+        "start='kmeans' and revive=True (config.model.quantizer), or take fewer codes"
+    }

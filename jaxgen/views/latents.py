@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.abilities import Encodes, Latents, Restores, given
+from jaxgen.abilities import Coded, Encodes, Latents, Restores, given
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.images import decode
 from jaxgen.evaluate.validation import check_count
@@ -288,6 +288,9 @@ def _codes(
     """Codes of test examples as float64 [N, D], and back: [M, D] to the run's own pytree."""
     import jax
 
+    if isinstance(run.method, Coded):
+        name = type(run.method).__name__
+        raise ConfigError(f"latents of {name} are ids of codes, between which there are no paths")
     if not isinstance(run.method, Encodes) and isinstance(run.method, Latents):
         if own:
             name = type(run.method).__name__

@@ -19,6 +19,7 @@ from jaxgen.methods.iwae import IWAE
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.nvae import NVAE
 from jaxgen.methods.posterior import Posterior
+from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.methods.reverse_kl import ReverseKL
 from jaxgen.models.flows.manifold import ManifoldFlow
 from jaxgen.types import DataSpec, Units
@@ -42,6 +43,10 @@ def flow(spec, model=FLOW, **options):
 
 def vae(spec, observation="logistic", kind=ELBO, **options):
     return kind(NET, spec, observation=observation, **options)
+
+
+def codes(spec, observation):
+    return QuantizedAutoencoder(NET, spec, observation=observation)
 
 
 # what it is, in words; a method; a column of its `evaluate`
@@ -95,7 +100,14 @@ TABLE = [
     ("p(x), area of the sphere", ReverseKL(ON_SPHERE, SPHERE), "nll"),
     ("p(x), plane", flow(PLANE), "nll"),
     ("p(x), plane", ReverseKL(FLOW, PLANE), "nll"),
+    ("P(x), codes", codes(IMAGES, "categorical"), "uniform_bpd"),
+    ("P(x), codes", codes(IMAGES, "logistic_mixture"), "uniform_bpd"),
+    ("p(x / 255), codes", codes(IMAGES, "gaussian"), "uniform_nll"),
+    ("p(x), codes", codes(REAL, "gaussian"), "uniform_nll"),
 ]
+
+
+COLUMNS = ("bpd", "iw_bpd", "nelbo", "iw_nll", "nll", "uniform_bpd", "uniform_nll")
 
 
 def measured(method, column):
@@ -103,7 +115,7 @@ def measured(method, column):
     spec = method.spec
     x = np.zeros((4, *spec.shape), np.float32 if spec.levels is None else np.uint8)
     dataset = Dataset(spec, {"train": ArraySplit({"x": x}), "test": ArraySplit({"x": x})}, "test")
-    columns = dict.fromkeys(("bpd", "iw_bpd", "nelbo", "iw_nll", "nll"), np.arange(4.0))
+    columns = dict.fromkeys(COLUMNS, np.arange(4.0))
     subject = Subject(
         spec, spec.levels, [ArraySet(x)], method=method, per_example=lambda split: columns
     )
@@ -166,7 +178,7 @@ def test_all_methods_with_a_density_are_in_the_table():
 
 def test_every_column_is_in_the_table():
     columns = {(type(m), name) for _, m, _ in TABLE for name in m.likelihoods}
-    assert {name for _, name in columns} == {"bpd", "iw_bpd", "nelbo", "iw_nll", "nll"}
+    assert {name for _, name in columns} == set(COLUMNS)
 
 
 def test_levels_that_are_modelled():

@@ -18,7 +18,7 @@ from jaxgen.abilities import Encodes, given
 from jaxgen.data.dataset import Split
 from jaxgen.data.embedded import factors
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.comparison import Comparison, able, known_factors, model
+from jaxgen.evaluate.comparison import Comparison, able, known_factors, model, paths
 from jaxgen.evaluate.measurement import Interval, Measurement, Number, fingerprint
 from jaxgen.evaluate.sampling import filled
 from jaxgen.progress import track
@@ -46,7 +46,7 @@ NUMBERS = {name: Number(*said, "latents", "higher") for name, said in _HIGHER.it
     ),
     "active_units": Number("Active units", "codes that vary with the data", "latents", "none"),
 }
-NEEDS = (model, able(Encodes, "encode"), known_factors)
+NEEDS = (model, able(Encodes, "encode"), paths, known_factors)
 
 
 def measure(c: Comparison) -> list[Measurement]:

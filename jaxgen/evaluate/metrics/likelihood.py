@@ -28,6 +28,18 @@ NUMBERS = {
         "likelihood",
         unit="bits/dim",
     ),
+    "uniform_bpd": Number(
+        "Bits per dimension, codes alike",
+        "upper bound: bits of the pixels given codes, and of codes drawn evenly",
+        "likelihood",
+        unit="bits/dim",
+    ),
+    "uniform_nll": Number(
+        "Negative log-likelihood, codes alike",
+        "upper bound: of pixels given codes, and of codes drawn evenly",
+        "likelihood",
+        unit="nats",
+    ),
     "iw_nll": Number("Importance-weighted NLL", f"tighter {_BOUND}", "likelihood", unit="nats"),
 }
 NEEDS = (model, able(Density, "likelihood (no log_prob)"))

@@ -23,7 +23,7 @@ import numpy as np
 from jaxgen.abilities import Decodes, Encodes, Latents, Styles, given
 from jaxgen.config import ConfigError
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.comparison import Comparison, able, model
+from jaxgen.evaluate.comparison import Comparison, able, model, paths
 from jaxgen.evaluate.extractors import Distances
 from jaxgen.evaluate.measurement import (
     Interval,
@@ -51,7 +51,7 @@ NUMBERS = {
         "Perceptual path length, codes", "between codes of real examples", "diversity"
     ),
 }
-NEEDS = (model, able(Decodes, "decode"))
+NEEDS = (model, able(Decodes, "decode"), paths)
 
 
 @dataclasses.dataclass(frozen=True)
