@@ -1,8 +1,9 @@
 """Fields that a frozen stage gives: the latents of every example, computed once and kept.
 
 `config.frozen.first = {"run": RUN, "field": "z"}` adds the field "z" to every batch: what the
-stage's `encode` finds in "x". It is kept beside prepared data, under a name that is a hash of the
-stage, the data and how it was computed; a computation that was stopped goes on where it was.
+stage's `encode` finds in "x". Of a stage that names its latents (`abilities.Coded`) they are fields
+of these names, "top,bottom". All are kept beside prepared data, under a name that is a hash of the
+stage, the data and how they were computed; a computation that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.abilities import Encodes, given
+from jaxgen.abilities import Coded, Encodes, given
 from jaxgen.config import ConfigError
 from jaxgen.data import prepare
 from jaxgen.data.dataset import Dataset, Split
@@ -27,6 +28,7 @@ from jaxgen.train.frozen import Stage, Stages, Wanted
 from jaxgen.types import DataSpec, Field, Units
 
 CHUNK = 1000  # examples encoded at a time
+ONE = "z"  # name of the latents of a stage that names none
 KINDS = {1: "vector", 2: "sequence", 3: "image"}  # by the rank of one example
 Gives = Mapping[str, Mapping[str, Any]]  # stage -> {field: its JSON}, as the manifest has it
 
@@ -64,16 +66,19 @@ class DerivedSplit(Split):
         return self.base.describe(spec)
 
 
-def wanted(config: Mapping[str, Any]) -> dict[str, str]:
-    """stage -> field, of the stages that give one."""
+def wanted(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """stage -> fields, of the stages that give some."""
     section = config.get("frozen") or {}
     every = {name: Wanted.of(name, entry).field for name, entry in section.items()}
-    return {name: field for name, field in every.items() if field}
+    return {name: tuple(field.split(",")) for name, field in every.items() if field}
 
 
 def described(spec: DataSpec, config: Mapping[str, Any]) -> Gives:
     """What the manifest says of derived fields."""
-    return {k: {field: spec.fields[field].as_json()} for k, field in wanted(config).items()}
+    return {
+        name: {field: spec.fields[field].as_json() for field in fields}
+        for name, fields in wanted(config).items()
+    }
 
 
 def spec_with(spec: DataSpec, gives: Gives) -> DataSpec:
@@ -108,23 +113,35 @@ def derived(
             "flipped, shifted nor binarised anew: data.flip=False, data.shift=0, data.binarize"
         )
     root = prepare.data_root(config["data"].get("data_dir")) / "derived"
-    for name, field in fields.items():
-        if field in dataset.spec.fields:
-            raise ConfigError(f"config.frozen.{name}: the data have a field {field!r} already")
-        arrays = _kept(dataset, stages[name], root, notes)
-        known = gives.get(name, {}).get(field)
-        made = Field.from_json(known) if known else _described(arrays["train"])
-        spec = dataclasses.replace(dataset.spec, fields={**dataset.spec.fields, field: made})
-        splits: dict[str, Split] = {
-            k: DerivedSplit(dataset.splits[k], {field: made.units.inward(a) if made.units else a})
-            for k, a in arrays.items()
-        }
-        dataset = dataclasses.replace(dataset, spec=spec, splits=splits)
+    for name, names in fields.items():
+        for field in names:
+            if field in dataset.spec.fields:
+                raise ConfigError(f"config.frozen.{name}: the data have a field {field!r} already")
+        arrays = _kept(dataset, stages[name], names, root, notes)
+        for field in names:
+            known = gives.get(name, {}).get(field)
+            of_train = arrays["train"][field]
+            made = Field.from_json(known) if known else _described(stages[name], field, of_train)
+            dataset = _with_field(dataset, field, made, {k: a[field] for k, a in arrays.items()})
     return dataset
 
 
-def _described(z: np.ndarray) -> Field:
+def _with_field(
+    dataset: Dataset, name: str, field: Field, arrays: Mapping[str, np.ndarray]
+) -> Dataset:
+    """The data set with one more field, split -> [N, ...] in its own units."""
+    spec = dataclasses.replace(dataset.spec, fields={**dataset.spec.fields, name: field})
+    splits: dict[str, Split] = {
+        k: DerivedSplit(dataset.splits[k], {name: field.units.inward(a) if field.units else a})
+        for k, a in arrays.items()
+    }
+    return dataclasses.replace(dataset, spec=spec, splits=splits)
+
+
+def _described(stage: Stage, name: str, z: np.ndarray) -> Field:
     """The field of latents [N, ...]; the numbers of a vector are standardised."""
+    if isinstance(stage.method, Coded):
+        return stage.method.latent_fields[name]
     if (kind := KINDS.get(z.ndim - 1)) is None:
         raise ConfigError(f"config.frozen: latents of shape {z.shape[1:]} are no field")
     units = None
@@ -134,41 +151,60 @@ def _described(z: np.ndarray) -> Field:
     return Field(kind, z.shape[1:], units=units)
 
 
-def _kept(
-    dataset: Dataset, stage: Stage, root: pathlib.Path, notes: Callable[[str], None]
-) -> dict[str, np.ndarray]:
-    """Latents of every split, [N, ...] float32, computed by the first who asks."""
-    method, x = stage.method, dataset.spec.x
+def _check(dataset: Dataset, stage: Stage, names: tuple[str, ...]) -> None:
+    """Whether the stage finds these latents, in data like those that it was trained on."""
+    method, x, own = stage.method, dataset.spec.x, stage.spec.x
     if not isinstance(method, Encodes):
         raise ConfigError(f"config.frozen.{stage.name}: {type(method).__name__} has no encode")
-    own = stage.spec.x
+    known = tuple(method.latent_fields) if isinstance(method, Coded) else names[:1]
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(
+            f"config.frozen.{stage.name}.field: {type(method).__name__} gives "
+            f"{', '.join(known)}, and no {', '.join(unknown)}"
+        )
     if (own.kind, own.shape, own.values) != (x.kind, x.shape, x.values):
         raise ConfigError(
             f"config.frozen.{stage.name} was trained on {own.kind} of {own.shape}, {own.values} "
             f"levels; {dataset.spec.name} has {x.kind} of {x.shape}, {x.values}"
         )
+
+
+def _kept(
+    dataset: Dataset,
+    stage: Stage,
+    fields: tuple[str, ...],
+    root: pathlib.Path,
+    notes: Callable[[str], None],
+) -> dict[str, dict[str, np.ndarray]]:
+    """split -> field -> [N, ...], float32 or integers, computed by the first who asks."""
+    _check(dataset, stage, fields)
+    coded = isinstance(stage.method, Coded)
     about = {"stage": stage.digest, "data": dataset.fingerprint(), "chunk": CHUNK}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     target, parts = root / key, root / f".{key}.parts"
+
+    def file(split: str, latent: str) -> str:
+        return f"{split}.{latent}.npy" if coded else f"{split}.npy"
 
     def fill(work: pathlib.Path) -> None:
         notes(f"computing latents of {dataset.spec.name} by stage {stage.name}, once, in {target}")
         for name, split in dataset.splits.items():
             chunks = list(_chunks(split, stage, parts / name))
-            np.save(work / f"{name}.npy", np.concatenate(chunks))
+            for latent in chunks[0]:
+                np.save(work / file(name, latent), np.concatenate([c[latent] for c in chunks]))
+
+    def opened(at: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
+        return {k: {f: np.load(at / file(k, f)) for f in fields} for k in dataset.splits}
 
     said: list[str] = []
-    names = tuple(dataset.splits)
-    arrays = prepare.opened(
-        target, fill, lambda at: {k: np.load(at / f"{k}.npy") for k in names}, said
-    )
+    arrays = prepare.opened(target, fill, opened, said)
     for note in said:
         notes(note)
     shutil.rmtree(parts, ignore_errors=True)
     return arrays
 
 
-def _chunks(split: Split, stage: Stage, parts: pathlib.Path) -> Iterator[np.ndarray]:
+def _chunks(split: Split, stage: Stage, parts: pathlib.Path) -> Iterator[Mapping[str, np.ndarray]]:
     """Latents of `CHUNK` examples after another; those that are on disk are not computed again."""
     method, state = stage.method, stage.state()
     assert isinstance(method, Encodes)
@@ -178,19 +214,27 @@ def _chunks(split: Split, stage: Stage, parts: pathlib.Path) -> Iterator[np.ndar
         rows = np.arange(number * CHUNK, min((number + 1) * CHUNK, len(split)))
         path = parts / f"{number:06}.npz"
         if path.exists():
-            yield np.load(path)["z"]
+            with np.load(path) as archive:
+                yield dict(archive)
             continue
         batch = split.take(np.resize(rows, CHUNK))  # one shape; the surplus is cut off
         more = {k: batch[k] for k in given(method)}
-        leaves = jax.tree.leaves(
-            encode(state, batch["x"], jax.random.fold_in(jax.random.key(0), number), **more)
+        found = encode(state, batch["x"], jax.random.fold_in(jax.random.key(0), number), **more)
+        arrays = _named(stage, found, len(rows))
+        write_arrays(path, **arrays)
+        yield arrays
+
+
+def _named(stage: Stage, found: Any, num: int) -> dict[str, np.ndarray]:
+    """The first latents by name."""
+    if isinstance(stage.method, Coded):
+        return {name: np.asarray(z)[:num] for name, z in found.items()}
+    leaves = jax.tree.leaves(found)
+    if len(leaves) != 1:
+        raise ConfigError(
+            f"config.frozen.{stage.name} finds {len(leaves)} arrays of latents, expected one"
         )
-        if len(leaves) != 1:
-            raise ConfigError(
-                f"config.frozen.{stage.name} finds {len(leaves)} arrays of latents, expected one"
-            )
-        z = np.asarray(leaves[0], np.float32)[: len(rows)]
-        if not np.isfinite(z).all():
-            raise ConfigError(f"config.frozen.{stage.name}: latents that are not finite")
-        write_arrays(path, z=z)
-        yield z
+    z = np.asarray(leaves[0], np.float32)[:num]
+    if not np.isfinite(z).all():
+        raise ConfigError(f"config.frozen.{stage.name}: latents that are not finite")
+    return {ONE: z}

@@ -1,0 +1,94 @@
+"""A prior over the codes of a frozen VQ-VAE: samples end to end, and bits/dim of both stages.
+
+    python -m jaxgen.main --config=configs/vqvae.py --workdir=runs/vqvae
+    python -m jaxgen.main --config=configs/vqvae_prior.py
+        digits: a Transformer over the 4x4 codes of that run; two CPU cores, under 2 minutes
+    python -m jaxgen.main --config=configs/vqvae_prior.py:digits_classes
+        the same given the class
+    python -m jaxgen.main --config=configs/vqvae_prior.py:mnist --config.data.manual_dir=DIR
+        over the 7x7 codes of `configs/vqvae.py:mnist`, in runs/vqvae-mnist, given the class
+    python -m jaxgen.main --config=configs/vqvae_prior.py:PRESET,tiny
+        seconds, for tests
+
+Another first stage: `--config.frozen.first.run=RUN`, or RUN@STEP, or RUN@best; any run that finds
+codes (`abilities.Coded`). It is copied into the new run, which is whole without it. `test/bpd` is
+`code_bpd`, what the prior pays for the codes, and `pixel_bpd`, what the decoder pays for the pixels
+given them: an upper bound. Our own measurements are in docs/results.md.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
+
+
+def digits(c: ConfigDict) -> None:
+    """A small one: 16 codes, 1,500 examples."""
+    c.frozen.first.run = "runs/vqvae@best"
+
+
+def digits_classes(c: ConfigDict) -> None:
+    """With the class, a tenth of the examples without."""
+    digits(c)
+    c.method.prior.update(given=("label",), null=0.1)
+
+
+def mnist(c: ConfigDict) -> None:
+    """49 codes."""
+    c.data.name = "mnist"
+    c.frozen.first.run = "runs/vqvae-mnist@best"
+    c.method.prior.update(given=("label",), null=0.1)
+    c.model.update(depth=4, width=128, dropout=0.1)
+    c.train.update(steps=10_000, batch_size=128)
+    c.optim.model.decay_steps = 10_000
+    c.evaluate.update(every_steps=1000, sample_every_steps=2000, max_examples=10_000)
+
+
+PRESETS = {"digits": digits, "digits_classes": digits_classes, "mnist": mnist}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The config of `configs/vqvae_prior.py:ARG`; see the module docstring."""
+    arg = parse_arg(arg, data="digits", tiny=False)
+    c = common(arg.data)
+    c.data.name = "digits"
+    c.frozen = dict(first=dict(run="", field="codes"))
+    c.model = dict(
+        name="autoregressive.transformer.Transformer",
+        depth=3,
+        width=64,
+        heads=4,
+        positions="axial",
+        dropout=0.3,
+        prefix=1,
+        remat=False,
+        dtype=config_dict.placeholder(str),
+    )
+    c.method = dict(
+        name="code_prior.CodePrior",
+        prior=dict(
+            name="autoregressive.Autoregressive", observation="categorical", given=(), null=0.0
+        ),
+    )
+    c.optim = dict(
+        model=dict(
+            name="adamw",
+            learning_rate=2e-3,
+            b2=0.99,
+            weight_decay=0.02,
+            warmup_steps=50,
+            schedule="cosine",
+            decay_steps=1200,
+            clip_norm=1.0,
+        )
+    )
+    c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
+    c.train.update(steps=1200, batch_size=64, steps_per_dispatch=20)
+    c.evaluate.update(every_steps=300, sample_every_steps=600)
+    c.evaluate.sample = dict(temperature=1.0)
+    preset(arg.data, PRESETS)(c)
+    if arg.tiny:
+        shorten(c)
+        c.train.steps_per_dispatch = 4
+        c.model.update(depth=1, width=16, heads=2)
+    return c
