@@ -131,6 +131,20 @@ class Restores(Protocol):
 
 
 @runtime_checkable
+class Completes(Protocol):
+    """Draws what is not known of an example."""
+
+    def complete(
+        self, state: State, x: Array, known: Array, rng: Array, given: Given = None
+    ) -> Array:
+        """x [B, ...] in the units of the data, drawn where the bool `known`, of its shape, is not.
+
+        What is known stays as it is.
+        """
+        ...
+
+
+@runtime_checkable
 class Latents(Protocol):
     """Draws latents without an example."""
 
@@ -243,7 +257,7 @@ class Restarts(Protocol):
 
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
-ABILITIES += (Mixes, Projects, Infers, Stratified, Alarms, Restarts, Coded)
+ABILITIES += (Coded, Completes, Mixes, Projects, Infers, Stratified, Alarms, Restarts)
 
 
 def given(method: Any) -> tuple[str, ...]:

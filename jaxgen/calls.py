@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxgen import sharding
 from jaxgen.abilities import (
     Coded,
+    Completes,
     Decodes,
     Density,
     Encodes,
@@ -41,7 +42,7 @@ from jaxgen.machine import check_memory
 from jaxgen.progress import track
 from jaxgen.types import Array, DataSpec, Method, PyTree, State
 
-LEADING = {"decode": 2}  # parameters that are no options, of other calls 3
+LEADING = {"decode": 2, "complete": 4}  # parameters that are no options, of other calls 3
 FEW = 16  # examples, or less: in a smaller chunk, of its own compilation, up to a rounding
 FEWER = "ask for fewer at a time"
 DOING = {  # calls -> what is said of those that take long
@@ -49,6 +50,7 @@ DOING = {  # calls -> what is said of those that take long
     "decode": "decoding",
     "log_prob": "evaluating",
     "reconstruct": "reconstructing",
+    "complete": "completing",
 }
 
 
@@ -131,6 +133,29 @@ class Calls:
                 check_codes(z, self._method.latent_fields, "run.decode(z)")
         return self._outward(self._whole("decode", state, self._key(0), z, options, num))
 
+    def complete(
+        self, state: State, x: Any, known: Any, seed: int, options: Mapping[str, Any]
+    ) -> Any:
+        """Examples [B, ...] whose entries that are not known are drawn.
+
+        Raises:
+            ConfigError: as `of_data`, and for a `known` that is no bool array as x.
+        """
+        self._function("complete")
+        x = check_data(x, self._spec, "run.complete(x)")
+        known = np.asarray(known)
+        try:
+            known = np.broadcast_to(known, x.shape)
+        except ValueError:
+            known = known[None]
+        if known.dtype != bool or known.shape != x.shape:
+            raise ConfigError(
+                f"run.complete(known): {known.dtype} {list(np.shape(known))}, expected bool "
+                f"{list(x.shape)}, or what broadcasts to it"
+            )
+        found = self._whole("complete", state, self._key(seed), (x, known), options, len(x))
+        return self._outward(found)
+
     def calibrate(
         self, state: State, x: np.ndarray, draws: int, seed: int
     ) -> calibration.Calibration:
@@ -195,7 +220,8 @@ class Calls:
                 rng = chunk_key(rng, number)
                 given = {"given": rows} if rows else {}
                 key = () if name == "decode" else (rng,)
-                return function(state, data, *key, **given, **values)
+                parts = data if name == "complete" else (data,)
+                return function(state, *parts, *key, **given, **values)
 
             self._compiled[key] = jax.jit(call)
         return self._compiled[key]
@@ -223,6 +249,8 @@ class Calls:
             return method.log_prob
         if name == "reconstruct" and isinstance(method, Restores):
             return method.reconstruct
+        if name == "complete" and isinstance(method, Completes):
+            return method.complete
         raise ConfigError(f"{type(method).__name__} has no {name}")
 
     def _latent_shapes(self, state: State) -> PyTree:

@@ -178,6 +178,10 @@ class Run(Views):
         """The expected data given latents of x, in the units of the data."""
         return self._calls.of_data("reconstruct", self._averaged, x, seed, options)
 
+    def complete(self, x: Any, known: Any, seed: int = 0, **options: Any) -> Any:
+        """x [B, ...] with what is not known drawn; `known` is bool, as x or an example of it."""
+        return self._calls.complete(self._averaged, x, known, seed, options)
+
     def log_prob(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """[B], in nats.
 

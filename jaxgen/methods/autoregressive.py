@@ -120,16 +120,20 @@ class Autoregressive:
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean bits/dim, with dropout."""
         dropout, drop = jax.random.split(rng)
-        cond = self.givens.of_batch(batch)
-        if self.null and cond is not None:
-            kept = jax.random.bernoulli(drop, 1 - self.null, (len(cond),))
-            cond = cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
+        cond = self.dropped(self.givens.of_batch(batch), drop)
         theta, state = self.player.train(
             state, batch["x"], self.head, cond, train=True, rngs={"dropout": dropout}
         )
         values = self._values(self._log_prob_of(batch["x"], theta))
         metrics = {name: jnp.mean(value) for name, value in values.items()}
         return metrics["bpd"], (state.vars, metrics)
+
+    def dropped(self, cond: Array | None, rng: Array) -> Array | None:
+        """What examples are given, zeros for the share `null` of them."""
+        if not self.null or cond is None:
+            return cond
+        kept = jax.random.bernoulli(rng, 1 - self.null, (len(cond),))
+        return cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Exact, [B] each: `bpd`, of text bits per token, and `nll`, nats per example."""
@@ -167,15 +171,14 @@ class Autoregressive:
             ConfigError: for a knob that the model has no use for.
         """
         x = jnp.zeros((num, *self.spec.shape), self.spec.x.dtype)
-        knobs = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-        return self.complete(state, rng, x, None, given, **knobs)
+        return self._draw(state, rng, x, None, given, temperature, top_k, top_p, guidance)
 
     def complete(
         self,
         state: State,
-        rng: Array,
         x: Array,
-        known: Array | None,
+        known: Array,
+        rng: Array,
         given: Given = None,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -188,9 +191,9 @@ class Autoregressive:
 
         Args:
             state: of the model.
-            rng: a key.
             x: [B, ...] in the units of the data.
-            known: bool, broadcast to x: what stays; None draws all.
+            known: bool, as x: what stays.
+            rng: a key.
             given: see `sample`, as the other knobs.
             temperature: see there.
             top_k: see there.
@@ -200,6 +203,21 @@ class Autoregressive:
         Raises:
             ConfigError: for a knob that the model has no use for.
         """
+        return self._draw(state, rng, x, known, given, temperature, top_k, top_p, guidance)
+
+    def _draw(
+        self,
+        state: State,
+        rng: Array,
+        x: Array,
+        known: Array | None,
+        given: Given,
+        temperature: Any,
+        top_k: int | None,
+        top_p: Any,
+        guidance: Any,
+    ) -> Array:
+        """x with what is not known drawn: all of it, for None."""
         noise, classes = jax.random.split(rng)
         cond = self.givens.of_call(given, len(x), classes)
         if guidance is not None and (not self.null or cond is None):
@@ -223,7 +241,7 @@ class Autoregressive:
 
         size = (len(x), math.prod(self.positions), self.channels)
         if known is not None:
-            known = jnp.broadcast_to(known, x.shape).reshape(size)
+            known = known.reshape(size)
         drawn = self.raster.draw(state, noise, x.reshape(size), pick, cond, known, times)
         return drawn.reshape(x.shape)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,13 +102,20 @@ def own_batch(
     return {"x": x} | ({} if label is None else {"label": np.full(len(x), label, np.int32)})
 
 
-def own_given(run: Any, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def own_given(
+    run: Any, batch: Mapping[str, np.ndarray], but: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """What examples are given themselves, in their own units.
+
+    Args:
+        run: whose method is given something.
+        batch: with it.
+        but: fields that are given otherwise.
 
     Raises:
         ConfigError: for what a batch has not.
     """
-    fields = {name: run.spec.fields[name] for name in given(run.method)}
+    fields = {name: run.spec.fields[name] for name in given(run.method) if name not in but}
     if absent := [name for name in fields if name not in batch]:
         raise ConfigError(f"{run.directory.path} is given {absent[0]}, which pictures have none of")
     return {n: f.units.outward(batch[n]) if f.units else batch[n] for n, f in fields.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from jaxgen.views import latents, styles
+from jaxgen.views import completions, latents, styles
 
 
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`."""
 
+    completions = completions.completions
     reconstructions = latents.reconstructions
     interpolate = latents.interpolate
     sweep = latents.sweep
