@@ -174,6 +174,10 @@ class Coded(Protocol):
         """
         ...
 
+    def code_sample(self, state: State, z: PyTree, rng: Array, given: Given = None) -> Array:
+        """A draw of p(x | z), in the units of the data."""
+        ...
+
 
 @runtime_checkable
 class Styles(Protocol):

@@ -17,10 +17,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxgen.abilities import Coded, Decodes, Density, DensityOf, Encodes, Restores, given
+from jaxgen.abilities import Coded, Completes, Decodes, Density, DensityOf, Encodes, Restores, given
 from jaxgen.config import ConfigError, build
 from jaxgen.names import resolve
 from jaxgen.ops.densities import nats_to_bits_per_dim
+from jaxgen.ops.ranges import nearest_levels
 from jaxgen.types import (
     Array,
     Batch,
@@ -270,15 +271,64 @@ class CodePrior:
         knobs |= {k: v for k, v in more.items() if v is not None}
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         z = self._codes(state, keys, num, given, knobs)
+        return self._shown(state, z, last, mean)
+
+    def complete(
+        self,
+        state: State,
+        x: Array,
+        known: Array,
+        rng: Array,
+        given: Given = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float | None = None,
+        mean: bool = False,
+    ) -> Array:
+        """x with what is not known drawn, by way of codes.
+
+        A code is known where all pixels are that it stands for; it is that of x with the least
+        value where x is not known. The others are drawn, and known pixels put back.
+
+        Args:
+            state: of the priors, which holds the stage.
+            x: [B, ...] in the units of the data.
+            known: bool, as x: what stays.
+            rng: a key.
+            given: see `sample`, as the knobs.
+            temperature: see there.
+            top_k: see there.
+            top_p: see there.
+            guidance: see there.
+            mean: see there.
+        """
+        knobs = {"temperature": temperature}
+        more = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
+        knobs |= {k: v for k, v in more.items() if v is not None}
+        *keys, last = jax.random.split(rng, len(self.fields) + 2)
+        there = self.encode(state, jnp.where(known, x, 0), last)
+        z = self._codes(state, keys, len(x), given, knobs, (there, known))
+        drawn = self._shown(state, z, last, mean)
+        return jnp.where(known, x, nearest_levels(drawn.astype(jnp.float32), self.spec.levels))
+
+    def _shown(self, state: State, z: Mapping[str, Array], rng: Array, mean: bool) -> Array:
+        """Data of codes."""
         stage, own = self.first.method, self.first.state(state)
         if mean or not self.of_x:
             return stage.decode(own, z, rounded=False)
-        return stage.code_sample(own, last, z)
+        return stage.code_sample(own, z, rng)
 
     def _codes(
-        self, state: State, keys: Sequence[Array], num: int, asked: Given, knobs: Mapping[str, Any]
+        self,
+        state: State,
+        keys: Sequence[Array],
+        num: int,
+        asked: Given,
+        knobs: Mapping[str, Any],
+        there: tuple[Mapping[str, Array], Array] | None = None,
     ) -> dict[str, Array]:
-        """name -> codes that are drawn one after another."""
+        """name -> codes that are drawn one after another, but for those that are there."""
         z: dict[str, Array] = {}
         labels = dict(asked or {})
         field = self.spec.fields.get("label")
@@ -287,8 +337,15 @@ class CodePrior:
         for key, (player, inner) in zip(keys, self.inners.items(), strict=False):
             own = {**labels, **self._layers(player, z)}
             more = {"given": {k: own[k] for k in given(inner)}} if given(inner) else {}
-            state_of = self._own(state, player)
-            z[self.fields[player]] = inner.sample(state_of, key, num, **more, **knobs)
+            name, state_of = self.fields[player], self._own(state, player)
+            if there is None:
+                z[name] = inner.sample(state_of, key, num, **more, **knobs)
+                continue
+            if not isinstance(inner, Completes):
+                raise ConfigError(f"{type(inner).__name__} has no complete")
+            codes, known = there
+            stays = jnp.broadcast_to(_all_known(known, codes[name].shape), codes[name].shape)
+            z[name] = inner.complete(state_of, codes[name], stays, key, **more, **knobs)
         return z
 
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> PyTree:
@@ -305,6 +362,13 @@ class CodePrior:
         if isinstance(stage, Restores):
             return stage.reconstruct(self.first.state(state), x, rng)
         return self.decode(state, self.encode(state, x, rng))
+
+
+def _all_known(known: Array, shape: tuple[int, ...]) -> Array:
+    """bool [B, h, w, 1]: whether all pixels of a code are known, of [B, H, W, C]."""
+    num, height, width = len(known), *shape[1:3]
+    parts = known.reshape(num, height, known.shape[1] // height, width, -1)
+    return jnp.all(parts, axis=(2, 4))[..., None]
 
 
 def _layer(name: str, group: int, groups: int) -> str:

@@ -221,7 +221,7 @@ def _chunks(split: Split, stage: Stage, parts: pathlib.Path) -> Iterator[Mapping
         more = {k: batch[k] for k in given(method)}
         found = encode(state, batch["x"], jax.random.fold_in(jax.random.key(0), number), **more)
         arrays = _named(stage, found, len(rows))
-        write_arrays(path, **arrays)
+        write_arrays(path, compressed=False, **arrays)
         yield arrays
 
 
