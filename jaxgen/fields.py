@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -94,6 +95,8 @@ class Field:
             8-bit images, 17 for the digits scans); None of continuous values.
         classes: number of classes of a label, or of those in a layout.
         vocabulary: number of tokens.
+        words: of them, in the order of their numbers; the first pads texts that are shorter. ()
+            where they are no words.
         names: of the D numbers of a vector; () where they have none.
         range: (lowest, highest) value of a continuous image or volume, for pictures of it.
         units: in which batches hold a vector; None for its own.
@@ -108,6 +111,7 @@ class Field:
     levels: int | None = None
     classes: int | None = None
     vocabulary: int | None = None
+    words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     units: Units | None = None
@@ -134,6 +138,11 @@ class Field:
                 f"{self.kind} of shape {self.shape} with {len(self.names)} names, expected one for "
                 "each number of a vector"
             )
+        if self.words and (len(set(self.words)), self.kind) != (self.vocabulary, "tokens"):
+            raise ValueError(
+                f"{self.kind} of {self.vocabulary} tokens with {len(self.words)} words, expected a "
+                "word of its own for each token"
+            )
         if (ends := self.range) is not None:
             if len(ends) != 2 or not 0 < ends[1] - ends[0] < math.inf:
                 raise ValueError(f"range: expected a lower and a higher end, got {ends}")
@@ -149,6 +158,27 @@ class Field:
     def values(self) -> int | None:
         """How many values an entry can have, whatever they are called; None if continuous."""
         return next((n for k in NUMBERS if (n := getattr(self, k)) is not None), None)
+
+    def tokens(self, text: str) -> np.ndarray:
+        """The numbers of a text's words, int32 [T]: lower case, parted at spaces, padded.
+
+        Raises:
+            ValueError: for a word that there is not, or a text that is too long.
+        """
+        words = text.lower().split()
+        for word in words:
+            if word not in self.words[1:]:
+                near = difflib.get_close_matches(word, self.words[1:], 1, cutoff=0.5)
+                hint = f": did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"unknown word {word!r}{hint} (known: {' '.join(self.words[1:])})")
+        if len(words) > self.dims:
+            raise ValueError(f"{len(words)} words, expected at most {self.dims}")
+        found = [self.words.index(word) for word in words]
+        return np.array(found + [0] * (self.dims - len(found)), np.int32)
+
+    def text(self, tokens: Any) -> str:
+        """The words of tokens [T], without those that pad."""
+        return " ".join(self.words[token] for token in np.asarray(tokens) if token)
 
     @property
     def log_volume(self) -> float:

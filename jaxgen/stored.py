@@ -33,6 +33,7 @@ FIELD = {
     "levels?": (int, None),
     "classes?": (int, None),
     "vocabulary?": (int, None),
+    "words?": [str],
     "names?": [str],
     "range?": [float],
     "units?": UNITS,

@@ -56,11 +56,12 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, `stacked_digits`, images with known factors (`dsprites_like faces_like`),
-            a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
-            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds
-            name ("cifar100", "imagenet_resized/64x64", with or without "tfds:" before), a folder of
-            images ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
+        name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits`, images
+            with known factors (`dsprites_like faces_like`), a toy (`ring8 ring8_narrow grid25 moons
+            checkerboard spirals`), a target or simulator (`simulated.NAMES`), `mnist`,
+            `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds name ("cifar100",
+            "imagenet_resized/64x64", with or without "tfds:" before), a folder of images
+            ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
             `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with

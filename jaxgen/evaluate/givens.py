@@ -52,7 +52,8 @@ def check_given(
         method: that is given them.
         spec: of the data.
         given: field -> values in their own units, of all examples or one each; M rows are given
-            to every M-th example; a text is the path of a file with them.
+            to every M-th example; a text is what it says, where the field has words, and else the
+            path of a file with them.
         num: of examples.
         who: is given them, for messages.
 
@@ -97,6 +98,8 @@ def check_whole(method: Any, spec: DataSpec, given: Mapping[str, Any], who: str)
 
 def _rows(name: str, value: Any, num: int, spec: DataSpec) -> np.ndarray:
     field = spec.fields[name]
+    if field.words:
+        value = _tokens(name, value, field)
     if isinstance(value, str) and field.kind != "label":
         value = read_rows(value, name, field)
     if field.kind == "label":
@@ -104,6 +107,24 @@ def _rows(name: str, value: Any, num: int, spec: DataSpec) -> np.ndarray:
     if field.values is not None:
         return check_integers(name, value, num, field)
     return check_numbers(name, value, num, field, spec.name)
+
+
+def _tokens(name: str, value: Any, field: Field) -> Any:
+    """Tokens of a text, or of one for each example; other values, and names of files, as is."""
+    texts = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(texts, list | tuple)
+        or not texts
+        or not all(isinstance(t, str) for t in texts)
+    ):
+        return value
+    if isinstance(value, str) and value.lower().endswith((".npy", ".npz")):
+        return value
+    try:
+        found = np.stack([field.tokens(text) for text in texts])
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    return found[0] if isinstance(value, str) else found
 
 
 def rows_of(method: Any, spec: DataSpec, split: Split, num: int) -> dict[str, np.ndarray]:

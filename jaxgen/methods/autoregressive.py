@@ -124,7 +124,7 @@ class Autoregressive:
         theta, state = self.player.train(
             state, batch["x"], self.head, cond, train=True, rngs={"dropout": dropout}
         )
-        values = self._values(self._log_prob_of(batch["x"], theta))
+        values = self.values_of(self.log_prob_of(batch["x"], theta))
         metrics = {name: jnp.mean(value) for name, value in values.items()}
         return metrics["bpd"], (state.vars, metrics)
 
@@ -137,7 +137,7 @@ class Autoregressive:
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Exact, [B] each: `bpd`, of text bits per token, and `nll`, nats per example."""
-        return self._values(self._log_prob(state, batch["x"], self.givens.of_batch(batch)))
+        return self.values_of(self._log_prob(state, batch["x"], self.givens.of_batch(batch)))
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, exact."""
@@ -270,11 +270,13 @@ class Autoregressive:
         return choice.draw(key, logits, temperature, top_k, top_p)
 
     def _log_prob(self, state: State, x: Array, cond: Any) -> Array:
-        return self._log_prob_of(x, self.player.apply(state, x, self.head, cond))
+        return self.log_prob_of(x, self.player.apply(state, x, self.head, cond))
 
-    def _log_prob_of(self, x: Array, theta: Array) -> Array:
+    def log_prob_of(self, x: Array, theta: Array) -> Array:
+        """log p(x) [B], in nats, of what the network says."""
         event = x[..., None] if self.spec.x.kind in WITHOUT_CHANNELS else x
         return self.decoder.log_prob(event, theta)
 
-    def _values(self, log_prob: Array) -> Metrics:
+    def values_of(self, log_prob: Array) -> Metrics:
+        """Of log-probabilities [B], in nats, the columns of `evaluate`."""
         return {"bpd": nats_to_bits_per_dim(-log_prob, self.spec.dims), "nll": -log_prob}

@@ -48,7 +48,7 @@ class Captioned(Autoregressive):
         (theta, logits), state = self.player.train(
             state, x, self.head, cond, train=True, rngs={"dropout": dropout}, method="both"
         )
-        values = self._values(self._log_prob_of(x, theta))
+        values = self.values_of(self.log_prob_of(x, theta))
         metrics = {name: jnp.mean(value) for name, value in values.items()}
         words = self._text_nll(state, x, cond, logits)
         metrics["text_nll"] = jnp.mean(words)
@@ -63,7 +63,7 @@ class Captioned(Autoregressive):
         """
         x, cond = batch["x"], self.givens.of_batch(batch)
         theta, logits = self.player.apply(state, x, self.head, cond, method="both")
-        values = self._values(self._log_prob_of(x, theta))
+        values = self.values_of(self.log_prob_of(x, theta))
         return values | {"text_nll": self._text_nll(state, x, cond, logits)}
 
     def _text_nll(self, state: State, x: Array, cond: Array | None, logits: Array) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
 from jaxgen.methods.player import Player
-from jaxgen.nn.codes import VARS, Coding, Map
+from jaxgen.nn.codes import VARS, Coding, Map, Tempered
 from jaxgen.ops import quantize
 from jaxgen.ops.alarms import few_codes
 from jaxgen.ops.densities import nats_to_bits_per_dim, sum_event
@@ -59,9 +58,8 @@ class QuantizedAutoencoder:
         observation(self.observation, self.spec.levels, self.mixtures)
         if self.spec.x.kind != "image":
             raise ConfigError(f"maps of codes are of images, {self.spec.name} has {self.spec.unit}")
-        draws = "temperature" in inspect.signature(type(self.model).__call__).parameters
         if self.temperature is not None:
-            if not draws:
+            if not isinstance(self.model, Tempered):
                 name = type(self.model).__name__
                 raise ConfigError(f"config.method.temperature: {name} draws no codes: omit it")
             if min(extremes(self.temperature)) <= 0:
@@ -196,6 +194,10 @@ class QuantizedAutoencoder:
                 "--config.method.observation=categorical or logistic_mixture"
             )
         return self.decoder.log_prob(x, self.theta(state, z))
+
+    def code_sample(self, state: State, z: Codes, rng: Array) -> Array:
+        """A draw of p(x | z), in the units of the data."""
+        return self.decoder.sample(rng, self.theta(state, z))
 
     def encode(self, state: State, x: Array, rng: Array) -> dict[str, Array]:
         """Data to ids, name -> [B, h, w, G], uint8 or wider; nothing is random."""

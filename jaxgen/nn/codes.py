@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -75,6 +75,13 @@ class Map(NamedTuple):
     def nats(self) -> float:
         """Of one map where all ids are equally likely."""
         return self.height * self.width * self.groups * math.log(self.codes)
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """A network that draws its codes in training, at a temperature: `tempered = True` in it."""
+
+    tempered: bool
 
 
 def check_dim(z: Array, dim: int) -> None:

@@ -1,6 +1,8 @@
 """What every method says that its likelihoods are of: unlike ones have unlike fingerprints."""
 
+import dataclasses
 import importlib
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors.pixels import Pixels
 from jaxgen.evaluate.metrics import measure
 from jaxgen.evaluate.sets import ArraySet
+from jaxgen.methods.autoregressive import Autoregressive
+from jaxgen.methods.captioned import Captioned
+from jaxgen.methods.code_prior import CodePrior
 from jaxgen.methods.disentangle import Disentangle, FactorVAE
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.iwae import IWAE
@@ -22,9 +27,20 @@ from jaxgen.methods.posterior import Posterior
 from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.methods.reverse_kl import ReverseKL
 from jaxgen.models.flows.manifold import ManifoldFlow
-from jaxgen.types import DataSpec, Units
+from jaxgen.nn.codes import Map
+from jaxgen.types import DataSpec, Field, Units
 
-FLOW = NET = Chain(())  # nothing is computed
+FLOW = Chain(())  # nothing is computed
+
+
+class Nothing(Chain):
+    """A network that is asked for the shapes of its codes alone."""
+
+    def maps(self, shape):
+        return {"codes": Map(2, 2, 1, 8)}
+
+
+NET = Nothing(())
 ON_SPHERE = ManifoldFlow(2, "sphere")
 IMAGES = DataSpec.of("images", (4, 4, 1), 256, 10)
 REAL = DataSpec.of("images", (4, 4, 1), None, 10)
@@ -34,6 +50,8 @@ IN_UNITS = ROWS.with_field("x", units=Units((1.0,) * 4, (2.0,) * 4))
 WITH_CONTEXT = ROWS.with_field(
     "context", kind="vector", shape=(1,), names=("time",), units=Units((0.0,), (3.0,))
 )
+WITH_TEXT = IMAGES.with_field("text", kind="tokens", shape=(3,), dtype="int32", vocabulary=5)
+CODES = Field("image", (2, 2, 1), "uint8", levels=8)
 OTHER_CONTEXT = ROWS.with_field("context", kind="vector", shape=(2,), names=("time", "place"))
 
 
@@ -47,6 +65,13 @@ def vae(spec, observation="logistic", kind=ELBO, **options):
 
 def codes(spec, observation):
     return QuantizedAutoencoder(NET, spec, observation=observation)
+
+
+def prior(observation, **options):
+    stage = types.SimpleNamespace(method=codes(IMAGES, observation), state=None)
+    spec = IMAGES.with_field("codes", **dataclasses.asdict(CODES) | {"units": None})
+    own = {"name": "autoregressive.Autoregressive", **options}
+    return CodePrior(NET, stage, spec, prior=own)
 
 
 # what it is, in words; a method; a column of its `evaluate`
@@ -100,6 +125,13 @@ TABLE = [
     ("p(x), area of the sphere", ReverseKL(ON_SPHERE, SPHERE), "nll"),
     ("p(x), plane", flow(PLANE), "nll"),
     ("p(x), plane", ReverseKL(FLOW, PLANE), "nll"),
+    ("P(x)", Autoregressive(NET, IMAGES), "bpd"),
+    ("P(x)", Autoregressive(NET, IMAGES, "logistic_mixture"), "nll"),
+    ("P(x | class)", Autoregressive(NET, IMAGES, given=("label",)), "bpd"),
+    ("P(x | text)", Captioned(NET, WITH_TEXT, given=("text",)), "bpd"),
+    ("P(x), codes", prior("categorical"), "bpd"),
+    ("P(x | class), codes", prior("categorical", given=("label",)), "bpd"),
+    ("P(codes)", prior("gaussian"), "code_nll"),
     ("P(x), codes", codes(IMAGES, "categorical"), "uniform_bpd"),
     ("P(x), codes", codes(IMAGES, "logistic_mixture"), "uniform_bpd"),
     ("p(x / 255), codes", codes(IMAGES, "gaussian"), "uniform_nll"),
@@ -107,7 +139,7 @@ TABLE = [
 ]
 
 
-COLUMNS = ("bpd", "iw_bpd", "nelbo", "iw_nll", "nll", "uniform_bpd", "uniform_nll")
+COLUMNS = ("code_nll", "bpd", "iw_bpd", "nelbo", "iw_nll", "nll", "uniform_bpd", "uniform_nll")
 
 
 def measured(method, column):

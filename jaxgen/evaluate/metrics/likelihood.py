@@ -28,6 +28,9 @@ NUMBERS = {
         "likelihood",
         unit="bits/dim",
     ),
+    "code_nll": Number(
+        "Negative log-likelihood of codes", "exact, of the codes alone", "likelihood", unit="nats"
+    ),
     "uniform_bpd": Number(
         "Bits per dimension, codes alike",
         "upper bound: bits of the pixels given codes, and of codes drawn evenly",
