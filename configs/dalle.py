@@ -14,7 +14,7 @@
     python -m jaxgen.main --config=configs/dalle.py:PRESET,tiny
         seconds, for tests
 
-    jaxgen sample RUN --text="a red three beside a blue seven" --guidance=3 --num=16
+    jaxgen sample RUN --text="a red three beside a blue seven" --guidance=3 --num=16 --best_of=8
     jaxgen complete RUN --keep=left
 
 Which combinations no train picture has: `jaxgen/data/embedded/captioned.py`. How often captions
@@ -39,7 +39,7 @@ def codes(c: ConfigDict) -> None:
     c.method = dict(
         name="quantized.QuantizedAutoencoder", observation="gaussian", reconstruction_weight=100.0
     )
-    c.optim.model = dict(name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=1000)
+    c.optim = dict(model=dict(name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=1000))
     c.train.update(steps=1000, batch_size=64)
     c.evaluate.update(best="test/distortion", splits=("test",))
     c.evaluate.sample = dict(mean=True)
@@ -61,15 +61,16 @@ def digits(c: ConfigDict) -> None:
     """64 codes and 36 words."""
     c.data.name = "captioned_digits"
     c.frozen = dict(first=dict(run="runs/dalle-digits-codes", field="codes"))
-    c.model.words = 36
-    c.train.steps = c.optim.model.decay_steps = 4000
+    c.model.model.words = 36
+    c.train.steps = c.optim.model.decay_steps = c.optim.ranker.decay_steps = 4000
 
 
 def published(c: ConfigDict) -> None:
     """12 billion parameters; Adam, its betas and the clipping by norm are the paper's."""
     pairs(c)
-    c.model.update(words=256, depth=64, width=3968, heads=62, dropout=0.1, remat=True)
-    c.model.update(masks=("row", "column", "row", "row"), last="convolution", dtype="bfloat16")
+    c.model.model.update(words=256, depth=64, width=3968, heads=62, dropout=0.1, remat=True)
+    c.model.model.update(masks=("row", "column", "row", "row"), last="convolution")
+    c.model.model.dtype = "bfloat16"
     c.train.update(steps=430_000, batch_size=1024)
     c.optim.model.update(
         learning_rate=4.5e-4, b1=0.9, b2=0.96, eps=1e-8, weight_decay=4.5e-2, clip_norm=4.0
@@ -90,7 +91,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/dalle.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="pairs", tiny=False)
     c = common(arg.data)
-    c.model = dict(
+    network = dict(
         name="autoregressive.dalle.DALLE",
         words=9,
         depth=3,
@@ -102,8 +103,12 @@ def get_config(arg: str = "") -> ConfigDict:
         remat=False,
         dtype=config_dict.placeholder(str),
     )
+    c.model = dict(
+        model=network,
+        ranker=dict(name="autoregressive.ranker.Ranker", channels=32, hidden=256, width=64),
+    )
     c.method = dict(
-        name="code_prior.CodePrior",
+        name="ranked.Ranked",
         prior=dict(name="captioned.Captioned", given=("text",), null=0.1),
     )
     c.optim = dict(
@@ -116,7 +121,8 @@ def get_config(arg: str = "") -> ConfigDict:
             schedule="cosine",
             decay_steps=2000,
             clip_norm=1.0,
-        )
+        ),
+        ranker=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=2000),
     )
     c.ema = dict(model=dict(half_life_steps=100.0, ramp_up=0.05))
     c.train.update(steps=2000, batch_size=64, steps_per_dispatch=20)
@@ -135,5 +141,6 @@ def get_config(arg: str = "") -> ConfigDict:
         if "quantizer" in c.model:
             c.model.update(hidden=8, layers=1, residual=4)
         else:
-            c.model.update(depth=1, width=16, heads=2, dtype=None)
+            c.model.model.update(depth=1, width=16, heads=2, dtype=None)
+            c.model.ranker.update(channels=4, hidden=8, width=4)
     return c
