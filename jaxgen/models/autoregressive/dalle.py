@@ -11,6 +11,7 @@ is no official code of it; masks are as the paper's figure 11 has them, without 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -72,7 +73,7 @@ class DALLE(Causal):
     depth: int = 3
     width: int = 96
     heads: int = 4
-    masks: tuple[str, ...] = ("full",)
+    masks: Sequence[str] = ("full",)
     last: str = ""
     dropout: float = 0.0
     remat: bool = False
