@@ -27,9 +27,10 @@ from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:
-    """4x4 codes of 64, averages, revival for most of the way."""
+    """4x4 codes of 64, averages, revival for half of the way."""
+    c.data.name = "digits"
     c.model.update(hidden=64, halvings=1, dropout=0.3)
-    c.model.quantizer.update(codes=64, dim=8, decay=0.98, start="kmeans")
+    c.model.quantizer.update(codes=64, dim=8, decay=0.98, start="kmeans", commitment=1.0)
     c.model.quantizer.update(revive=True, revive_steps=1000)
     c.method.observation = "logistic_mixture"
     c.optim.model.update(learning_rate=3e-3, decay_steps=2000)

@@ -21,7 +21,7 @@ from jaxgen.recipes import shorten
 def digits(c: ConfigDict) -> None:
     """As `configs/vqvae.py:digits`, and four codes more."""
     c.model.update(hidden=64, halvings=1, dropout=0.3)
-    c.model.quantizer.update(codes=64, dim=8, decay=0.98, start="kmeans")
+    c.model.quantizer.update(codes=64, dim=8, decay=0.98, start="kmeans", commitment=1.0)
     c.model.quantizer.update(revive=True, revive_steps=1000)
     c.method.observation = "logistic_mixture"
     c.optim.model.update(learning_rate=3e-3, decay_steps=2000)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
@@ -17,7 +18,7 @@ from jaxgen.ops import quantize
 from jaxgen.ops.quantize import Averages
 
 UPDATES = ("averages", "gradient")
-STARTS = ("uniform", "kmeans")
+STARTS = ("uniform", "narrow", "kmeans")
 
 
 class Codebook(nn.Module):
@@ -37,7 +38,8 @@ class Codebook(nn.Module):
         update: "averages": codes are exponential averages of their vectors; "gradient": they move
             down the gradient of their mean squared distance.
         decay: of the averages, and of the counts that say which codes are dead.
-        start: "uniform" as Sonnet's, or "kmeans", centres of the first batch.
+        start: "uniform" as Sonnet's, "narrow" as VQGAN's, in [-1 / K, 1 / K], or "kmeans",
+            centres of the first batch.
         revive: a dead code becomes a vector of the batch; of averages alone.
         revive_steps: updates after which none is revived any more; 0 for no end.
         least: a code is dead below this share of the count that it had if all were alike.
@@ -77,6 +79,9 @@ class Codebook(nn.Module):
         def begin(rng: Any) -> Array:
             if self.start == "kmeans" and z is not None:
                 return quantize.kmeans(rng, z, self.codes)
+            if self.start == "narrow":
+                most = 1 / self.codes
+                return jax.random.uniform(rng, (self.codes, self.dim), minval=-most, maxval=most)
             init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform", in_axis=1, out_axis=0)
             return init(rng, (self.codes, self.dim))
 

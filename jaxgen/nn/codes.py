@@ -198,7 +198,7 @@ class GumbelCodebook(nn.Module):
         """The vectors and the counts."""
         self.counted = Counted(self.codes, self.decay, self.least)
         if self.width:
-            init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+            init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
             self.table = self.param("table", init, (self.codes, self.width))
 
     def __call__(self, z: Features, train: bool = False, temperature: Any = 1.0) -> Quantized:
@@ -218,5 +218,7 @@ class GumbelCodebook(nn.Module):
         return weights @ self.table if self.width else weights
 
     def lookup(self, ids: Ids) -> Features:
-        """[B, ..., 1] -> [B, ..., width]."""
-        return self._coded(jax.nn.one_hot(ids[..., 0], self.codes))
+        """[B, ..., 1] -> [B, ..., width]; of vectors NaN for an id that there is not."""
+        if self.width:
+            return jnp.take(self.table, ids[..., 0], axis=0)
+        return jax.nn.one_hot(ids[..., 0], self.codes)

@@ -10,6 +10,7 @@ from tiny import CONFIGS, config_of, tiny
 
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
 from jaxgen.methods.elbo import ELBO
+from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.ops.targets import TARGETS
 from jaxgen.train.step import NONFINITE
 
@@ -78,7 +79,7 @@ def test_samples_are_data(made):
     shape = (method.density.dims,) if part else spec.shape
     assert x.shape in ((SIZE, *shape), (SIZE, *_pair(shape)))
     # a Gaussian draws real levels, which evaluation rounds
-    real = isinstance(method, ELBO) and not method.decoder.is_mass
+    real = isinstance(method, ELBO | QuantizedAutoencoder) and not method.decoder.is_mass
     in_range(x, np.float32 if real else batch["x"].dtype, spec)
 
 

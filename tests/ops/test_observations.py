@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from jaxgen.ops.densities import nats_to_bits_per_dim
@@ -191,3 +192,36 @@ def test_half_precision_parameters_are_summed_in_float32():
 def test_what_does_not_fit_is_refused(name, levels, words):
     with pytest.raises(ValueError, match=words):
         observation(name, levels)
+
+
+@pytest.mark.parametrize(("mean", "log_scale"), [(0.0, 0.0), (2.0, -1.0), (-1.5, -0.3)])
+def test_logit_laplace_integrates_to_one(mean, log_scale):
+    """Over all that is mapped to (0, 1), by small steps of the logit."""
+    found = observation("logit_laplace", 17)
+    theta = jnp.asarray([[mean, log_scale]], jnp.float32)
+    density = jax.jit(lambda x: jnp.exp(found.log_prob(x, jnp.broadcast_to(theta, (len(x), 2)))))
+    y = scipy.special.expit(np.linspace(-13, 13, 40_001))  # as far as float32 goes
+    middle = (y[1:] + y[:-1]) / 2
+    values = density(jnp.asarray((middle - 0.1) / 0.8 * 16, jnp.float32)[:, None])
+    total = np.sum(np.asarray(values, np.float64) * np.diff(y) / 0.8)
+    np.testing.assert_allclose(total, 1, atol=1e-4)
+
+
+def test_logit_laplace_is_the_laplace_of_a_logit():
+    """Of two channels; the middle is the median, draws are around it."""
+    found = observation("logit_laplace", 256)
+    x = RANDOM.randint(0, 256, (5, 3, 2))
+    mean, log_scale = RANDOM.randn(5, 3, 2), RANDOM.randn(5, 3, 2)
+    theta = jnp.asarray(np.concatenate([mean, log_scale], -1), jnp.float32)
+    y = 0.8 * x / 255 + 0.1
+    each = scipy.stats.laplace.logpdf(scipy.special.logit(y), mean, np.exp(log_scale))
+    expected = (each + np.log(0.8 / (y * (1 - y)))).sum((1, 2))
+    np.testing.assert_allclose(
+        found.log_prob(jnp.asarray(x, jnp.uint8), theta), expected, rtol=1e-5
+    )
+    many = jnp.broadcast_to(theta[:1, :1], (20_001, 1, 4))
+    draws = np.asarray(found.sample(KEY, many))
+    median = np.clip((scipy.special.expit(mean[0, 0]) - 0.1) / 0.8, 0, 1) * 255
+    np.testing.assert_allclose(np.median(draws, 0)[0], median, atol=6)
+    np.testing.assert_allclose(found.mean(theta)[0, 0], median, rtol=1e-4)
+    assert draws.min() >= 0 and draws.max() <= 255
