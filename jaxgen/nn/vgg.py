@@ -6,11 +6,16 @@ configuration D of Simonyan & Zisserman 2015, with the parameters and names of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
+import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxgen.config import ConfigError
 from jaxgen.nn.arrays import Batched, Images, Rows
 from jaxgen.nn.conv import Conv
 
@@ -63,3 +68,22 @@ class PerceptualVgg(nn.Module):
             share = jnp.sqrt(weight / (stage.shape[1] * stage.shape[2]))
             parts.append((stage / (length + 1e-10) * share[None, None, None]).reshape(len(x), -1))
         return jnp.concatenate(parts, -1)
+
+
+def params_of(vgg: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The network's params from the arrays of the two published files, by their names in them.
+
+    Raises:
+        ConfigError: when a channel has a negative weight, which makes this no distance.
+    """
+    flat: dict[tuple[str, ...], np.ndarray] = {}
+    for name, array in vgg.items():
+        part, layer, kind = name.split(".")
+        if part == "features":
+            value = array.transpose(2, 3, 1, 0) if kind == "weight" else array
+            flat["trunk", f"features_{layer}", "kernel" if kind == "weight" else "bias"] = value
+    for name, array in heads.items():
+        if (array < 0).any():
+            raise ConfigError(f"{name}: expected weights of channels of at least 0")
+        flat[(f"weight_{name.split('.')[0].removeprefix('lin')}",)] = array.ravel()
+    return flax.traverse_util.unflatten_dict(flat)

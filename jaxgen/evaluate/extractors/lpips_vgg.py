@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.extractors import Extractor, checked, in_tiles
 from jaxgen.evaluate.extractors.inception import as_bytes
-from jaxgen.nn.vgg import SMALLEST, PerceptualVgg
+from jaxgen.nn.vgg import SMALLEST, PerceptualVgg, params_of
 from jaxgen.types import DataSpec, PyTree
 from jaxgen.weights import published as files
 
@@ -116,25 +115,6 @@ def perceptual(
     vgg, first = files.arrays("vgg16", trunk, data_dir)
     lpips, second = files.arrays("lpips", heads, data_dir)
     return PerceptualFeatures(spec, params_of(vgg, lpips), f"{first}+{second}")
-
-
-def params_of(vgg: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> PyTree:
-    """The network's params from the arrays of the two published files, by their names in them.
-
-    Raises:
-        ConfigError: when a channel has a negative weight, which makes this no distance.
-    """
-    flat: dict[tuple[str, ...], np.ndarray] = {}
-    for name, array in vgg.items():
-        part, layer, kind = name.split(".")
-        if part == "features":
-            value = array.transpose(2, 3, 1, 0) if kind == "weight" else array
-            flat["trunk", f"features_{layer}", "kernel" if kind == "weight" else "bias"] = value
-    for name, array in heads.items():
-        if (array < 0).any():
-            raise ConfigError(f"{name}: expected weights of channels of at least 0")
-        flat[(f"weight_{name.split('.')[0].removeprefix('lin')}",)] = array.ravel()
-    return flax.traverse_util.unflatten_dict(flat)
 
 
 @jax.jit

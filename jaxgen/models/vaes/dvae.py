@@ -122,6 +122,8 @@ class DVAE(nn.Module):
     width: int = 128
     hard: bool = False
 
+    tempered = True  # see `nn.codes.Tempered`
+
     def setup(self) -> None:
         """Names the networks."""
         sizes = self.hidden, self.groups, self.blocks
