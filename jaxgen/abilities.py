@@ -131,6 +131,29 @@ class Restores(Protocol):
 
 
 @runtime_checkable
+class Enumerates(Protocol):
+    """Says the probability of each value of an entry given the entries before it.
+
+    It is what a coder needs. The D entries of an example are in raster order, channels last, and
+    have K values each.
+    """
+
+    def entry_log_probs(self, state: State, x: Array, given: Given = None) -> Array:
+        """[B, D, K], in nats, of examples that are known."""
+        ...
+
+    def entry_start(self, state: State, x: Array, given: Given = None) -> PyTree:
+        """What `entry_next` remembers, before the first entry."""
+        ...
+
+    def entry_next(
+        self, state: State, memory: PyTree, x: Array, entry: Array, given: Given = None
+    ) -> tuple[Array, PyTree]:
+        """[B, K] of entry number `entry`, before which all of x is there; and the memory."""
+        ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Draws what is not known of an example."""
 
@@ -261,7 +284,8 @@ class Restarts(Protocol):
 
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
-ABILITIES += (Coded, Completes, Mixes, Projects, Infers, Stratified, Alarms, Restarts)
+ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
+ABILITIES += (Restarts,)
 
 
 def given(method: Any) -> tuple[str, ...]:

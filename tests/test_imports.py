@@ -45,6 +45,7 @@ LAYERS = {
     "evaluate": 4,
     "train": 4,
     "calls": 5,
+    "coding": 5,
     "measure": 5,
     "views": 5,
     "run": 5,

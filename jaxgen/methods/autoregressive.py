@@ -18,7 +18,13 @@ from jaxgen.methods.raster import Raster
 from jaxgen.nn.heads import Head
 from jaxgen.ops import choice
 from jaxgen.ops.densities import nats_to_bits_per_dim
-from jaxgen.ops.observations import Categorical, LogisticMixture, Observation, observation
+from jaxgen.ops.observations import (
+    Categorical,
+    Enumerable,
+    LogisticMixture,
+    Observation,
+    observation,
+)
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 WITHOUT_CHANNELS = ("tokens", "layout")  # kinds of fields
@@ -244,6 +250,37 @@ class Autoregressive:
             known = known.reshape(size)
         drawn = self.raster.draw(state, noise, x.reshape(size), pick, cond, known, times)
         return drawn.reshape(x.shape)
+
+    def entry_log_probs(self, state: State, x: Array, given: Given = None) -> Array:
+        """[B, D, K], in nats, see `abilities.Enumerates`."""
+        theta = self.player.apply(state, x, self.head, self.givens.of_call(given, len(x)))
+        theta, seen = theta.reshape(-1, self.head.width), x.reshape(-1, self.channels)
+        masses = [self._enumerable.log_masses(theta, seen, c) for c in range(self.channels)]
+        return jnp.stack(masses, axis=1).reshape(len(x), self.spec.dims, -1)
+
+    def entry_start(self, state: State, x: Array, given: Given = None) -> Any:
+        """See `abilities.Enumerates`."""
+        return self.raster.start(state, self._flat(x), self.givens.of_call(given, len(x)))
+
+    def entry_next(
+        self, state: State, memory: Any, x: Array, entry: Array, given: Given = None
+    ) -> tuple[Array, Any]:
+        """[B, K] of an entry, in nats, and the memory: see `abilities.Enumerates`."""
+        cond, x = self.givens.of_call(given, len(x)), self._flat(x)
+        t, channel = entry // self.channels, entry % self.channels
+        theta, memory = self.raster.step(state, memory, x, t, cond)
+        masses = [self._enumerable.log_masses(theta, x[:, t], c) for c in range(self.channels)]
+        return jnp.stack(masses)[channel], memory
+
+    @property
+    def _enumerable(self) -> Enumerable:
+        decoder = self.decoder
+        assert isinstance(decoder, Enumerable)  # all masses are
+        return decoder
+
+    def _flat(self, x: Array) -> Array:
+        """[B, N, C]: N positions."""
+        return x.reshape(len(x), math.prod(self.positions), self.channels)
 
     @property
     def raster(self) -> Raster:

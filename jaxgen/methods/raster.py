@@ -87,6 +87,24 @@ class Raster:
         (x, _), _ = jax.lax.scan(row, (x, cache), jnp.arange(math.prod(self.positions[:-1])))
         return x
 
+    def start(self, state: State, x: Array, cond: Any = None) -> PyTree:
+        """What `step` remembers before the first position of x [B, N, C]."""
+        ask = functools.partial(self._ask, state, cond, 1)
+        return ask(self._cache(ask, x), "start", x)[1]
+
+    def step(
+        self, state: State, memory: PyTree, x: Array, t: Array, cond: Any = None
+    ) -> tuple[Array, PyTree]:
+        """Theta [B, width] of position t of x [B, N, C], before which all is there."""
+        ask = functools.partial(self._ask, state, cond, 1)
+        first = t % self.positions[-1] == 0
+
+        def row(memory: PyTree) -> PyTree:
+            return ask(memory, "row", x, t // self.positions[-1])[1]
+
+        memory = jax.lax.cond(first, row, lambda memory: memory, memory)
+        return ask(memory, "step", x, t)
+
     def _ask(
         self, state: State, cond: Any, times: int, cache: PyTree, name: str, x: Array, *at: Array
     ) -> tuple[Any, PyTree]:

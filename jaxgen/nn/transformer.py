@@ -37,8 +37,9 @@ def rotary(x: Heads, positions: Order) -> Heads:
     Products of rotated queries and keys depend on the distance of their positions alone.
     """
     half = x.shape[-1] // 2
-    rate = ROTARY_BASE ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = positions[:, None].astype(jnp.float32) * rate[None]
+    real = jnp.result_type(float)
+    rate = ROTARY_BASE ** (-jnp.arange(half, dtype=real) / half)
+    angle = positions[:, None].astype(real) * rate[None]
     cos, sin = (f(angle)[None, :, None, :].astype(x.dtype) for f in (jnp.cos, jnp.sin))
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
@@ -96,7 +97,8 @@ class Attention(nn.Module):
         for name, new in (("key", key), ("value", value)):
             shape = (len(new), length, *new.shape[2:])
             kept = self.variable("cache", name, jnp.zeros, shape, new.dtype)
-            start = (0, 0 if at is None else at, 0, 0)
+            start = [jnp.int32(0)] * 4
+            start[1] = jnp.asarray(0 if at is None else at, jnp.int32)
             kept.value = jax.lax.dynamic_update_slice(
                 kept.value, new.astype(kept.value.dtype), start
             )
@@ -165,7 +167,7 @@ class Blocks(nn.Module):
         length: int | None = None,
         train: bool = False,
     ) -> Tokens:
-        """[B, T, width] -> the same, float32.
+        """[B, T, width] -> the same, of JAX's own float.
 
         Args:
             x: all tokens of a pass, or the one at position `at`.
@@ -187,7 +189,7 @@ class Blocks(nn.Module):
         x = x if self.dtype is None else x.astype(self.dtype)
         blocks = scanned(self.heads, self.rotate, self.dropout, self.dtype, name="blocks")
         x, _ = blocks(x, which, masks, at, length, train)
-        return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.float32))
+        return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.result_type(float)))
 
 
 def _dense(dtype: Any) -> Any:

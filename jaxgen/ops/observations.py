@@ -20,6 +20,8 @@ from jaxgen.ops.densities import sum_event
 X = Num[Array, "b *event c"]
 Theta = Float[Array, "b *event width"]
 PerExample = Float[Array, " b"]
+# log p of each level of a channel, given theta and the channels of the position before it
+Masses = Float[Array, "b *event levels"]
 
 LEAST_LOG_SCALE = -7.0  # PixelCNN++ and all that follow it
 
@@ -50,6 +52,15 @@ class Observation(Protocol):
         ...
 
 
+@runtime_checkable
+class Enumerable(Observation, Protocol):
+    """Says the probability of each level of an element."""
+
+    def log_masses(self, theta: Theta, seen: X, channel: int) -> Masses:
+        """Of a channel; of `seen` the channels before it are looked at."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
     """Binary data; theta are logits."""
@@ -69,6 +80,11 @@ class Bernoulli:
         """0 or 1; the temperature divides the logits."""
         noise = jax.random.logistic(rng, theta.shape, theta.dtype)
         return (theta + temperature * noise > 0).astype(jnp.uint8)
+
+    def log_masses(self, theta: Theta, seen: X, channel: int) -> Masses:
+        """See `Masses`."""
+        theta = theta.astype(jnp.promote_types(theta.dtype, jnp.float32))[..., channel]
+        return jnp.stack([jax.nn.log_sigmoid(-theta), jax.nn.log_sigmoid(theta)], axis=-1)
 
     def mean(self, theta: Theta) -> Float[Array, "b *event c"]:
         """The probabilities."""
@@ -229,6 +245,24 @@ class LogisticMixture:
             seen = seen.at[..., c].set(levels[c] * (2.0 / (self.levels - 1)) - 1)
         return jnp.stack(levels, axis=-1)
 
+    def log_masses(self, theta: Theta, seen: X, channel: int) -> Masses:
+        """See `Masses`; components weigh by how well they say the channels before."""
+        logits, means, log_scales, pairs = self._split(theta)
+        real = seen.astype(means.dtype) * (2.0 / (self.levels - 1)) - 1
+        weights = jax.nn.log_softmax(logits)
+        for c in range(channel):
+            mean = self._shifted(means, pairs, real, c)
+            value = jnp.broadcast_to(seen[..., c, None].astype(mean.dtype), mean.shape)
+            weights = weights + logistic_mass(value, mean, log_scales[..., c, :], self.levels)
+        weights = jax.nn.log_softmax(weights)
+        mean = self._shifted(means, pairs, real, channel)[..., None, :]
+        shape = (*mean.shape[:-2], self.levels, self.mixtures)
+        values = jnp.arange(self.levels, dtype=mean.dtype)[:, None]
+        values = jnp.broadcast_to(values.reshape(*(1,) * (mean.ndim - 2), self.levels, 1), shape)
+        scales = jnp.broadcast_to(log_scales[..., channel, None, :], shape)
+        masses = logistic_mass(values, jnp.broadcast_to(mean, shape), scales, self.levels)
+        return jax.nn.logsumexp(weights[..., None, :] + masses, axis=-1)
+
     def mean(self, theta: Theta) -> Float[Array, "b *event c"]:
         """Of the logistics, before they are cut at the edges; channel by channel."""
         logits, means, _, pairs = self._split(theta)
@@ -271,6 +305,10 @@ class Categorical:
         noise = jax.random.gumbel(rng, logits.shape, logits.dtype)
         value = jnp.argmax(logits + temperature * noise, axis=-1)
         return value.astype(jnp.uint8 if self.levels <= 256 else jnp.uint16)
+
+    def log_masses(self, theta: Theta, seen: X, channel: int) -> Masses:
+        """See `Masses`."""
+        return jax.nn.log_softmax(self.logits(theta)[..., channel, :])
 
     def mean(self, theta: Theta) -> Float[Array, "b *event c"]:
         """The expected level."""

@@ -10,7 +10,7 @@ def symmetric(x: Num[Array, "*shape"], levels: int | None) -> Float[Array, "*sha
     """Integer data to [-1, 1]; continuous data, of `levels` None, as they are."""
     if levels is None:
         return x
-    return x.astype(jnp.float32) * (2 / (levels - 1)) - 1
+    return x.astype(jnp.result_type(float)) * (2 / (levels - 1)) - 1
 
 
 def to_levels(x: Float[Array, "*shape"], levels: int | None) -> Num[Array, "*shape"]:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = output(arguments, found, "sample", ".png", **asked)
     chunks = found.draws(arguments.num, arguments.seed, **knobs)
     if single:
-        _write_pictures(out, chunks, found.spec)
+        write_pictures(out, chunks, found.spec)
     elif arrays:
         save_rows(out, "x", arguments.num, chunks)
     else:
@@ -77,7 +77,7 @@ def _check_grid(num: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def _write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
+def write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
     """One file each, 000000.png and so on, and none that was there before."""
     from jaxgen.pictures import save_png, to_uint8
 

@@ -280,7 +280,7 @@ def outputs(last: int, head: Head, groups: int, h: Images, place: Place | None) 
         h = Masked(last, 1, groups, name=f"last_{i}")(relu(h), place)
     zeros = nn.initializers.zeros
     theta = Masked(head.width, 1, groups, start=zeros, name="theta")(relu(h), place)
-    return theta.astype(jnp.float32)
+    return theta.astype(jnp.result_type(float))
 
 
 def check(net: PixelCNN, x: Canvas) -> None:

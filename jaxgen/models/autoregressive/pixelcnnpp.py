@@ -151,7 +151,7 @@ class PixelCNNPP(Causal):
         ul = streams[1]
         if ul is None:
             return None
-        return WeightNormDense(head.width, name="theta")(nn.elu(ul)).astype(jnp.float32)
+        return WeightNormDense(head.width, name="theta")(nn.elu(ul)).astype(jnp.result_type(float))
 
     def _enter(self, x: Canvas, head: Head, place: Place | None) -> Streams:
         """The streams of the image, with ones beside it, which the padding has not."""
