@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jaxgen.ops.densities import sum_event
+from jaxgen.ops.densities import logistic_mass, sum_event
 
 X = Num[Array, "b *event c"]
 Theta = Float[Array, "b *event width"]
@@ -141,32 +141,6 @@ class Gaussian:
 
     def _units(self, x: Array) -> Array:
         return x if self.levels is None else self._unit * jnp.clip(x, 0.0, 1.0)
-
-
-def logistic_mass(
-    x: Num[Array, "*shape"],
-    mean: Float[Array, "*shape"],
-    log_scale: Float[Array, "*shape"],
-    levels: int,
-) -> Float[Array, "*shape"]:
-    """Log mass of the integers 0 .. levels - 1 under a logistic of x brought to [-1, 1].
-
-    A value has the mass of its interval of width 2 / (levels - 1), the first and the last that of
-    their tails. Exact, without the density as a stand-in where the mass is small:
-    s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)).
-
-    Source: Salimans et al. 2017, PixelCNN++, section 2.1.
-    """
-    half = 1.0 / (levels - 1)
-    inverse = jnp.exp(-log_scale)
-    centred = x * (2 * half) - 1 - mean
-    upper, lower = inverse * (centred + half), inverse * (centred - half)
-    first, last = x == 0, x == levels - 1
-    width = jnp.where(first | last, 1.0, 2 * half * inverse)
-    inner = jnp.log(-jnp.expm1(-width))
-    below = jnp.where(last, 0.0, jax.nn.log_sigmoid(upper))
-    above = jnp.where(first, 0.0, jax.nn.log_sigmoid(-lower))
-    return below + above + jnp.where(first | last, 0.0, inner)
 
 
 def _to_levels(x: Array, levels: int) -> Array:

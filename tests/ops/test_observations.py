@@ -9,8 +9,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from jaxgen.ops.densities import nats_to_bits_per_dim
-from jaxgen.ops.observations import LogisticMixture, logistic_mass, observation
+from jaxgen.ops.densities import logistic_mass, nats_to_bits_per_dim
+from jaxgen.ops.observations import LogisticMixture, observation
 
 KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
