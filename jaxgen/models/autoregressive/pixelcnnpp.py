@@ -5,7 +5,8 @@ Discretized Logistic Mixture Likelihood and Other Modifications" (ICLR), section
 code (openai/pixel-cnn, `pixel_cnn_pp/model.py`), which we follow. The observation model is the
 method's: "logistic_mixture" is the paper's. Where ours differs from the code:
 
-- The batch that starts the weight normalisation passes without dropout.
+- The batch that starts the weight normalisation passes without dropout, and transposed convolutions
+  take its moments after their edges are cut, not before.
 - What is drawn is rounded to the grey levels before the next position sees it; in the code it is
   not, so that its samples are of a slightly different model.
 - The logarithm of a small mass is exact; the code takes a density where it is below 1e-5.
