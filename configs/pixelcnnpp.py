@@ -95,17 +95,17 @@ def get_config(arg: str = "") -> ConfigDict:
             name="adamw",
             learning_rate=2e-3,
             b2=0.99,
-            weight_decay=0.02,
+            weight_decay=0.1,
             warmup_steps=50,
             schedule="cosine",
-            decay_steps=3000,
+            decay_steps=1800,
             final_rate=1e-4,
             clip_norm=1.0,
         )
     )
     c.ema = dict(model=dict(half_life_steps=138.0, ramp_up=0.05))
-    c.train.update(steps=3000, batch_size=32)
-    c.evaluate.update(every_steps=500, sample_every_steps=1000)
+    c.train.update(steps=1800, batch_size=32)
+    c.evaluate.update(every_steps=600, sample_every_steps=600)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)

@@ -39,6 +39,7 @@ from jaxgen.nn.latents import (
     channels,
     joined,
 )
+from jaxgen.nn.weight_norm import DIRECTIONS, unit_kernel
 from jaxgen.ops.densities import sum_event
 from jaxgen.values import Natural
 
@@ -73,12 +74,10 @@ class WeightNormConv(nn.Module):
     def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("direction", nn.initializers.normal(0.05), shape, x.dtype)
+        kernel = self.param("direction", DIRECTIONS, shape, x.dtype)
         if self.mask is not None:
             kernel = kernel * jnp.asarray(self.mask, x.dtype)
-        square = jnp.sum(jnp.square(kernel), (0, 1, 2), keepdims=True)
-        kernel = kernel * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
-        y = (conv_transpose if self.up else conv)(x, kernel, self.stride)
+        y = (conv_transpose if self.up else conv)(x, unit_kernel(kernel), self.stride)
 
         def scale() -> Array:
             return self.std / jnp.maximum(jnp.std(y, (0, 1, 2)), self.std)
