@@ -77,4 +77,4 @@ def test_size_of_the_official_network():
     attention = block(1, content) + layer(1, content, w // 2 + 16)
     attention += block(1, query) + layer(1, query, 16)
     expected = ends + 12 * (4 * block(4, w) + attention + block(1, w, w // 2))
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected == 46_180_788
