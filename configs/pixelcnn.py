@@ -39,11 +39,11 @@ def digits_classes(c: ConfigDict) -> None:
 
 
 def mnist_binary(c: ConfigDict) -> None:
-    """Seven layers, 1.3 epochs."""
+    """Seven layers, one epoch."""
     c.data.update(name="mnist", binarize="dynamic")
     c.model.update(width=20, first_size=7, last=40, dropout=0.0)
     c.method.observation = "bernoulli"
-    large(c, 2400, 32)
+    large(c, 3600, 16)
     c.evaluate.best = "test/nll"
 
 
