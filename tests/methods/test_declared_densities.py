@@ -22,9 +22,11 @@ from jaxgen.methods.disentangle import Disentangle, FactorVAE
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.iwae import IWAE
 from jaxgen.methods.likelihood import Likelihood
+from jaxgen.methods.masked import Masked
 from jaxgen.methods.nvae import NVAE
 from jaxgen.methods.posterior import Posterior
 from jaxgen.methods.quantized import QuantizedAutoencoder
+from jaxgen.methods.ranked import Ranked
 from jaxgen.methods.reverse_kl import ReverseKL
 from jaxgen.models.flows.manifold import ManifoldFlow
 from jaxgen.nn.codes import Map
@@ -72,6 +74,14 @@ def prior(observation, **options):
     spec = IMAGES.with_field("codes", **dataclasses.asdict(CODES) | {"units": None})
     own = {"name": "autoregressive.Autoregressive", **options}
     return CodePrior(NET, stage, spec, prior=own)
+
+
+def captioned_prior():
+    """With its ranker."""
+    stage = types.SimpleNamespace(method=codes(IMAGES, "categorical"), state=None)
+    spec = WITH_TEXT.with_field("codes", **dataclasses.asdict(CODES) | {"units": None})
+    own = {"name": "autoregressive.Autoregressive", "given": ("text",)}
+    return Ranked(NET, stage, spec, prior=own, ranker=NET)
 
 
 # what it is, in words; a method; a column of its `evaluate`
@@ -128,8 +138,11 @@ TABLE = [
     ("P(x)", Autoregressive(NET, IMAGES), "bpd"),
     ("P(x)", Autoregressive(NET, IMAGES, "logistic_mixture"), "nll"),
     ("P(x | class)", Autoregressive(NET, IMAGES, given=("label",)), "bpd"),
+    ("P(x), 8 sets of masks", Masked(NET, IMAGES), "bpd"),
+    ("P(x), 9 sets of masks", Masked(NET, IMAGES, draws=9), "bpd"),
     ("P(x | text)", Captioned(NET, WITH_TEXT, given=("text",)), "bpd"),
     ("P(x), codes", prior("categorical"), "bpd"),
+    ("P(x | text), codes", captioned_prior(), "bpd"),
     ("P(x | class), codes", prior("categorical", given=("label",)), "bpd"),
     ("P(codes)", prior("gaussian"), "code_nll"),
     ("P(x), codes", codes(IMAGES, "categorical"), "uniform_bpd"),
