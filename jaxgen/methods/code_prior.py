@@ -12,13 +12,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.abilities import Coded, Completes, Decodes, Density, DensityOf, Encodes, Restores, given
 from jaxgen.config import ConfigError, build
+from jaxgen.methods.latent_prior import check_prior
 from jaxgen.names import resolve
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.ranges import nearest_levels
@@ -60,8 +61,10 @@ class CodePrior:
     first: Any
     spec: DataSpec
     lower: Any = None
-    prior: Mapping[str, Any] = dataclasses.field(default_factory=lambda: AUTOREGRESSIVE)
-    lower_prior: Mapping[str, Any] | None = None
+    prior: Annotated[Mapping[str, Any], check_prior] = dataclasses.field(
+        default_factory=lambda: AUTOREGRESSIVE
+    )
+    lower_prior: Annotated[Mapping[str, Any] | None, check_prior] = None
 
     def __post_init__(self) -> None:
         """Checks that the stages fit."""

@@ -13,16 +13,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
 from jaxgen.abilities import Decodes, Encodes, Restores, given
-from jaxgen.config import ConfigError, build
+from jaxgen.config import ConfigError, build, check_options
 from jaxgen.names import resolve
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 LIKELIHOOD = {"name": "likelihood.Likelihood"}
+
+
+def check_prior(section: Mapping[str, Any] | None, where: str = "config.method.prior") -> None:
+    """Refuses an objective of a prior that there is not, or options that it does not take.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    if section is not None:
+        options = dict(section)
+        target = resolve(options.pop("name", None), "jaxgen.methods")
+        check_options(target, where.removeprefix("config."), options, given=("model", "spec"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +55,9 @@ class LatentPrior:
     first: Any
     spec: DataSpec
     field: str = "z"
-    prior: Mapping[str, Any] = dataclasses.field(default_factory=lambda: LIKELIHOOD)
+    prior: Annotated[Mapping[str, Any], check_prior] = dataclasses.field(
+        default_factory=lambda: LIKELIHOOD
+    )
 
     def __post_init__(self) -> None:
         """Checks that the stages fit."""

@@ -289,3 +289,12 @@ def quantizer(section: Mapping[str, Any]) -> Quantizer:
         return MAKE[str(name)](**options)
     except ValueError as error:
         raise ConfigError(f"config.model.quantizer: {error}") from None
+
+
+def check_quantizer(section: Mapping[str, Any], where: str = "config.model.quantizer") -> None:
+    """Refuses a section that describes none: see `quantizer`.
+
+    Raises:
+        ConfigError: naming the first option.
+    """
+    quantizer(section)

@@ -8,13 +8,13 @@ no more than their sizes. The notebook halves an image twice; here `halvings` sa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 from jaxtyping import Array, Int
 
 from jaxgen.nn.arrays import Images, Resized
-from jaxgen.nn.codebook import quantizer
+from jaxgen.nn.codebook import check_quantizer, quantizer
 from jaxgen.nn.codes import Coding, Map
 from jaxgen.nn.conv import Conv, ConvTranspose
 
@@ -117,7 +117,7 @@ class VQVAE(nn.Module):
     layers: int = 2
     residual: int = 32
     halvings: int = 2
-    quantizer: Mapping[str, Any] = nn.FrozenDict(name="codebook")
+    quantizer: Annotated[Mapping[str, Any], check_quantizer] = nn.FrozenDict(name="codebook")
     dropout: float = 0.0
 
     def setup(self) -> None:

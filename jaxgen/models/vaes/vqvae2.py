@@ -9,14 +9,14 @@ first residual block where the port has none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.vaes.vqvae import CodeMap, Decoder, Encoder
 from jaxgen.nn.arrays import Batched, Images, Resized
-from jaxgen.nn.codebook import quantizer
+from jaxgen.nn.codebook import check_quantizer, quantizer
 from jaxgen.nn.codes import Coding, Map, Quantized
 from jaxgen.nn.conv import Conv, ConvTranspose
 
@@ -40,7 +40,7 @@ class VQVAE2(nn.Module):
     layers: int = 2
     residual: int = 32
     halvings: int = 2
-    quantizer: Mapping[str, Any] = nn.FrozenDict(name="codebook")
+    quantizer: Annotated[Mapping[str, Any], check_quantizer] = nn.FrozenDict(name="codebook")
     dropout: float = 0.0
 
     def setup(self) -> None:
