@@ -1,7 +1,7 @@
 """The VQ-VAE (van den Oord et al. 2017): discrete codes of images, the first of two stages.
 
     python -m jaxgen.main --config=configs/vqvae.py
-        digits, 8x8, 17 grey levels: 4x4 codes of 64
+        digits, 8x8, 17 grey levels: 4x4 codes of 64; two CPU cores, a minute
     python -m jaxgen.main --config=configs/vqvae.py:digits_plain
         the same with a codebook that a gradient moves, from a uniform start: the control
     python -m jaxgen.main --config=configs/vqvae.py:mnist --config.data.manual_dir=DIR
@@ -17,7 +17,14 @@
 
 `test/uniform_bpd` are the bits of the pixels given their codes and those of codes that are all
 equally likely, log2 K each; a prior over the codes, trained afterwards, takes the place of the
-latter. `test/reconstruction` are the first part in nats.
+latter. `test/reconstruction` are the first part in nats. Digits reach 2.711, 1.211 of it pixels,
+with all 64 codes in use; `digits_plain` 2.701, with 63 (docs/results.md). MNIST after 1,000 of its
+3,000 steps 1.549, 1.174 of it pixels. The decoder of digits and MNIST is a mixture of logistics;
+the paper's softmax is --config.method.observation=categorical.
+
+Published: 4.67 bits/dim on CIFAR-10 (paper, section 4.1) with a prior over 8x8x10 codes, which
+`cifar10_bits` is after; the notebook prints a squared error of 0.056 times the variance of the data
+and a perplexity of 326 after the 10,000 steps of `cifar10`. Neither was trained here.
 """
 
 from ml_collections import ConfigDict

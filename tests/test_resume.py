@@ -93,6 +93,21 @@ def test_kill_9_of_two_players(starter, tmp_path):
     check_digest(starter, tmp_path, ("--config=configs/gan.py:r3,tiny", *memory, *EVERY_STEP))
 
 
+@pytest.mark.slow
+def test_kill_9_of_a_codebook(starter, tmp_path):
+    """Averages of codes, and dead ones that become vectors of the batch, go on where they were."""
+    many = ("--config.model.quantizer.codes=40", "--config.model.quantizer.revive_steps=18")
+    check_digest(starter, tmp_path, ("--config=configs/vqvae.py:tiny", *many, *EVERY_STEP))
+
+
+@pytest.mark.slow
+def test_kill_9_before_a_discriminator_starts(starter, tmp_path):
+    """Its start and warm-up are functions of the step."""
+    start = ("--config.method.start_steps=16", "--config.method.warmup_steps=4")
+    run = ("--config=configs/vqgan.py:tiny", *start, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=600)
+
+
 GROWING = ("--config.method.stable_steps=8", "--config.method.fade_steps=12")  # fade: 9 to 19
 
 
