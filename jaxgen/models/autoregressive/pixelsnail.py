@@ -207,7 +207,7 @@ class PixelSNAIL(Causal):
         options = self.resnets, self.keys, dropout, self.nonlinearity, size
         blocks = repeated(Block, self.blocks, self.memory)(*options, name="blocks")
         h, _ = blocks(h, sides_of(image, cond, place), place)
-        return WeightNormDense(head.width, name="theta")(nn.elu(h)).astype(jnp.float32)
+        return WeightNormDense(head.width, name="theta")(nn.elu(h)).astype(jnp.result_type(float))
 
 
 def sides_of(image: Images, cond: Condition | None, place: Place | None) -> Sides:
