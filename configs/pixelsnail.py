@@ -11,7 +11,7 @@
     python -m jaxgen.main --config=configs/pixelsnail.py:PRESET,tiny
         seconds, for tests
 
-Published: CIFAR-10 2.85 bits/dim (the paper). The recipe of `cifar10`
+Published: CIFAR-10 2.85 bits/dim (the paper's abstract). The recipe of `cifar10`
 is that of the official README and code: 5,000 epochs at most of batches of 8 on each GPU, here 8 of
 them, the rate times 0.999998 at every step, Adam whose small number stands inside of the root,
 averages of 0.9995. `eps_root` is scaled as in configs/pixelcnnpp.py.
