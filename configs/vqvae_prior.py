@@ -75,16 +75,16 @@ def get_config(arg: str = "") -> ConfigDict:
             name="adamw",
             learning_rate=2e-3,
             b2=0.99,
-            weight_decay=0.02,
+            weight_decay=0.1,
             warmup_steps=50,
             schedule="cosine",
-            decay_steps=1200,
+            decay_steps=2000,
             clip_norm=1.0,
         )
     )
     c.ema = dict(model=dict(half_life_steps=50.0, ramp_up=0.05))
-    c.train.update(steps=1200, batch_size=64, steps_per_dispatch=20)
-    c.evaluate.update(every_steps=300, sample_every_steps=600)
+    c.train.update(steps=2000, batch_size=64, steps_per_dispatch=20)
+    c.evaluate.update(every_steps=500, sample_every_steps=1000)
     c.evaluate.sample = dict(temperature=1.0)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

@@ -92,7 +92,8 @@ def check_whole(method: Any, spec: DataSpec, given: Mapping[str, Any], who: str)
         field = spec.fields[name]
         if name not in given and field.kind != "label":
             what = ", ".join(field.names) or name
-            add = SHORT.get(name, f"--given.{name}=FILE")
+            said = f'--{name}="{field.text(range(1, 4))} ..."' if field.words else ""
+            add = said or SHORT.get(name, f"--given.{name}=FILE")
             raise ConfigError(f"{who} needs values of {what}: add {add}, in Python {name}=")
 
 

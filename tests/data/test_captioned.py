@@ -8,7 +8,7 @@ import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.data.embedded import captioned, digits
-from jaxgen.evaluate.givens import check_given
+from jaxgen.evaluate.givens import check_given, check_whole
 from jaxgen.fields import Field
 
 COLOURS = {"red|crimson": 0, "green|jade": 1, "blue|navy": 2, "yellow|golden": 3}
@@ -116,6 +116,8 @@ def test_a_text_is_given_as_one_speaks(data):
     np.testing.assert_array_equal(one, np.stack([text.tokens("a red three")] * 3))
     two = check_given(Method(), data.spec, {"text": ["a red three", "a blue one"]}, 2)["text"]
     np.testing.assert_array_equal(two[1], text.tokens("a blue one"))
+    with pytest.raises(ConfigError, match='needs values of text: add --text="a and at ..."'):
+        check_whole(Method(), data.spec, {}, "runs/x")
     with pytest.raises(ConfigError, match="text: unknown word 'purple'"):
         check_given(Method(), data.spec, {"text": "a purple three"}, 3)
 
