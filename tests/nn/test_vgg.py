@@ -11,8 +11,10 @@ from jaxgen.config import ConfigError
 from jaxgen.data.embedded.digits import SPEC
 from jaxgen.evaluate.extractors import extractor
 from jaxgen.evaluate.extractors.lpips_vgg import PerceptualFeatures, params_of
+from jaxgen.methods import perceptual
 from jaxgen.nn.vgg import PerceptualVgg
 from jaxgen.types import DataSpec
+from jaxgen.weights import published
 
 COLOURS = DataSpec.of("colours", (32, 32, 3), 256)
 
@@ -49,6 +51,21 @@ def test_wrong_images():
             network.distance(x, bad)
     with pytest.raises(ConfigError, match="images of at least 16x16; digits has 8x8x1"):
         extractor("lpips_vgg", SPEC)
+
+
+@pytest.mark.slow
+def test_a_loss_takes_the_distance_of_the_authors_package(recorded, monkeypatch):
+    """Of colours, and of grey images in three channels; equal images pull no gradient."""
+    files = {"vgg16": random_trunk(), "lpips": {k: v for k, v in recorded.items() if k[0] == "l"}}
+    monkeypatch.setattr(published, "arrays", lambda name, path=None: (files[name], ""))
+    distance = perceptual.distance("lpips", "")
+    x, y = pairs()
+    np.testing.assert_allclose(jax.jit(distance)(x, y), recorded["distance"], atol=1e-6, rtol=0)
+    grey = [np.repeat(images[..., :1], 3, -1) for images in (x, y)]
+    same = jax.jit(distance)(x[..., :1], y[..., :1])
+    np.testing.assert_allclose(same, jax.jit(distance)(*grey), rtol=1e-5)
+    slopes = jax.jit(jax.grad(lambda y: distance(x, y).sum()))(y)
+    assert np.abs(slopes[0]).max() > 1e-5 and not np.any(slopes[3])
 
 
 @pytest.mark.slow
