@@ -20,6 +20,7 @@ SIZE = 4
 
 QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
+SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # of a method that another config has; their own tests hold samples, codes and densities
 OWN = {"conv_draw", "iaf_vae", "pixelcnn", "pixelcnnpp", "pixelsnail", "realnvp", "spline"}
 
