@@ -233,7 +233,8 @@ class CausalConv(nn.Module):
         shape = (len(h), rows, place.width, h.shape[-1])
         kept = self.variable("cache", "rows", jnp.zeros, shape, h.dtype)
         column = 0 if place.column is None else place.column
-        kept.value = jax.lax.dynamic_update_slice(kept.value, h, (0, place.row % rows, column, 0))
+        start = [jnp.asarray(i, jnp.int32) for i in (0, place.row % rows, column, 0)]
+        kept.value = jax.lax.dynamic_update_slice(kept.value, h, start)
         return kept.value
 
 
