@@ -2,7 +2,7 @@
 
     python -m jaxgen.main --config=configs/vqvae.py --workdir=runs/vqvae
     python -m jaxgen.main --config=configs/vqvae_prior.py
-        digits: a Transformer over the 4x4 codes of that run; two CPU cores, under 2 minutes
+        digits: a Transformer over the 4x4 codes of that run; two CPU cores, 2 minutes
     python -m jaxgen.main --config=configs/vqvae_prior.py:digits_classes
         the same given the class
     python -m jaxgen.main --config=configs/vqvae_prior.py:mnist --config.data.manual_dir=DIR

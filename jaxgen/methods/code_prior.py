@@ -220,7 +220,7 @@ class CodePrior:
         if not self.of_x:
             return values
         z = {name: batch[name] for name in self.codes}
-        pixels = -self.first.method.code_log_prob(self.first.state(state), batch["x"], z)
+        pixels = -self.code_log_prob(state, batch["x"], z)
         parts = {"bpd": total + pixels, "code_bpd": total, "pixel_bpd": pixels}
         dims = self.spec.dims
         return {k: nats_to_bits_per_dim(v, dims) for k, v in parts.items()} | values
@@ -241,7 +241,7 @@ class CodePrior:
         nats = self._nats(state, {"x": x, **z, **(given or {})}, rng)
         total = -sum(nats.values(), jnp.float32(0))
         if self.of_x:
-            total += self.first.method.code_log_prob(self.first.state(state), x, z)
+            total += self.code_log_prob(state, x, z)
         return total
 
     def sample(
@@ -317,10 +317,9 @@ class CodePrior:
 
     def _shown(self, state: State, z: Mapping[str, Array], rng: Array, mean: bool) -> Array:
         """Data of codes."""
-        stage, own = self.first.method, self.first.state(state)
         if mean or not self.of_x:
-            return stage.decode(own, z, rounded=False)
-        return stage.code_sample(own, z, rng)
+            return self.decode(state, z, rounded=False)
+        return self.code_sample(state, z, rng)
 
     def _codes(
         self,
@@ -350,6 +349,19 @@ class CodePrior:
             stays = jnp.broadcast_to(_all_known(known, codes[name].shape), codes[name].shape)
             z[name] = inner.complete(state_of, codes[name], stays, key, **more, **knobs)
         return z
+
+    @property
+    def latent_fields(self) -> Mapping[str, Field]:
+        """Those of the stage."""
+        return self.first.method.latent_fields
+
+    def code_log_prob(self, state: State, x: Array, z: PyTree, given: Given = None) -> Array:
+        """As the stage says it."""
+        return self.first.method.code_log_prob(self.first.state(state), x, z)
+
+    def code_sample(self, state: State, z: PyTree, rng: Array, given: Given = None) -> Array:
+        """As the stage draws it."""
+        return self.first.method.code_sample(self.first.state(state), z, rng)
 
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> PyTree:
         """Data to codes, name -> [B, ...]."""
