@@ -1,7 +1,7 @@
 """The VQGAN (Esser et al. 2021): codes whose pictures are judged, the first of two stages.
 
     python -m jaxgen.main --config=configs/vqgan.py
-        digits, 8x8: 4x4 codes of 64
+        digits, 8x8: 4x4 codes of 64; two CPU cores, 9 minutes of CPU time
     python -m jaxgen.main --config=configs/vqgan.py:imagenet256
         the official ImageNet at 256x256, 16x16 codes of 1,024, 72.1 M parameters: for GPUs
     python -m jaxgen.main --config=configs/vqgan.py:faceshq --config.data.name=FOLDER

@@ -37,9 +37,10 @@ def check(name: str, path: str, spec: DataSpec) -> None:
         raise ConfigError(f"config.method.perceptual={name!r}, expected one of {NAMES}")
     if name == "classifier" and not path:
         raise ConfigError(
-            "config.method.perceptual='classifier' is of a classifier that was trained on these "
-            "data: --config.method.perceptual_weights=FILE, the weights.npz that "
-            "`jaxgen eval RUN --extractor=classifier` keeps and names"
+            "config.method.perceptual='classifier' is of a classifier of these data: "
+            "--config.method.perceptual_weights=FILE, the weights.npz that `jaxgen eval RUN "
+            "--extractor=classifier` keeps in classifiers/ of the data directory, by default "
+            "~/.cache/jaxgen/tfds"
         )
     if name == "lpips" and (min(spec.shape[:2]) < SMALLEST or spec.shape[-1] not in (1, 3)):
         raise ConfigError(
