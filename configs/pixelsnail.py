@@ -79,7 +79,7 @@ def get_config(arg: str = "") -> ConfigDict:
         blocks=2,
         resnets=2,
         keys=16,
-        dropout=0.4,
+        dropout=0.2,
         nonlinearity="elu",
         memory="store",
     )
