@@ -1,7 +1,7 @@
 """PixelSNAIL (Chen et al. 2018): exact bits/dim, attention over all positions before.
 
     python -m jaxgen.main --config=configs/pixelsnail.py
-        digits, 8x8, 17 grey levels: two CPU cores, a few minutes
+        digits, 8x8, 17 grey levels: two CPU cores, 5 CPU minutes, test 1.797 bits/dim (s.e. 0.015)
     python -m jaxgen.main --config=configs/pixelsnail.py:digits_classes
         given the class
     python -m jaxgen.main --config=configs/pixelsnail.py:mnist --config.data.manual_dir=DIR
