@@ -5,6 +5,8 @@
         digits: a Transformer over the 4x4 codes of that run; two CPU cores, 2 minutes
     python -m jaxgen.main --config=configs/vqvae_prior.py:digits_classes
         the same given the class
+    python -m jaxgen.main --config=configs/vqvae_prior.py:vqvae2
+        over the two maps of `configs/vqvae2.py`, in runs/vqvae2: the lower codes given the upper
     python -m jaxgen.main --config=configs/vqvae_prior.py:mnist --config.data.manual_dir=DIR
         over the 7x7 codes of `configs/vqvae.py:mnist`, in runs/vqvae-mnist, given the class
     python -m jaxgen.main --config=configs/vqvae_prior.py:PRESET,tiny
@@ -33,6 +35,14 @@ def digits_classes(c: ConfigDict) -> None:
     c.method.prior.update(given=("label",), null=0.1)
 
 
+def vqvae2(c: ConfigDict) -> None:
+    """The 2x2 codes on top, and the 4x4 ones given them."""
+    network, optimizer, average = (x.to_dict() for x in (c.model, c.optim.model, c.ema.model))
+    c.frozen.first.update(run="runs/vqvae2@best", field="top,bottom")
+    c.model = dict(model=network, lower=network)
+    c.optim.lower, c.ema.lower = optimizer, average
+
+
 def mnist(c: ConfigDict) -> None:
     """49 codes."""
     c.data.name = "mnist"
@@ -44,7 +54,12 @@ def mnist(c: ConfigDict) -> None:
     c.evaluate.update(every_steps=1000, sample_every_steps=2000, max_examples=10_000)
 
 
-PRESETS = {"digits": digits, "digits_classes": digits_classes, "mnist": mnist}
+PRESETS = {
+    "digits": digits,
+    "digits_classes": digits_classes,
+    "vqvae2": vqvae2,
+    "mnist": mnist,
+}
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -90,5 +105,7 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg.tiny:
         shorten(c)
         c.train.steps_per_dispatch = 4
-        c.model.update(depth=1, width=16, heads=2)
+        networks = [c.model] if "name" in c.model else list(c.model.values())
+        for network in networks:
+            network.update(depth=1, width=16, heads=2)
     return c

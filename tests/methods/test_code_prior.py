@@ -82,7 +82,7 @@ def prior(top=False, spread=1.0, **options):
     return method, State(jnp.int32(0), params, variables, {}, {}), batch
 
 
-@pytest.mark.parametrize("top", [False, True])
+@pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_both_stages_together_are_a_distribution(top):
     """Each picture has one code, so that the bound is exact here, and sums to one."""
     given_class = {"name": "autoregressive.Autoregressive", "given": ("label",)}
@@ -118,6 +118,7 @@ def test_bits_are_never_below_the_entropy_of_the_source():
         assert entropy < (source * bpd).sum() < 10
 
 
+@pytest.mark.slow  # to compile; by default what is known stays, and the rest is drawn
 def test_samples_have_the_probabilities_that_are_said():
     """Codes are drawn by their prior, the lower ones given those above."""
     method, state, batch = prior(top=True)

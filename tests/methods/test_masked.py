@@ -101,6 +101,7 @@ def test_so_many_are_masked_in_each_round(known):
     assert found.max() < VALUES
 
 
+@pytest.mark.slow  # to compile; by default the tiny preset trains
 def test_a_network_of_its_own_learns_and_says_what_it_can_do():
     method = Masked(MaskGIT(1, 16, 2), SPEC, given=("label",), null=0.1, smoothing=0.1)
     check(method)

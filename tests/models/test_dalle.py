@@ -57,6 +57,7 @@ def test_codes_of_a_caption_sum_to_one_and_so_do_captions(dalle):
     assert np.ptp(found["nll"]) > 0.1
 
 
+@pytest.mark.slow  # five programs; by default the Transformer's, which shares its blocks
 def test_steps_with_a_cache_draw_what_whole_calls_draw(dalle):
     method, state, batch = dalle
     model = method.model

@@ -29,6 +29,7 @@ TEXTS |= {
     "--yes",
     "--data",
     "--workdir",
+    "--keep",
     "--path",
     "--page",
     "--manifold",

@@ -21,11 +21,11 @@ SECOND = ("--config.train.log_every_steps=1", "--config.train.save_every_steps=4
 def base(starter, tmp_path_factory):
     """First stages of digits and of captioned pairs, and finished second ones."""
     base = tmp_path_factory.mktemp("codes")
-    for first, second in (
-        ("vqvae.py:digits", "vqvae_prior.py:digits"),
-        ("dalle.py:codes", "dalle.py:pairs"),
+    for name, first, second in (
+        ("vqvae_prior", "vqvae.py:digits", "vqvae_prior.py:digits"),
+        ("two_maps", "vqvae2.py:digits", "vqvae_prior.py:vqvae2"),
+        ("dalle", "dalle.py:codes", "dalle.py:pairs"),
     ):
-        name = second.partition(".")[0]
         starter.run(f"--config=configs/{first},tiny", f"--workdir={base / f'{name}-first'}")
         starter.run(*command(base, name, second), f"--workdir={base / name}")
     return base
@@ -55,6 +55,18 @@ def test_bits_are_those_of_both_stages(base, data_root):
     np.testing.assert_allclose(nats, own["reconstruction"], rtol=1e-4)
     even = 16 * np.log2(4) / 64
     np.testing.assert_allclose(own["uniform_bpd"], found["pixel_bpd"] + even, rtol=1e-4)
+
+
+def test_two_maps_of_codes(base, data_root):
+    """The lower one is given the upper; what both pay is the sum."""
+    run = jaxgen.load(base / "two_maps")
+    assert list(run.method.fields.items()) == [("model", "top"), ("lower", "bottom")]
+    found = run.per_example("test", data_dir=str(data_root))
+    total = found["top_nll"] + found["bottom_nll"]
+    np.testing.assert_allclose(found["code_nll"], total, rtol=1e-6)
+    assert run.sample(4, seed=1).shape == (4, 8, 8, 1)
+    z = run.encode(run.sample(4, seed=1))
+    assert {k: v.shape for k, v in z.items()} == {"top": (4, 2, 2, 1), "bottom": (4, 4, 4, 1)}
 
 
 def test_the_run_is_whole_without_its_stage(base):

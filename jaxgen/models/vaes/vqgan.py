@@ -9,7 +9,7 @@ of the loss (its issue 46): here it is on the side of the encoder, as the paper 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from jaxgen.nn.arrays import Batched, Doubled, Images, Resized
-from jaxgen.nn.codebook import quantizer
+from jaxgen.nn.codebook import check_quantizer, quantizer
 from jaxgen.nn.codes import Coding, Map
 from jaxgen.nn.conv import Conv
 
@@ -165,7 +165,7 @@ class VQGAN(nn.Module):
     blocks: int = 2
     attention: Sequence[int] = (16,)
     features: int = 256
-    quantizer: Mapping[str, Any] = nn.FrozenDict(
+    quantizer: Annotated[Mapping[str, Any], check_quantizer] = nn.FrozenDict(
         name="codebook", codes=1024, dim=256, update="gradient", start="narrow"
     )
     dropout: float = 0.0
