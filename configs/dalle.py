@@ -1,10 +1,10 @@
 """DALL-E (Ramesh et al. 2021) in small: pictures from captions, by two stages.
 
     python -m jaxgen.main --config=configs/dalle.py:codes --workdir=runs/dalle-codes
-        the first stage: 4x8 codes of two coloured digits side by side, finite scalars of 240
+        the first stage: 4x8 codes of two coloured digits side by side, finite scalars of 36
         values, squared error; two CPU cores, 2 minutes
     python -m jaxgen.main --config=configs/dalle.py
-        the second: caption and codes in one causal sequence; two CPU cores, 5 minutes
+        the second: caption and codes in one causal sequence; two CPU cores, 15 minutes
     python -m jaxgen.main --config=configs/dalle.py:digits_codes --workdir=runs/dalle-digits-codes
     python -m jaxgen.main --config=configs/dalle.py:digits
         the same with two to four digits in the quarters of 16x16
@@ -35,7 +35,7 @@ def codes(c: ConfigDict) -> None:
     c.model = dict(
         name="vaes.vqvae.VQVAE", hidden=64, layers=2, residual=32, halvings=1, dropout=0.0
     )
-    c.model.quantizer = dict(name="fsq", levels=(8, 6, 5))
+    c.model.quantizer = dict(name="fsq", levels=(4, 3, 3))
     c.method = dict(
         name="quantized.QuantizedAutoencoder", observation="gaussian", reconstruction_weight=100.0
     )
@@ -119,13 +119,13 @@ def get_config(arg: str = "") -> ConfigDict:
             weight_decay=0.02,
             warmup_steps=50,
             schedule="cosine",
-            decay_steps=2000,
+            decay_steps=2500,
             clip_norm=1.0,
         ),
-        ranker=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=2000),
+        ranker=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=2500),
     )
     c.ema = dict(model=dict(half_life_steps=100.0, ramp_up=0.05))
-    c.train.update(steps=2000, batch_size=64, steps_per_dispatch=20)
+    c.train.update(steps=2500, batch_size=64, steps_per_dispatch=20)
     c.evaluate.update(
         best="test/code_nll",
         every_steps=500,
