@@ -2,9 +2,9 @@
 
     python -m jaxgen.main --config=configs/dalle.py:codes --workdir=runs/dalle-codes
         the first stage: 4x8 codes of two coloured digits side by side, finite scalars of 36
-        values, squared error; two CPU cores, 2 minutes
+        values, squared error; two CPU cores, minutes
     python -m jaxgen.main --config=configs/dalle.py
-        the second: caption and codes in one causal sequence; two CPU cores, 15 minutes
+        the second: caption and codes in one causal sequence; two CPU cores, about 15 CPU minutes
     python -m jaxgen.main --config=configs/dalle.py:digits_codes --workdir=runs/dalle-digits-codes
     python -m jaxgen.main --config=configs/dalle.py:digits
         the same with two to four digits in the quarters of 16x16

@@ -1,7 +1,7 @@
 """A causal Transformer over pixels, exact, in bits/dim (Radford et al. 2019; Chen et al. 2020).
 
     python -m jaxgen.main --config=configs/transformer.py
-        digits, 8x8, 17 grey levels: two CPU cores, under 3 minutes
+        digits, 8x8, 17 grey levels: two CPU cores, about 12 CPU minutes
     python -m jaxgen.main --config=configs/transformer.py:digits_classes
         the same given the class, which a tenth of the examples do without: --guidance
     python -m jaxgen.main --config=configs/transformer.py:mnist_binary --config.data.manual_dir=DIR

@@ -26,7 +26,8 @@ class DensityOf:
     Attributes:
         kind: "exact"; or how it bounds what it is of: "elbo", "iwae-K", "udq" and "vdq" (uniform
             and variational dequantisation), these with "-iw-K" for the mean density of K draws;
-            "codes" (one term of a sum over latents: the codes that the encoder finds).
+            "codes" (one term of a sum over latents: the codes that the encoder finds); "masked-N"
+            (N sets of masks), also of the codes, "codes-masked-N".
         measure: "mass" of integers, or "density".
         dims: of an event: bits/dim are nats over so many.
         of: "x", an example, or the part of it that is modelled.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.core import FrozenDict
+
+from jaxgen.config import unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,9 +169,7 @@ class Field:
         words = text.lower().split()
         for word in words:
             if word not in self.words[1:]:
-                near = difflib.get_close_matches(word, self.words[1:], 1, cutoff=0.5)
-                hint = f": did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"unknown word {word!r}{hint} (known: {' '.join(self.words[1:])})")
+                raise ValueError(unknown("word", word, self.words[1:]))
         if len(words) > self.dims:
             raise ValueError(f"{len(words)} words, expected at most {self.dims}")
         found = [self.words.index(word) for word in words]

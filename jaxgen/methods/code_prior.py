@@ -193,12 +193,15 @@ class CodePrior:
     @property
     def density(self) -> DensityOf:
         """Of x, a bound, where the stage's decoder is a mass of integers; else of the codes."""
-        columns = tuple(n for n in self.inners[OWN].density.given)
+        columns = self.inners[OWN].density.given
+        kinds = dict.fromkeys(inner.density.kind for inner in self.inners.values())
+        bounds = "-".join(kind for kind in kinds if kind != "exact")
         if self.of_x:
             dims, levels = self.spec.dims, self.spec.levels
-            return DensityOf("codes", "mass", dims, given=columns, levels=levels)
+            kind = f"codes-{bounds}" if bounds else "codes"
+            return DensityOf(kind, "mass", dims, given=columns, levels=levels)
         dims = sum(self.spec.fields[name].dims for name in self.codes)
-        return DensityOf("exact", "mass", dims, of="codes", given=columns)
+        return DensityOf(bounds or "exact", "mass", dims, of="codes", given=columns)
 
     @property
     def likelihoods(self) -> Mapping[str, DensityOf]:
@@ -269,9 +272,7 @@ class CodePrior:
             guidance: likewise.
             mean: show what is expected of the codes instead of a draw.
         """
-        knobs = {"temperature": temperature}
-        more = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
-        knobs |= {k: v for k, v in more.items() if v is not None}
+        knobs = _knobs(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         z = self._codes(state, keys, num, given, knobs)
         return self._shown(state, z, last, mean)
@@ -306,9 +307,7 @@ class CodePrior:
             guidance: see there.
             mean: see there.
         """
-        knobs = {"temperature": temperature}
-        more = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
-        knobs |= {k: v for k, v in more.items() if v is not None}
+        knobs = _knobs(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         there = self.encode(state, jnp.where(known, x, 0), last)
         z = self._codes(state, keys, len(x), given, knobs, (there, known))
@@ -377,6 +376,11 @@ class CodePrior:
         if isinstance(stage, Restores):
             return stage.reconstruct(self.first.state(state), x, rng)
         return self.decode(state, self.encode(state, x, rng))
+
+
+def _knobs(**values: Any) -> dict[str, Any]:
+    """Those that are given: not every prior takes all."""
+    return {k: v for k, v in values.items() if v is not None}
 
 
 def _all_known(known: Array, shape: tuple[int, ...]) -> Array:

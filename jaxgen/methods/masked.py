@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +40,9 @@ class Masked(Autoregressive):
     smoothing: float = 0.0
     draws: int = 8
     # a value's probability given those before it is not what the network says
-    entry_log_probs: Any = None
-    entry_start: Any = None
-    entry_next: Any = None
+    entry_log_probs: ClassVar[Any] = None
+    entry_start: ClassVar[Any] = None
+    entry_next: ClassVar[Any] = None
 
     def __post_init__(self) -> None:
         """Checks the options."""

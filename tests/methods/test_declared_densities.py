@@ -69,10 +69,10 @@ def codes(spec, observation):
     return QuantizedAutoencoder(NET, spec, observation=observation)
 
 
-def prior(observation, **options):
+def prior(observation, name="autoregressive.Autoregressive", **options):
     stage = types.SimpleNamespace(method=codes(IMAGES, observation), state=None)
     spec = IMAGES.with_field("codes", **dataclasses.asdict(CODES) | {"units": None})
-    own = {"name": "autoregressive.Autoregressive", **options}
+    own = {"name": name, **options}
     return CodePrior(NET, stage, spec, prior=own)
 
 
@@ -144,7 +144,9 @@ TABLE = [
     ("P(x), codes", prior("categorical"), "bpd"),
     ("P(x | text), codes", captioned_prior(), "bpd"),
     ("P(x | class), codes", prior("categorical", given=("label",)), "bpd"),
+    ("P(x), codes, 8 sets of masks", prior("categorical", "masked.Masked"), "bpd"),
     ("P(codes)", prior("gaussian"), "code_nll"),
+    ("P(codes), 8 sets of masks", prior("gaussian", "masked.Masked"), "code_nll"),
     ("P(x), codes", codes(IMAGES, "categorical"), "uniform_bpd"),
     ("P(x), codes", codes(IMAGES, "logistic_mixture"), "uniform_bpd"),
     ("p(x / 255), codes", codes(IMAGES, "gaussian"), "uniform_nll"),

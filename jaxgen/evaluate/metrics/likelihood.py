@@ -29,7 +29,7 @@ NUMBERS = {
         unit="bits/dim",
     ),
     "code_nll": Number(
-        "Negative log-likelihood of codes", "exact, of the codes alone", "likelihood", unit="nats"
+        "Negative log-likelihood of codes", "of the codes alone", "likelihood", unit="nats"
     ),
     "uniform_bpd": Number(
         "Bits per dimension, codes alike",
