@@ -17,6 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgen.ops.activations import gelu
+from jaxgen.ops.products import attention, joined_dot
+
 Tokens = Float[Array, "b t width"]
 Heads = Float[Array, "b t heads d"]
 Mask = Bool[Array, "t t"]  # [query, key], True where the query sees the key
@@ -52,12 +55,14 @@ class Attention(nn.Module):
         heads: that share the width.
         rotate: turn queries and keys by their positions.
         dropout: of the result.
+        causal: the masks show no query a later key, see `ops.products.attention`.
         dtype: of the computation; logits and softmax are float32 at least.
     """
 
     heads: int
     rotate: bool = False
     dropout: float = 0.0
+    causal: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -86,8 +91,7 @@ class Attention(nn.Module):
         if at is not None or length is not None:
             key, value = self._cached(key, value, at, length)
             mask = jax.lax.dynamic_slice_in_dim(mask, at, 1) if at is not None else mask
-        seen = None if mask is None else mask[None, None]
-        mixed = jax.nn.dot_product_attention(query, key, value, mask=seen)
+        mixed = attention(query, key, value, mask, causal=self.causal and at is None)
         out = dense(width, name="out")(mixed.reshape(*x.shape[:2], width))
         return nn.Dropout(self.dropout)(out, deterministic=not train)
 
@@ -113,12 +117,14 @@ class Block(nn.Module):
         heads: of the attention.
         rotate: see `Attention`.
         dropout: of both branches.
+        causal: see `Attention`.
         dtype: of the computation.
     """
 
     heads: int
     rotate: bool = False
     dropout: float = 0.0
+    causal: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -127,12 +133,13 @@ class Block(nn.Module):
     ) -> tuple[Tokens, None]:
         """Tokens of a pass, with the block's own of the masks [kinds, T, T]; see `Attention`."""
         mask = None if masks is None else masks[kind]
-        attention = Attention(self.heads, self.rotate, self.dropout, self.dtype, name="attention")
+        options = (self.heads, self.rotate, self.dropout, self.causal, self.dtype)
+        look = Attention(*options, name="attention")
         h = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm1")(x)
-        x = x + attention(h, mask, at, length, train)
+        x = x + look(h, mask, at, length, train)
         h = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm2")(x)
         dense = _dense(self.dtype)
-        h = jax.nn.gelu(dense(4 * x.shape[-1], name="wide")(h), approximate=False)
+        h = gelu(dense(4 * x.shape[-1], name="wide")(h))
         h = dense(x.shape[-1], name="narrow")(h)
         return x + nn.Dropout(self.dropout)(h, deterministic=not train), None
 
@@ -146,7 +153,9 @@ class Blocks(nn.Module):
         rotate: see `Attention`.
         dropout: of each branch.
         kinds: which of the masks a block takes: those of the first blocks, then again.
-        remat: compute a block's activations again for its gradient, for memory.
+        causal: see `Attention`.
+        remat: compute all of a block again for its gradient, for memory; else what lies between
+            its products is, which is cheaper than to keep it.
         dtype: of the computation; None is float32.
     """
 
@@ -155,6 +164,7 @@ class Blocks(nn.Module):
     rotate: bool = False
     dropout: float = 0.0
     kinds: tuple[int, ...] = (0,)
+    causal: bool = False
     remat: bool = False
     dtype: Any = None
 
@@ -176,7 +186,8 @@ class Blocks(nn.Module):
             length: of the cache, to write it; None for a pass without one.
             train: use dropout.
         """
-        block = nn.remat(Block, static_argnums=(5, 6)) if self.remat else Block
+        kept = None if self.remat else jax.checkpoint_policies.dots_saveable
+        block = nn.remat(Block, policy=kept, prevent_cse=False, static_argnums=(5, 6))
         axes: Any = (0, *[nn.broadcast] * 4)
         scanned = nn.scan(
             block,
@@ -187,7 +198,8 @@ class Blocks(nn.Module):
         )
         which = jnp.asarray([self.kinds[i % len(self.kinds)] for i in range(self.depth)])
         x = x if self.dtype is None else x.astype(self.dtype)
-        blocks = scanned(self.heads, self.rotate, self.dropout, self.dtype, name="blocks")
+        options = (self.heads, self.rotate, self.dropout, self.causal, self.dtype)
+        blocks = scanned(*options, name="blocks")
         x, _ = blocks(x, which, masks, at, length, train)
         return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.result_type(float)))
 
@@ -196,7 +208,9 @@ def _dense(dtype: Any) -> Any:
     """Linear layers as GPT-2 starts them."""
 
     def layer(features: int, name: str) -> nn.Dense:
-        return nn.Dense(features, kernel_init=NORMAL, dtype=dtype, name=name)
+        return nn.Dense(
+            features, kernel_init=NORMAL, dtype=dtype, dot_general=joined_dot, name=name
+        )
 
     return layer
 

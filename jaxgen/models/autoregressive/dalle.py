@@ -87,7 +87,7 @@ class DALLE(Causal):
         kinds = tuple(self.used.index(name) for name in turns)
         dtype = None if self.dtype is None else jnp.dtype(self.dtype)
         self.blocks = Blocks(
-            self.depth, self.heads, False, self.dropout, kinds, remat=self.remat, dtype=dtype
+            self.depth, self.heads, False, self.dropout, kinds, True, self.remat, dtype
         )
         self.spoken = Values(self.width)
         self.values = Values(self.width)

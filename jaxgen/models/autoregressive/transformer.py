@@ -110,7 +110,13 @@ class Transformer(Causal):
         rotate = self.positions == "rotary"
         kind = "none" if rotate else self.positions
         self.blocks = Blocks(
-            self.depth, self.heads, rotate, self.dropout, remat=self.remat, dtype=dtype
+            self.depth,
+            self.heads,
+            rotate,
+            self.dropout,
+            causal=True,
+            remat=self.remat,
+            dtype=dtype,
         )
         self.values = Values(self.width)
         self.places = Positions(kind, self.width)
