@@ -5,8 +5,8 @@
 
 The budget is CPU time, user and system, of the whole training command: at most 6 minutes for
 digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes
-ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each took) and ROOT/DATA/report.html. What came
-out is in docs/comparison.md.
+ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each took), ROOT/DATA/report.html, and
+ROOT/DATA/samples.png, 40 samples of each model. What came out is in docs/comparison.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ import pathlib
 import resource
 import subprocess
 import sys
+
+import numpy as np
+
+import jaxgen
+from jaxgen.pictures import grid, save_png, to_uint8
 
 # What is given to jaxgen.main: --config, and what is changed.
 TRAIN = {
@@ -61,7 +66,8 @@ def main() -> None:
             measure(root / name, given, [f"--num={NUM[arguments.data]}", *where])
     if not arguments.only:
         runs = [f"{name}={root / name}" for name in models]
-        call("jaxgen.cli", "compare", *runs, f"--out={root / 'report.html'}")
+        call("jaxgen.cli", "compare", *runs, f"--out={root / 'report.html'}", "--force")
+        save_png(root / "samples.png", np.hstack([samples(root / name) for name in models]))
 
 
 def train(root: pathlib.Path, name: str, options: str, manual_dir: str | None) -> None:
@@ -88,6 +94,12 @@ def measure(run: pathlib.Path, knobs: tuple[str, ...], options: list[str]) -> No
     what = ["--metrics=fd,pr,dc"] if knobs else ["--metrics=all", "--page"]
     call("jaxgen.cli", "eval", str(run), *what, *knobs, *options)
     done.touch()
+
+
+def samples(run: pathlib.Path) -> np.ndarray:
+    """A picture of 40, eight rows of five."""
+    opened = jaxgen.load(run)
+    return grid(to_uint8(opened.sample(40, seed=0), opened.spec.levels), columns=5)
 
 
 def call(module: str, *arguments: str) -> None:
