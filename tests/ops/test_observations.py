@@ -225,3 +225,22 @@ def test_logit_laplace_is_the_laplace_of_a_logit():
     np.testing.assert_allclose(np.median(draws, 0)[0], median, atol=6)
     np.testing.assert_allclose(found.mean(theta)[0, 0], median, rtol=1e-4)
     assert draws.min() >= 0 and draws.max() <= 255
+
+
+@pytest.mark.parametrize("log_scale", [-3.0, -1.0, 1.0])
+def test_a_mass_pays_less_than_the_same_density_dequantised(log_scale):
+    """Jensen: E_u[-log p(x + u)] >= -log int p(x + u) du, equal where p is even in the cell."""
+    levels, means = 9, np.array([-0.3, 0.4])
+    theta = jnp.asarray([0.2, -0.5, *means, log_scale, log_scale - 0.5])
+    x = np.arange(1, levels - 1)  # ends of the scale have the tails besides
+    rows = jnp.broadcast_to(theta, (len(x), 1, 1, 6))
+    mass = LogisticMixture(levels, 2).log_prob(jnp.asarray(x[:, None, None, None], jnp.uint8), rows)
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    y = (x[:, None] + nodes / 2) * 2 / (levels - 1) - 1
+    parts = np.exp(np.array([0.2, -0.5])) / np.exp([0.2, -0.5]).sum()
+    scales = np.exp([log_scale, log_scale - 0.5])
+    density = scipy.stats.logistic.pdf(y[..., None], means, scales) @ parts * 2 / (levels - 1)
+    np.testing.assert_allclose(mass, np.log(density @ weights / 2), rtol=2e-5)
+    gap = np.asarray(mass) - np.log(density) @ weights / 2
+    assert (gap > -1e-6).all()
+    assert gap.max() > (0.1 if log_scale < -2 else 0.0)
