@@ -5,6 +5,8 @@
         digits: a Transformer over the 4x4 codes of that run; two CPU cores, 2 minutes
     python -m jaxgen.main --config=configs/vqvae_prior.py:digits_classes
         the same given the class
+    python -m jaxgen.main --config=configs/vqvae_prior.py:pixelcnn
+        digits with a gated PixelCNN instead
     python -m jaxgen.main --config=configs/vqvae_prior.py:vqvae2
         over the two maps of `configs/vqvae2.py`, in runs/vqvae2: the lower codes given the upper
     python -m jaxgen.main --config=configs/vqvae_prior.py:mnist --config.data.manual_dir=DIR
@@ -54,10 +56,26 @@ def mnist(c: ConfigDict) -> None:
     c.evaluate.update(every_steps=1000, sample_every_steps=2000, max_examples=10_000)
 
 
+def pixelcnn(c: ConfigDict) -> None:
+    """A gated PixelCNN, as the papers of VQ-VAE have it, in the place of the Transformer."""
+    digits(c)
+    c.model = dict(
+        name="autoregressive.pixelcnn.GatedPixelCNN",
+        width=32,
+        blocks=4,
+        size=3,
+        first_size=3,
+        last=64,
+        dropout=0.3,
+        one_hot=True,
+    )
+
+
 PRESETS = {
     "digits": digits,
     "digits_classes": digits_classes,
     "vqvae2": vqvae2,
+    "pixelcnn": pixelcnn,
     "mnist": mnist,
 }
 
@@ -107,5 +125,6 @@ def get_config(arg: str = "") -> ConfigDict:
         c.train.steps_per_dispatch = 4
         networks = [c.model] if "name" in c.model else list(c.model.values())
         for network in networks:
-            network.update(depth=1, width=16, heads=2)
+            small = dict(depth=1, blocks=1, width=16, heads=2)
+            network.update({k: v for k, v in small.items() if k in network})
     return c

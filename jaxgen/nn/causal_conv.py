@@ -16,13 +16,15 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Num
 
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.condition import Condition, aligned
 from jaxgen.nn.conv import conv, conv_transpose
 from jaxgen.nn.weight_norm import DIRECTIONS, rescaled, unit_kernel
+from jaxgen.ops.ranges import symmetric
 
+Canvas = Num[Array, "b h w c"]
 MEMORY = ("store", "remat")
 
 
@@ -118,6 +120,18 @@ def repeated(block: Any, length: int, memory: str, *in_axes: Any) -> Any:
         in_axes=axes,
         length=length,
     )
+
+
+def entries(x: Canvas, values: int, one_hot: bool) -> Images:
+    """What a network is given of integers 0 .. values - 1.
+
+    Grey levels are brought to [-1, 1], [B, H, W, C]. Codes, between which no distance means
+    anything, are `one_hot`: [B, H, W, C values], those of a channel together.
+    """
+    if not one_hot:
+        return symmetric(x, values)
+    hot = jax.nn.one_hot(x, values, dtype=jnp.result_type(float))
+    return hot.reshape(*x.shape[:-1], -1)
 
 
 def groups_of(channels: int, groups: int) -> np.ndarray:

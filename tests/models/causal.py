@@ -91,6 +91,29 @@ def check_causal(jac, head, channelwise, blind=False):
     assert np.all(seen[before]) != blind
 
 
+def check_one_hot(net):
+    """Codes as zeros and ones: sums to one, steps as the whole, and no order among the values."""
+    head, width = Head(3, 3), 3
+    x = jnp.asarray(np.random.RandomState(1).randint(0, 3, (9, 3, width, 1)), jnp.uint8)
+    x = x.at[1:].set(x[0])  # image j + 1 is the first but for position j - 1 + 1
+    places = np.unravel_index(np.arange(8), (3, width))
+    x = x.at[np.arange(1, 9), places[0], places[1], 0].set((x[0][places][:, 0] + 1) % 3)
+    variables = drawn(net, x, head)
+    theta, steps = jax.jit(
+        lambda v: (net.apply(v, x, head), stepped(net, head, v, x, channelwise=True))
+    )(variables)
+    np.testing.assert_allclose(steps, theta, atol=1e-5)
+    theta = np.asarray(theta).reshape(9, 9, 3)
+    for j in range(8):
+        np.testing.assert_allclose(theta[j + 1, : j + 1], theta[0, : j + 1], atol=1e-6)
+        assert np.abs(theta[j + 1, j + 1 :] - theta[0, j + 1 :]).max() > 1e-3
+    shapes = jax.eval_shape(lambda: net.clone(one_hot=False).init(KEY, x, head))
+    grown = sum(
+        a.size - b.size for a, b in zip(*map(jax.tree.leaves, (variables, shapes)), strict=True)
+    )
+    assert grown > 0  # rows of its own for each value
+
+
 def total(net, name, values, size, **options):
     """The sum of the probabilities of all images of `size`, [H, W, C]."""
     decoder = observation(name, values, **options)

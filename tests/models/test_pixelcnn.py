@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causal import KEY, check_causal, drawn, jacobian, stepped, total
+from causal import KEY, check_causal, check_one_hot, drawn, jacobian, stepped, total
 
 from jaxgen.models.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from jaxgen.nn.causal_conv import group_mask, groups_of
@@ -67,6 +67,10 @@ def test_pixels_predicted_whole_do_not_see_themselves():
 @pytest.mark.parametrize(("cls", "size"), [(PixelCNN, (2, 2, 1)), (GatedPixelCNN, (1, 2, 2))])
 def test_probabilities_of_all_images_sum_to_one(cls, size):
     assert total(cls(**TINY), "categorical", 2, size) == pytest.approx(1, abs=1e-6)
+
+
+def test_codes_are_given_as_ones_and_zeros():
+    check_one_hot(GatedPixelCNN(**(TINY | dict(blocks=1)), one_hot=True))
 
 
 def test_masks():

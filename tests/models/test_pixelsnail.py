@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from causal import KEY, check_causal, drawn, jacobian, stepped, total
+from causal import KEY, check_causal, check_one_hot, drawn, jacobian, stepped, total
 
 from jaxgen.models.autoregressive.pixelsnail import PixelSNAIL, attend
 from jaxgen.nn.heads import Head
@@ -78,3 +78,7 @@ def test_size_of_the_official_network():
     attention += block(1, query) + layer(1, query, 16)
     expected = ends + 12 * (4 * block(4, w) + attention + block(1, w, w // 2))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected == 46_180_788
+
+
+def test_codes_are_given_as_ones_and_zeros():
+    check_one_hot(PixelSNAIL(**(TINY | dict(blocks=1)), one_hot=True))

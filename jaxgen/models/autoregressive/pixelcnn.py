@@ -24,12 +24,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Num
+from jaxtyping import Array
 
 from jaxgen.nn.arrays import Batched, Images, Resized
 from jaxgen.nn.causal_conv import (
+    Canvas,
     CausalConv,
     Place,
+    entries,
     given_at,
     group_mask,
     groups_of,
@@ -39,9 +41,7 @@ from jaxgen.nn.causal_conv import (
 from jaxgen.nn.condition import Condition, added
 from jaxgen.nn.heads import Causal, Head
 from jaxgen.ops.activations import relu
-from jaxgen.ops.ranges import symmetric
 
-Canvas = Num[Array, "b h w c"]
 Carry = tuple[Batched | None, Batched | None]  # of the vertical and of the horizontal stack
 
 
@@ -193,6 +193,7 @@ class PixelCNN(Causal):
             each value of each.
         dropout: share of the channels in the blocks that training leaves out.
         memory: "store" keeps all activations for the backward pass, "remat" one per block.
+        one_hot: x is given as zeros and a one for each value, as codes want it.
     """
 
     width: int = 128
@@ -203,6 +204,7 @@ class PixelCNN(Causal):
     channelwise: bool = True
     dropout: float = 0.0
     memory: str = "store"
+    one_hot: bool = False
 
     def __call__(
         self, x: Canvas, head: Head, cond: Condition | None = None, *, train: bool = False
@@ -230,7 +232,7 @@ class PixelCNN(Causal):
         check(self, x)
         groups = groups_in(x, head) if self.channelwise else 1
         h = Masked(2 * self.width, self.first_size, groups, strict=True, name="first")(
-            symmetric(x, head.values), place, True
+            entries(x, head.values, self.one_hot), place, True
         )
         near = given_at(cond, x.shape[1:3], place)
         h = repeated(Block, self.blocks, self.memory)(self.size, groups, dropout, name="blocks")(
@@ -255,7 +257,7 @@ class GatedPixelCNN(PixelCNN):
     ) -> Any:
         check(self, x)
         groups = groups_in(x, head) if self.channelwise else 1
-        image, near = symmetric(x, head.values), given_at(cond, x.shape[1:3], place)
+        image, near = entries(x, head.values, self.one_hot), given_at(cond, x.shape[1:3], place)
         seen = (image, image)
         if place is not None:
             seen = (image, None) if place.column is None else (None, image)

@@ -19,17 +19,24 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Num
+from jaxtyping import Array
 
 from jaxgen.nn.arrays import Resized
-from jaxgen.nn.causal_conv import CausalConv, CausalConvTranspose, Place, given_at, of_row, repeated
+from jaxgen.nn.causal_conv import (
+    Canvas,
+    CausalConv,
+    CausalConvTranspose,
+    Place,
+    given_at,
+    of_row,
+    repeated,
+)
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.gated_resnet import GatedResnet
 from jaxgen.nn.heads import Causal, Head
 from jaxgen.nn.weight_norm import WeightNormDense
 from jaxgen.ops.ranges import symmetric
 
-Canvas = Num[Array, "b h w c"]
 Streams = tuple[Any, Any]  # features or None
 
 

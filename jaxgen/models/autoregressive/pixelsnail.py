@@ -15,17 +15,15 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float
 
 from jaxgen.nn.arrays import Batched, Images, Resized
-from jaxgen.nn.causal_conv import CausalConv, Place, cut, given_at, repeated
+from jaxgen.nn.causal_conv import Canvas, CausalConv, Place, cut, entries, given_at, repeated
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.gated_resnet import GatedResnet
 from jaxgen.nn.heads import Causal, Head
 from jaxgen.nn.weight_norm import WeightNormDense
-from jaxgen.ops.ranges import symmetric
 
-Canvas = Num[Array, "b h w c"]
 Queries = Float[Array, "b n k"]
 Keys = Float[Array, "b m k"]
 Values = Float[Array, "b m c"]
@@ -166,6 +164,7 @@ class PixelSNAIL(Causal):
         dropout: share of the channels inside of the residual blocks that training leaves out.
         nonlinearity: "elu", or "concat_elu".
         memory: "store" keeps all activations for the backward pass, "remat" one per block.
+        one_hot: x is given as zeros and a one for each value, as codes want it.
     """
 
     width: int = 256
@@ -175,6 +174,7 @@ class PixelSNAIL(Causal):
     dropout: float = 0.5
     nonlinearity: str = "elu"
     memory: str = "store"
+    one_hot: bool = False
 
     def __call__(
         self, x: Canvas, head: Head, cond: Condition | None = None, *, train: bool = False
@@ -199,20 +199,20 @@ class PixelSNAIL(Causal):
     def _theta(
         self, x: Canvas, head: Head, cond: Condition | None, place: Place | None, dropout: float
     ) -> Resized:
-        image, size = symmetric(x, head.values), x.shape[1:3]
+        image, size = entries(x, head.values, self.one_hot), x.shape[1:3]
         padded = jnp.concatenate([image, jnp.ones_like(image[..., :1])], axis=-1)
         row = CausalConv(self.width, (1, 3), 1, shift=(1, 0), std=1.0, name="row_above")
         left = CausalConv(self.width, (2, 1), 0, shift=(0, 1), std=1.0, name="left")
         h = row(padded, place, True) + left(padded, place, True)
         options = self.resnets, self.keys, dropout, self.nonlinearity, size
         blocks = repeated(Block, self.blocks, self.memory)(*options, name="blocks")
-        h, _ = blocks(h, sides_of(image, cond, place), place)
+        h, _ = blocks(h, sides_of(image, x.shape[-1], cond, place), place)
         return WeightNormDense(head.width, name="theta")(nn.elu(h)).astype(jnp.result_type(float))
 
 
-def sides_of(image: Images, cond: Condition | None, place: Place | None) -> Sides:
-    """See `Sides`."""
-    _, height, width, channels = image.shape
+def sides_of(image: Images, channels: int, cond: Condition | None, place: Place | None) -> Sides:
+    """See `Sides`; where a position is, is said once for each channel of the data."""
+    _, height, width, _ = image.shape
     rows = (jnp.arange(height) / height - 0.5)[:, None, None]
     columns = (jnp.arange(width) / width - 0.5)[None, :, None]
     both = jnp.broadcast_arrays(rows, columns)
