@@ -1,16 +1,18 @@
 """A Transformer's train step against PyTorch's, and sampling with its cache against without.
 
-    python benchmarks/autoregressive.py [--only=step,sampling]
+    python benchmarks/autoregressive.py [--only=step,parts,sampling]
 
 The step is forward, backward and Adam of the same network (4 blocks of 128, 4 heads, 256 tokens of
-64 values, 16 sequences), in PyTorch eager with its own attention; sampling draws 784 tokens of 2
-blocks of 64, 8 sequences. Medians of rounds A B A B in one process; ratios below 1 mean that ours
-is the faster. Needs PyTorch, on CPU.
+64 values, 16 sequences), in PyTorch eager with its own attention; the parts are attention and the
+layers of its MLP, forward and backward, as `ops.products` has them and as JAX does; sampling draws
+784 tokens of 2 blocks of 64, 2 sequences. Medians of rounds A B A B in one process; ratios below 1
+mean that ours is the faster. Needs PyTorch, on CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -25,10 +27,13 @@ from jaxgen.fields import DataSpec, Field
 from jaxgen.methods.autoregressive import Autoregressive
 from jaxgen.models.autoregressive.transformer import Transformer
 from jaxgen.nn.heads import Causal
+from jaxgen.nn.transformer import causal_mask
+from jaxgen.ops.activations import gelu
+from jaxgen.ops.products import attention, joined_dot
 from jaxgen.types import State
 
 DEPTH, WIDTH, HEADS, LENGTH, VALUES, BATCH = 4, 128, 4, 256, 64, 16
-LONG, ROUNDS = 784, 5
+LONG, DRAWN, ROUNDS = 784, 2, 5
 
 
 class Uncached(Transformer):
@@ -43,10 +48,13 @@ def main() -> None:
     wanted = parser.parse_args().only.split(",")
     if "step" in wanted:
         report("train step, ours / PyTorch eager", our_step(), torch_step())
+    if "parts" in wanted:
+        for name, pair in parts().items():
+            report(f"{name}, ours / JAX", *pair)
     if "sampling" in wanted:
         cached, whole = sampling(Transformer), sampling(Uncached)
         ours, theirs = report("784 tokens, cached / uncached", cached, whole, rounds=2)
-        print(f"  {8 * LONG / ours:,.0f} against {8 * LONG / theirs:,.0f} tokens/s")
+        print(f"  {DRAWN * LONG / ours:,.0f} against {DRAWN * LONG / theirs:,.0f} tokens/s")
 
 
 def report(
@@ -93,6 +101,41 @@ def our_step() -> Callable[[], Any]:
         jax.block_until_ready(params)
 
     return run
+
+
+def parts() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+    """Name -> ten passes, forward and backward, of ours and of JAX's own."""
+    shape = (BATCH, LENGTH, HEADS, WIDTH // HEADS)
+    heads = [jax.random.normal(jax.random.key(i), shape) for i in range(3)]
+    mask = causal_mask(LENGTH)
+    x = jax.random.normal(jax.random.key(3), (BATCH, LENGTH, WIDTH))
+    wide = jax.random.normal(jax.random.key(4), (WIDTH, 4 * WIDTH)) / WIDTH**0.5
+    narrow = wide.T / 2
+    numbers = (((2,), (0,)), ((), ()))
+
+    def mlp(dot: Any, activation: Any, x: Any, wide: Any, narrow: Any) -> Any:
+        return dot(activation(dot(x, wide, numbers)), narrow, numbers)
+
+    exact = functools.partial(jax.nn.gelu, approximate=False)
+    return {
+        "attention": (
+            ten(lambda q, k, v: attention(q, k, v, mask, causal=True), *heads),
+            ten(
+                lambda q, k, v: jax.nn.dot_product_attention(q, k, v, mask=mask[None, None]), *heads
+            ),
+        ),
+        "MLP": (
+            ten(functools.partial(mlp, joined_dot, gelu), x, wide, narrow),
+            ten(functools.partial(mlp, jax.lax.dot_general, exact), x, wide, narrow),
+        ),
+    }
+
+
+def ten(call: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+    """Passes forward and backward, for all arguments."""
+    places = tuple(range(len(args)))
+    back = jax.jit(jax.grad(lambda *args: jnp.sum(call(*args) ** 2), places))
+    return lambda: [jax.block_until_ready(back(*args)) for _ in range(10)]
 
 
 def torch_step() -> Callable[[], Any]:
@@ -148,9 +191,9 @@ def torch_step() -> Callable[[], Any]:
 
 
 def sampling(kind: Any) -> Callable[[], Any]:
-    """Eight sequences."""
+    """`DRAWN` sequences."""
     method, state, _ = method_of(kind(2, 64, 2), LONG)
-    draw = jax.jit(lambda state, key: method.sample(state, key, 8))
+    draw = jax.jit(lambda state, key: method.sample(state, key, DRAWN))
     return lambda: jax.block_until_ready(draw(state, jax.random.key(0)))
 
 
