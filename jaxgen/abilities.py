@@ -27,7 +27,9 @@ class DensityOf:
         kind: "exact"; or how it bounds what it is of: "elbo", "iwae-K", "udq" and "vdq" (uniform
             and variational dequantisation), these with "-iw-K" for the mean density of K draws;
             "codes" (one term of a sum over latents: the codes that the encoder finds); "masked-N"
-            (N sets of masks), also of the codes, "codes-masked-N".
+            (N sets of masks), also of the codes, "codes-masked-N"; "vlb" (the bound of a chain of
+            noises), "vdm-N" (that of noise in continuous time, at N times); "ode-S" (what an ODE
+            in S steps makes of a normal density, of integers with uniform dequantisation).
         measure: "mass" of integers, or "density".
         dims: of an event: bits/dim are nats over so many.
         of: "x", an example, or the part of it that is modelled.
@@ -267,6 +269,16 @@ class Stratified(Protocol):
 
 
 @runtime_checkable
+class Stepped(Protocol):
+    """Has calls with a knob of the type `types.Steps`, which one program serves whatever it is."""
+
+    @property
+    def most_steps(self) -> int:
+        """The largest number."""
+        ...
+
+
+@runtime_checkable
 class Alarms(Protocol):
     """Knows what a user should be warned of."""
 
@@ -286,7 +298,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts,)
+ABILITIES += (Restarts, Stepped)
 
 
 def given(method: Any) -> tuple[str, ...]:

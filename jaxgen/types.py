@@ -22,6 +22,7 @@ FROZEN = "frozen"  # in the vars of a run that holds stages, and in its director
 Batch = Mapping[str, Array]  # field -> [B, ...], as the `DataSpec` says
 Given = Mapping[str, Array] | None  # field -> [B, ...], of what the examples of a call are given
 Metrics = dict[str, Array]
+Steps = int | Array  # a knob: a whole number that programs are given as a value, see `Stepped`
 Params = dict[str, PyTree]  # player -> Flax params
 Vars = dict[str, PyTree]  # player -> all that training moves without a gradient
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxgen.abilities import given
+from jaxgen.abilities import Stepped, given
 from jaxgen.config import ConfigError
 from jaxgen.fields import Field
 from jaxgen.types import DataSpec, PyTree
@@ -29,6 +29,7 @@ LARGEST_SEED = 2**32 - 1
 CONVENTIONAL = ("label", "context")  # fields of every data set that has them: never a knob
 LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "groups": 1}
 LARGEST = 3e38  # of float32, nearly
+STEPS = "Steps"  # the annotation `types.Steps`
 
 
 class Options(NamedTuple):
@@ -84,6 +85,7 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
         if name not in ("given", *CONVENTIONAL, *given(method)):  # see `givens.check_given`
             _check_name("knob", name, known, others)
             _checked(name, value, known[name])
+            _check_steps(method, known[name], value)
 
 
 def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, Any]) -> Options:
@@ -104,7 +106,8 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
     for name, value in (floats | dict(options)).items():
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
         checked = _checked(name, value, known[name])
-        if isinstance(checked, np.ndarray | float):
+        _check_steps(getattr(function, "__self__", None), known[name], checked)
+        if isinstance(checked, (np.ndarray, np.int32, float)):
             found.values[name] = checked
         else:
             found.static[name] = checked
@@ -172,14 +175,16 @@ def _check_name(kind: str, name: str, known: Mapping[str, Any], others: Sequence
 
 
 def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
-    """A float, an array, or what is static: an int, a bool, a string, None."""
-    kind = str(parameter.annotation).removesuffix(" | None")
-    if kind not in ("float", "int", "bool", "str"):
+    """A float, steps, an array, or what is static: an int, a bool, a string, None."""
+    kind = _kind(parameter)
+    if kind not in ("float", "int", "bool", "str", STEPS):
         kind = type(parameter.default).__name__
     if value is None and parameter.default is None:
         return None
     if kind == "float" or (kind == "NoneType" and isinstance(value, float)):
         return _number(name, value, parameter)
+    if kind == STEPS:
+        return np.int32(check_count(value, name))
     if kind == "int":
         lowest, whole = LOWEST.get(name), is_whole(value)
         found = int(value) if whole and value is not None else 0
@@ -196,6 +201,16 @@ def _checked(name: str, value: Any, parameter: inspect.Parameter) -> Any:
     if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
         raise ConfigError(f"{name}={short(value)}: expected finite numbers")
     return found.astype(np.float32)
+
+
+def _check_steps(method: Any, parameter: inspect.Parameter, value: Any) -> None:
+    """Refuses more steps than the method has."""
+    if _kind(parameter) == STEPS and value is not None and isinstance(method, Stepped):
+        check_count(value, parameter.name, method.most_steps)
+
+
+def _kind(parameter: inspect.Parameter) -> str:
+    return str(parameter.annotation).removesuffix(" | None")
 
 
 def _number(name: str, value: Any, parameter: inspect.Parameter) -> float:

@@ -1,0 +1,81 @@
+"""Flow matching and rectified flow (Lipman et al. 2023, Liu et al. 2023) with a dense network.
+
+    python -m jaxgen.main --config=configs/flow_matching.py
+        digits given the class, as vectors
+    python -m jaxgen.main --config=configs/flow_matching.py:ring8        also checkerboard
+    python -m jaxgen.main --config=configs/flow_matching.py:PRESET,tiny
+        seconds, for tests
+
+Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten
+
+
+def digits(c: ConfigDict) -> None:
+    """Half of the times in the middle, where the velocity is hard to tell."""
+
+
+def points(c: ConfigDict) -> None:
+    """Without classes, and with the divergence itself."""
+    c.model.update(width=128)
+    c.method.update(given=(), null=0.0, times="uniform", exact=True, solver_steps=20)
+    c.optim.model.update(learning_rate=2e-3, decay_steps=6000)
+    c.train.update(steps=6000, batch_size=512, steps_per_dispatch=20, log_every_steps=500)
+    c.evaluate.update(every_steps=2000, sample_every_steps=6000, num_samples=4000)
+    c.evaluate.update(batch_size=2000, splits=("test",), best="test/nll")
+
+
+PRESETS = {"digits": digits, "ring8": points, "checkerboard": points}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The config of `configs/flow_matching.py:ARG`; see the module docstring."""
+    arg = parse_arg(arg, data="digits", tiny=False)
+    c = common(arg.data)
+    c.model = dict(
+        name="diffusion.dense.Dense",
+        width=256,
+        layers=3,
+        widening=2,
+        waves=128,
+        fourier=(),
+        dropout=0.0,
+    )
+    c.method = dict(
+        name="flow_matching.FlowMatching",
+        noise="linear",
+        times="mixed",
+        coupling="independent",
+        given=("label",),
+        null=0.1,
+        sampler="euler",
+        sampling_steps=24,
+        solver_steps=12,
+        exact=False,
+    )
+    c.optim = dict(
+        model=dict(
+            name="adam",
+            learning_rate=1e-3,
+            b2=0.99,
+            warmup_steps=50,
+            schedule="cosine",
+            decay_steps=3400,
+            final_rate=5e-5,
+            clip_norm=1.0,
+        )
+    )
+    c.ema = dict(model=dict(half_life_steps=138.0, ramp_up=0.05))
+    c.train.update(steps=3400, batch_size=128)
+    c.evaluate.update(every_steps=3400, sample_every_steps=1700, splits=("test",), sample=dict())
+    preset(arg.data, PRESETS)(c)
+    if arg.tiny:
+        shorten(c)
+        c.model.update(width=16, layers=1, waves=8)
+        c.method.update(solver_steps=2, sampling_steps=4)
+        c.train.steps_per_dispatch = 1
+    return c

@@ -1,0 +1,118 @@
+"""MeanFlow: a network learns the mean velocity between two times, and samples in one step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.config import ConfigError
+from jaxgen.methods.flow_matching import TIME_SCALE, FlowMatching
+from jaxgen.ops.densities import sum_event
+from jaxgen.ops.prediction import Estimate, along, estimate
+from jaxgen.ops.times import shares
+from jaxgen.types import Array, Batch, Given, Metrics, State, Steps, Vars
+
+LEAST = 1e-2  # beside the squared error, by which the loss is divided
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanFlow(FlowMatching):
+    """u(z_t, r, t) is the mean of the velocity from r to t, with z_r = z_t - (t - r) u.
+
+    Its target is v - (t - r) du/dt along the path, the derivative by one forward pass; where
+    r = t it is flow matching, of which the ODE and the density are. The squared error of an
+    example is divided by itself, so that the loss says nothing: `error` does.
+
+    The network has two times (`times=2`): t, and t - r.
+
+    Source: Geng et al. 2025, Mean flows for one-step generative modeling, equations 6, 10 and 22.
+
+    Attributes:
+        equal: share of the examples with r = t.
+    """
+
+    equal: float = 0.75
+    times: str = "logit_normal"
+    sampling_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        super().__post_init__()
+        if not 0 <= self.equal <= 1:
+            raise ValueError(f"equal={self.equal}, expected a share")
+        if self.noise != "linear":
+            raise ConfigError(f"noise={self.noise!r}: mean flows are of noise='linear'")
+
+    def _first_times(self, num: int) -> Array:
+        return jnp.zeros((num, 2))
+
+    def mean_velocity(self, state: State, z: Array, r: Any, t: Any, cond: Array | None) -> Array:
+        """u(z, r, t) at two times of all, or [B] each."""
+        return self.asked(state, z, TIME_SCALE * jnp.stack([t, t - r], axis=-1), cond)
+
+    def velocity(self, state: State, z: Array, t: Array, cond: Array | None) -> Array:
+        """See `ProbabilityFlow`: u of equal times."""
+        t = jnp.asarray(t, z.dtype)
+        return self.mean_velocity(state, z, t, t, cond)
+
+    def estimate_to(
+        self, state: State, z: Array, t: Array, s: Array, cond: Array | None
+    ) -> Estimate:
+        """See `Denoising`: by the mean of the velocity."""
+        path, t = self.trajectory, jnp.asarray(t, z.dtype)
+        out = self.mean_velocity(state, z, jnp.asarray(s, z.dtype), t, cond)
+        return estimate("velocity", out, z, path.alpha(t), path.sigma(t), path.rates(t))
+
+    def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
+        """Mean of the squared errors of examples, each over itself plus 0.01, with dropout."""
+        second, which, dropout, drop = jax.random.split(jax.random.fold_in(rng, 1), 4)
+        x, eps, t, _ = self.pairs(batch["x"], rng)
+        r = shares(second, len(x), self.times)
+        r, t = jnp.minimum(r, t), jnp.maximum(r, t)
+        r = jnp.where(jax.random.bernoulli(which, self.equal, r.shape), t, r)
+        z = along(1 - t, x) * x + along(t, x) * eps
+        cond, v = self.dropped(self.givens.of_batch(batch), drop), eps - x
+
+        def said(z: Array, r: Array, t: Array) -> tuple[Array, State]:
+            time = TIME_SCALE * jnp.stack([t, t - r], axis=1)
+            return self.trained(state, z, time, cond, dropout)
+
+        along_path = (v, jnp.zeros_like(r), jnp.ones_like(t))
+        u, rate, state = jax.jvp(said, (z, r, t), along_path, has_aux=True)
+        error = u - jax.lax.stop_gradient(v - along(t - r, x) * rate)
+        square = sum_event(jnp.square(error))
+        loss = jnp.mean(square / jax.lax.stop_gradient(square + LEAST))
+        return loss, (state.vars, {"error": jnp.mean(square) / self.spec.dims})
+
+    def sample(
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        given: Given = None,
+        steps: Steps | None = None,
+        guidance: float | None = None,
+        interval: Any = None,
+        temperature: float = 1.0,
+    ) -> Array:
+        """Draws noise, and takes each step by the mean of the velocity over it.
+
+        Args:
+            state: of the model.
+            rng: a key.
+            num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
+            steps: how many, at most `most_steps`; one program serves them all.
+            guidance: of the condition, see `ops.guidance`: 1 is none. Needs `null`.
+            interval: two times between which guidance counts, 0 of data and 1 of noise.
+            temperature: multiplies the first noise.
+
+        Raises:
+            ConfigError: for a knob that the model has no use for.
+        """
+        knobs = (guidance, interval, temperature)
+        return super().sample(state, rng, num, given, steps, None, None, *knobs)
