@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -94,7 +93,7 @@ class Chain:
         """Factor of z_t there."""
         return (1 - self.alphas_bar_before) * np.sqrt(1 - self.betas) / (1 - self.alphas_bar)
 
-    def respaced(self, steps: Sequence[int]) -> Chain:
+    def respaced(self, steps: Any) -> Chain:
         """The chain of these steps alone, rising, with the same noise at each of them.
 
         Source: Nichol & Dhariwal 2021, equation 19.

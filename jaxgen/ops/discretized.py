@@ -35,12 +35,13 @@ def normal_mass(
         exact: with the error function.
     """
     mean = mean.astype(jnp.promote_types(mean.dtype, jnp.float32))
-    centre = x.astype(mean.dtype) * (2 / (levels - 1)) - 1 - mean
-    scale, half = jnp.exp(-log_std), 1 / (levels - 1)
-    above, below = (centre + half) * scale, (centre - half) * scale
+    value, scale = 2 * x.astype(mean.dtype), jnp.exp(-log_std)
+    # the same numbers for the edge that two levels share, so that masses add up
+    above = ((value + 1) / (levels - 1) - 1 - mean) * scale
+    below = ((value - 1) / (levels - 1) - 1 - mean) * scale
     # the upper tail is the lower one of the mirror image: there, too, masses are differences of
     # small numbers
-    flip = centre > 0
+    flip = above + below > 0
     first, last = jnp.where(flip, x == levels - 1, x == 0), jnp.where(flip, x == 0, x == levels - 1)
     upper, lower = jnp.where(flip, -below, above), jnp.where(flip, -above, below)
     cdf = jax.scipy.stats.norm.cdf if exact else _tanh_cdf

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 Time = Any  # a real array, or a number
 
 
+@runtime_checkable
 class Noising(Protocol):
     """What samplers need of a path or a chain.
 
@@ -42,6 +43,7 @@ class Noising(Protocol):
         ...
 
 
+@runtime_checkable
 class Path(Noising, Protocol):
     """A path in continuous time.
 
