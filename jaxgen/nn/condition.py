@@ -113,6 +113,16 @@ def beside(x: Array, cond: Condition | None) -> Array:
     return jnp.concatenate([x, near], axis=-1)
 
 
+def divided(x: Array, cond: Condition | None) -> tuple[Array, Array | None]:
+    """x with a map of features in further channels, or as it is; and the rows, where it is rows.
+
+    So a low image is seen where it is, and a class everywhere.
+    """
+    if cond is None or cond.ndim == 2:
+        return x, cond
+    return beside(x, cond), None
+
+
 def added(h: Array, cond: Condition | None, name: str = "cond", **options: Any) -> Array:
     """h [B, ..., C] plus a linear map of the condition, where there is one.
 
