@@ -57,6 +57,7 @@ class Attention(nn.Module):
         dropout: of the result.
         causal: the masks show no query a later key, see `ops.products.attention`.
         dtype: of the computation; logits and softmax are float32 at least.
+        kernel: initialiser of the linear layers.
     """
 
     heads: int
@@ -64,6 +65,7 @@ class Attention(nn.Module):
     dropout: float = 0.0
     causal: bool = False
     dtype: Any = None
+    kernel: Any = NORMAL
 
     @nn.compact
     def __call__(
@@ -82,7 +84,7 @@ class Attention(nn.Module):
         width = x.shape[-1]
         if width % (self.heads * 2):
             raise ValueError(f"width={width}, expected a multiple of twice heads={self.heads}")
-        dense = _dense(self.dtype)
+        dense = _dense(self.dtype, self.kernel)
         joint = dense(3 * width, name="qkv")(x).reshape(*x.shape[:2], 3, self.heads, -1)
         query, key, value = (joint[:, :, i] for i in range(3))
         if self.rotate:
@@ -204,12 +206,12 @@ class Blocks(nn.Module):
         return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.result_type(float)))
 
 
-def _dense(dtype: Any) -> Any:
-    """Linear layers as GPT-2 starts them."""
+def _dense(dtype: Any, kernel: Any = NORMAL) -> Any:
+    """Linear layers, as GPT-2 starts them."""
 
     def layer(features: int, name: str) -> nn.Dense:
         return nn.Dense(
-            features, kernel_init=NORMAL, dtype=dtype, dot_general=joined_dot, name=name
+            features, kernel_init=kernel, dtype=dtype, dot_general=joined_dot, name=name
         )
 
     return layer

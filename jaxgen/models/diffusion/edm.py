@@ -4,7 +4,7 @@ Source: Song et al. 2021, "Score-Based Generative Modeling through Stochastic Di
 Equations" (ICLR), section 4.4 and appendix H (DDPM++ and NCSN++); Karras et al. 2022, "Elucidating
 the Design Space of Diffusion-Based Generative Models" (NeurIPS), table 1 and appendix F, and the
 official code (NVlabs/edm), which we follow. Time is ln(sigma) / 4; EDM's preconditioning is the
-method's. Labels that say how an image was augmented are not built.
+method's.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.diffusion.adm import TORCH, ZEROS
-from jaxgen.nn.arrays import Images, PerExample, Resized
+from jaxgen.nn.arrays import Images, PerExample, Resized, Rows
 from jaxgen.nn.condition import Condition, divided
 from jaxgen.nn.time import FourierTime, sinusoids
 from jaxgen.nn.unet import Plan, UNet
 
 KINDS = ("ddpmpp", "ncsnpp")
+
+
+def with_labels(plan: Plan, emb: Rows, labels: Rows | None, count: int) -> Rows:
+    """The embedding plus a linear map of so many labels, in a compact module, whose own it is."""
+    if not count:
+        return emb
+    labels = jnp.zeros((len(emb), count), emb.dtype) if labels is None else labels
+    return emb + plan.dense(emb.shape[-1], "augmented", use_bias=False)(labels)
 
 
 class SongUNet(nn.Module):
@@ -34,6 +42,8 @@ class SongUNet(nn.Module):
         blocks: of each level.
         attention: heights of maps with attention; the smallest always has it.
         dropout: of the blocks.
+        augment: how many numbers say in which way an image was augmented (appendix F.2): 9 of the
+            published networks, which without any take zeros; 0 for none.
         outputs: times the channels of x that are returned.
         remat: see `nn.unet.Plan`.
         dtype: of the computation, as "bfloat16"; None is float32.
@@ -45,13 +55,19 @@ class SongUNet(nn.Module):
     blocks: int = 4
     attention: tuple[int, ...] = (16,)
     dropout: float = 0.13
+    augment: int = 0
     outputs: int = 1
     remat: bool = False
     dtype: str | None = None
 
     @nn.compact
     def __call__(
-        self, x: Images, time: PerExample, cond: Condition | None = None, train: bool = False
+        self,
+        x: Images,
+        time: PerExample,
+        cond: Condition | None = None,
+        train: bool = False,
+        augmented: Rows | None = None,
     ) -> Resized:
         """[B, H, W, C] and ln(sigma) / 4 [B] to [B, H, W, outputs * C], float32.
 
@@ -60,6 +76,7 @@ class SongUNet(nn.Module):
             time: how noisy they are.
             cond: what is given: rows are added to the embedding of time, a map stands beside x.
             train: use dropout.
+            augmented: how they are, [B, augment]; None for not at all.
 
         Raises:
             ValueError: for another `kind`.
@@ -74,6 +91,7 @@ class SongUNet(nn.Module):
             emb = sinusoids(time, self.width, "sin_cos", endpoint=True)
         if rows is not None:  # scaled, so that of one-hot rows the kernel starts as any other's
             emb = emb + plan.dense(emb.shape[-1], "cond")(rows * math.sqrt(rows.shape[-1]))
+        emb = with_labels(plan, emb, augmented, self.augment)
         emb = nn.silu(plan.dense(4 * self.width, "time_1")(emb))
         emb = nn.silu(plan.dense(4 * self.width, "time_2")(emb))
         return UNet(plan, channels, self.width, name="unet")(x, emb, train)
@@ -113,13 +131,19 @@ class DhariwalUNet(nn.Module):
     attention: tuple[int, ...] = (32, 16, 8)
     head_width: int = 64
     dropout: float = 0.1
+    augment: int = 0
     outputs: int = 1
     remat: bool = False
     dtype: str | None = None
 
     @nn.compact
     def __call__(
-        self, x: Images, time: PerExample, cond: Condition | None = None, train: bool = False
+        self,
+        x: Images,
+        time: PerExample,
+        cond: Condition | None = None,
+        train: bool = False,
+        augmented: Rows | None = None,
     ) -> Resized:
         """See `SongUNet`."""
         plan = Plan(
@@ -141,7 +165,8 @@ class DhariwalUNet(nn.Module):
             dtype=None if self.dtype is None else jnp.dtype(self.dtype),
         )
         channels, (x, rows) = self.outputs * x.shape[-1], divided(x, cond)
-        emb = nn.silu(plan.dense(4 * self.width, "time_1")(sinusoids(time, self.width)))
+        emb = with_labels(plan, sinusoids(time, self.width), augmented, self.augment)
+        emb = nn.silu(plan.dense(4 * self.width, "time_1")(emb))
         emb = plan.dense(4 * self.width, "time_2")(emb)
         if rows is not None:
             normal = nn.initializers.normal(1.0)
