@@ -163,11 +163,12 @@ class DiT(nn.Module):
     def _blocks(self) -> Any:
         """Tokens and what they are told to tokens, of the dtype of the blocks."""
         dtype = None if self.dtype is None else jnp.dtype(self.dtype)
+        axes: Any = nn.broadcast
         scanned = nn.scan(
             nn.remat(Block, prevent_cse=False) if self.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=nn.broadcast,
+            in_axes=axes,
             length=self.depth,
         )
         blocks = scanned(self.heads, dtype, name="blocks")
