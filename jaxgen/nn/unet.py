@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -22,7 +23,7 @@ from jaxgen.nn.arrays import Batched, Images, Resized, Rows
 from jaxgen.nn.conv import Conv
 from jaxgen.ops.upfirdn import normal, upfirdn
 
-GROUPS = 32  # of group normalisation, at most
+GROUPS, IN_GROUP = 32, 4  # of group normalisation, at most; channels of each, at least
 ORDERS = ("qkv", "legacy", "last")
 RESAMPLERS = ("conv", "centred", "block")
 XAVIER = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
@@ -46,7 +47,6 @@ class Plan:
         residual_input: the halved image is added to each level's first map (NCSN++).
         scale_shift: time scales and shifts what is normalised (iDDPM, ADM), else it is added.
         skip_scale: of each sum of a branch and what is beside it.
-        group: channels of a group of the normalisation, at least; of 32 groups at most.
         eps: of the normalisation.
         heads: of the attention.
         head_width: their channels, which then say how many heads there are.
@@ -64,17 +64,16 @@ class Plan:
     """
 
     width: int
-    multipliers: tuple[float, ...]
+    multipliers: Sequence[int | float]
     blocks: int
-    attention: tuple[int, ...] = ()
+    attention: Sequence[int] = ()
     attend: str = "all"
     resample: str = "conv"
-    taps: tuple[float, ...] = (1.0, 1.0)
+    taps: Sequence[float] = (1.0, 1.0)
     project: bool = False
     residual_input: bool = False
     scale_shift: bool = False
     skip_scale: float = 1.0
-    group: int = 1
     eps: float = 1e-6
     heads: int = 1
     head_width: int | None = None
@@ -89,11 +88,13 @@ class Plan:
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        """Checks the names.
+        """Checks the names, and makes tuples of sequences.
 
         Raises:
-            ValueError: for one that there is not.
+            ValueError: for a name that there is not.
         """
+        for name in ("multipliers", "attention", "taps"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         wanted = dict(order=ORDERS, resample=RESAMPLERS, attend=("all", "last"))
         for name, names in wanted.items():
             if getattr(self, name) not in names:
@@ -105,8 +106,11 @@ class Plan:
         return tuple(int(m * self.width) for m in self.multipliers)
 
     def norm(self, channels: int, name: str, dtype: Any = None) -> nn.GroupNorm:
-        """Group normalisation, of as many groups as divide the channels and are allowed."""
-        most = max(1, min(GROUPS, channels // self.group))
+        """Group normalisation: 32 groups, or as many as divide fewer channels (EDM's rule).
+
+        A group has several channels: from one alone, what time adds to it would be taken away.
+        """
+        most = max(1, min(GROUPS, channels // IN_GROUP))
         groups = max(g for g in range(1, most + 1) if channels % g == 0)
         return nn.GroupNorm(groups, epsilon=self.eps, dtype=dtype or self.dtype, name=name)
 
@@ -121,7 +125,7 @@ class Plan:
         return nn.Dense(features, name=name, **options)
 
 
-def resampled(x: Images, way: str, taps: tuple[float, ...]) -> Resized:
+def resampled(x: Images, way: str, taps: Sequence[float]) -> Resized:
     """Twice as large ("up") or half as large ("down"), through a filter.
 
     Args:
@@ -130,7 +134,7 @@ def resampled(x: Images, way: str, taps: tuple[float, ...]) -> Resized:
         taps: of even number; (1, 1) is the nearest neighbour, or the mean of 2x2.
     """
     b, h, w, c = x.shape
-    if taps == (1.0, 1.0):
+    if tuple(taps) == (1.0, 1.0):
         if way == "up":
             return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
         return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))

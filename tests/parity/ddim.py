@@ -6,7 +6,7 @@
 Prints the largest difference of the output, and exits with 1 if it is above 1e-4. Needs PyTorch, on
 CPU. The official code is imported from DIR.
 
-Of commit e8df66cf, PyTorch 2.13.0, jax 0.10.2: 3.1e-6.
+Of commit e8df66cf, PyTorch 2.13.0, jax 0.10.2: 5.7e-6.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import types
 import numpy as np
 
 LIMIT = 1e-4
-SIDE, BATCH, WIDTH, MULTIPLIERS, BLOCKS, ATTENTION = 32, 2, 32, (1, 2, 2, 2), 2, (16,)
+SIDE, BATCH, WIDTH, MULTIPLIERS, BLOCKS, ATTENTION = 32, 2, 128, (1, 2, 2, 2), 2, (16,)
 
 
 def array(tensor):

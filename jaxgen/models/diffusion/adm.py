@@ -8,12 +8,13 @@ A; Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis" (Neur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.nn.arrays import Images, PerExample, Resized
+from jaxgen.nn.arrays import Images, PerExample, Resized, Rows
 from jaxgen.nn.condition import Condition, added, divided
 from jaxgen.nn.time import sinusoids
 from jaxgen.nn.unet import Plan, UNet
@@ -45,9 +46,9 @@ class ADM(nn.Module):
     """
 
     width: int = 192
-    multipliers: tuple[float, ...] = (1, 2, 3, 4)
+    multipliers: Sequence[int | float] = (1, 2, 3, 4)
     blocks: int = 3
-    attention: tuple[int, ...] = (32, 16, 8)
+    attention: Sequence[int] = (32, 16, 8)
     head_width: int | None = 64
     heads: int = 4
     order: str = "qkv"
@@ -100,7 +101,7 @@ def plan_of(model: Any) -> Plan:
     )
 
 
-def embedded(plan: Plan, time: PerExample) -> Resized:
+def embedded(plan: Plan, time: PerExample) -> Rows:
     """[B] to [B, 4 width], in a compact module, whose own the layers are."""
     emb = plan.dense(4 * plan.width, "time_1")(sinusoids(time, plan.width))
     return plan.dense(4 * plan.width, "time_2")(nn.silu(emb))

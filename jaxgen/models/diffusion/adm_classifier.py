@@ -7,6 +7,7 @@ al. 2021, "Learning Transferable Visual Models From Natural Language Supervision
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -51,9 +52,9 @@ class ADMClassifier(nn.Module):
 
     classes: int
     width: int = 128
-    multipliers: tuple[float, ...] = (1, 2, 3, 4)
+    multipliers: Sequence[int | float] = (1, 2, 3, 4)
     blocks: int = 4
-    attention: tuple[int, ...] = (32, 16, 8)
+    attention: Sequence[int] = (32, 16, 8)
     head_width: int | None = 64
     heads: int = 4
     order: str = "legacy"

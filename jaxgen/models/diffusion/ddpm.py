@@ -7,6 +7,7 @@ given is ours: rows are added to the embedding of time, maps stand beside the in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -35,9 +36,9 @@ class DDPM(nn.Module):
     """
 
     width: int = 128
-    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    multipliers: Sequence[int] = (1, 2, 2, 2)
     blocks: int = 2
-    attention: tuple[int, ...] = (16,)
+    attention: Sequence[int] = (16,)
     heads: int = 1
     dropout: float = 0.1
     outputs: int = 1

@@ -148,7 +148,7 @@ class DiT(nn.Module):
         last = nn.Dense(self.patch**2 * channels, kernel_init=ZEROS, name="last")
         return unpatched(last(h), self.patch, across[0])
 
-    def _embedded(self, time: Rows, rows: Rows | None) -> Rows:
+    def _embedded(self, time: Batched, rows: Batched | None) -> Batched:
         """What all blocks are told."""
         parts = []
         for i in range(self.times):

@@ -10,12 +10,13 @@ method's.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.diffusion.adm import TORCH, ZEROS
-from jaxgen.nn.arrays import Images, PerExample, Resized, Rows
+from jaxgen.nn.arrays import Batched, Images, PerExample, Resized, Rows
 from jaxgen.nn.condition import Condition, divided
 from jaxgen.nn.time import FourierTime, sinusoids
 from jaxgen.nn.unet import Plan, UNet
@@ -23,7 +24,7 @@ from jaxgen.nn.unet import Plan, UNet
 KINDS = ("ddpmpp", "ncsnpp")
 
 
-def with_labels(plan: Plan, emb: Rows, labels: Rows | None, count: int) -> Rows:
+def with_labels(plan: Plan, emb: Rows, labels: Batched | None, count: int) -> Rows:
     """The embedding plus a linear map of so many labels, in a compact module, whose own it is."""
     if not count:
         return emb
@@ -51,9 +52,9 @@ class SongUNet(nn.Module):
 
     kind: str = "ddpmpp"
     width: int = 128
-    multipliers: tuple[int, ...] = (2, 2, 2)
+    multipliers: Sequence[int] = (2, 2, 2)
     blocks: int = 4
-    attention: tuple[int, ...] = (16,)
+    attention: Sequence[int] = (16,)
     dropout: float = 0.13
     augment: int = 0
     outputs: int = 1
@@ -109,7 +110,6 @@ class SongUNet(nn.Module):
             project=True,
             residual_input=residual,
             skip_scale=math.sqrt(0.5),
-            group=4,
             order="last",
             dropout=self.dropout,
             attention_kernel=nn.initializers.variance_scaling(0.2, "fan_avg", "uniform"),
@@ -126,9 +126,9 @@ class DhariwalUNet(nn.Module):
     """
 
     width: int = 192
-    multipliers: tuple[int, ...] = (1, 2, 3, 4)
+    multipliers: Sequence[int] = (1, 2, 3, 4)
     blocks: int = 3
-    attention: tuple[int, ...] = (32, 16, 8)
+    attention: Sequence[int] = (32, 16, 8)
     head_width: int = 64
     dropout: float = 0.1
     augment: int = 0
@@ -153,7 +153,6 @@ class DhariwalUNet(nn.Module):
             self.attention,
             resample="block",
             scale_shift=True,
-            group=4,
             eps=1e-5,
             head_width=self.head_width,
             order="last",

@@ -7,6 +7,7 @@ to 0 .. 1000. As in the code the input is added to the output.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -53,7 +54,7 @@ class VDM(nn.Module):
     width: int = 128
     blocks: int = 32
     attend: bool = False
-    fourier: tuple[int, ...] = (6, 7)
+    fourier: Sequence[int] = (6, 7)
     dropout: float = 0.1
     outputs: int = 1
     remat: bool = False
