@@ -12,6 +12,7 @@ import difflib
 import inspect
 import numbers
 import operator
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -106,7 +107,8 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
     for name, value in (floats | dict(options)).items():
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
         checked = _checked(name, value, known[name])
-        _check_steps(getattr(function, "__self__", None), known[name], checked)
+        if isinstance(function, types.MethodType):
+            _check_steps(function.__self__, known[name], checked)
         if isinstance(checked, (np.ndarray, np.int32, float)):
             found.values[name] = checked
         else:

@@ -119,11 +119,12 @@ class Denoising:
         """Initialises the network on the first batch."""
         x = self.scaled(batch["x"])
         cond = self.givens.of_batch(batch)
-        time = self._first_times(len(x))
+        time = self.first_times(len(x))
         params, variables = self.player.init({"params": rng}, x, time, cond)
         return {"model": params}, {"model": variables}
 
-    def _first_times(self, num: int) -> Array:
+    def first_times(self, num: int) -> Array:
+        """Times of examples, as a network is given them, to initialise it."""
         return jnp.zeros(num)
 
     def scaled(self, x: Array) -> Array:
@@ -154,7 +155,7 @@ class Denoising:
 
     def asked(self, state: State, z: Array, time: Array, cond: Array | None) -> Array:
         """What the network says, in float32 or wider; the time is [B, ...], or one of all."""
-        shape = self._first_times(1).shape[1:]
+        shape = self.first_times(1).shape[1:]
         time = jnp.broadcast_to(jnp.asarray(time, z.dtype), (len(z), *shape))
         out = self.player.apply(state, z, time, cond)
         return out.astype(jnp.promote_types(out.dtype, jnp.float32))

@@ -64,18 +64,16 @@ class Diffusion(Denoising):
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        known = {
-            "betas": BETAS,
-            "prediction": PREDICTIONS,
-            "objective": OBJECTIVES,
-            "variance": VARIANCES,
-            "times": TIMES,
-            "spacing": SPACINGS,
-        }
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                found = getattr(self, name)
-                raise ConfigError(f"{name}={found!r}, expected one of {', '.join(values)}")
+        for name, found, known in (
+            ("betas", self.betas, BETAS),
+            ("prediction", self.prediction, PREDICTIONS),
+            ("objective", self.objective, OBJECTIVES),
+            ("variance", self.variance, VARIANCES),
+            ("times", self.times, TIMES),
+            ("spacing", self.spacing, SPACINGS),
+        ):
+            if found not in known:
+                raise ConfigError(f"{name}={found!r}, expected one of {', '.join(known)}")
         if self.timesteps < 2 or self.draws < 0:
             raise ConfigError("timesteps: expected 2 or more; draws: 0 or more")
         learned = self.variance == "learned"

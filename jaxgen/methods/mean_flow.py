@@ -46,7 +46,8 @@ class MeanFlow(FlowMatching):
         if self.noise != "linear":
             raise ConfigError(f"noise={self.noise!r}: mean flows are of noise='linear'")
 
-    def _first_times(self, num: int) -> Array:
+    def first_times(self, num: int) -> Array:
+        """See `Denoising`: two of each."""
         return jnp.zeros((num, 2))
 
     def mean_velocity(self, state: State, z: Array, r: Any, t: Any, cond: Array | None) -> Array:

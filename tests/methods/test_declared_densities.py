@@ -18,16 +18,21 @@ from jaxgen.evaluate.sets import ArraySet
 from jaxgen.methods.autoregressive import Autoregressive
 from jaxgen.methods.captioned import Captioned
 from jaxgen.methods.code_prior import CodePrior
+from jaxgen.methods.diffusion import Diffusion
 from jaxgen.methods.disentangle import Disentangle, FactorVAE
+from jaxgen.methods.edm import EDM
 from jaxgen.methods.elbo import ELBO
+from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.methods.iwae import IWAE
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.masked import Masked
+from jaxgen.methods.mean_flow import MeanFlow
 from jaxgen.methods.nvae import NVAE
 from jaxgen.methods.posterior import Posterior
 from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.methods.ranked import Ranked
 from jaxgen.methods.reverse_kl import ReverseKL
+from jaxgen.methods.vdm import VDM
 from jaxgen.models.flows.manifold import ManifoldFlow
 from jaxgen.nn.codes import Map
 from jaxgen.types import DataSpec, Field, Units
@@ -145,6 +150,19 @@ TABLE = [
     ("P(x | text), codes", captioned_prior(), "bpd"),
     ("P(x | class), codes", prior("categorical", given=("label",)), "bpd"),
     ("P(x), codes, 8 sets of masks", prior("categorical", "masked.Masked"), "bpd"),
+    ("P(x), chain of noises", Diffusion(NET, IMAGES), "bpd"),
+    ("P(x), chain of noises", Diffusion(NET, IMAGES, prediction="v", draws=0), "bpd"),
+    ("p(x), rows, chain of noises", Diffusion(NET, ROWS), "nll"),
+    ("P(x), noise at one time", VDM(NET, IMAGES), "bpd"),
+    ("P(x), noise at 8 times", VDM(NET, IMAGES, draws=8), "bpd"),
+    ("p(x), rows, noise at one time", VDM(NET, ROWS), "nll"),
+    ("P(x), ODE of 12 steps", FlowMatching(NET, IMAGES), "bpd"),
+    ("P(x), ODE of 12 steps", MeanFlow(NET, IMAGES), "bpd"),
+    ("P(x), ODE of 12 steps", EDM(NET, IMAGES), "bpd"),
+    ("P(x | class), ODE of 12 steps", EDM(NET, IMAGES, given=("label",)), "bpd"),
+    ("P(x), ODE of 24 steps", FlowMatching(NET, IMAGES, solver_steps=24), "bpd"),
+    ("p(x), rows, ODE of 12 steps", FlowMatching(NET, ROWS), "nll"),
+    ("p(x), rows, ODE of 12 steps", EDM(NET, ROWS, exact=True), "nll"),
     ("P(codes)", prior("gaussian"), "code_nll"),
     ("P(codes), 8 sets of masks", prior("gaussian", "masked.Masked"), "code_nll"),
     ("P(x), codes", codes(IMAGES, "categorical"), "uniform_bpd"),
