@@ -3,6 +3,7 @@
     python -m jaxgen.main --config=configs/flow_matching.py
         digits given the class, as vectors
     python -m jaxgen.main --config=configs/flow_matching.py:ring8        also checkerboard
+    python -m jaxgen.main --config=configs/flow_matching.py:ring8,edm    the same network by EDM
     python -m jaxgen.main --config=configs/flow_matching.py:PRESET,tiny
         seconds, for tests
 
@@ -29,12 +30,36 @@ def points(c: ConfigDict) -> None:
     c.evaluate.update(batch_size=2000, splits=("test",), best="test/nll")
 
 
-PRESETS = {"digits": digits, "ring8": points, "checkerboard": points}
+def checkerboard(c: ConfigDict) -> None:
+    """Edges need waves of the plane, and times near the data."""
+    points(c)
+    c.model.update(period=8.0, octaves=5)
+    c.method.update(times="mixed", logit_mean=-2.0)
+
+
+def by_edm(c: ConfigDict) -> None:
+    """Points, whose standard deviation is near 2.5: five times that of the paper."""
+    c.model.waves = 64
+    c.method = dict(
+        name="edm.EDM",
+        data_std=2.5,
+        log_mean=0.0,
+        log_std=1.4,
+        low=0.01,
+        high=400.0,
+        sampling_steps=30,
+        solver_steps=20,
+        exact=True,
+    )
+    c.optim.model.clip_norm = 20.0
+
+
+PRESETS = {"digits": digits, "ring8": points, "checkerboard": checkerboard}
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/flow_matching.py:ARG`; see the module docstring."""
-    arg = parse_arg(arg, data="digits", tiny=False)
+    arg = parse_arg(arg, data="digits", edm=False, tiny=False)
     c = common(arg.data)
     c.model = dict(
         name="diffusion.dense.Dense",
@@ -42,13 +67,16 @@ def get_config(arg: str = "") -> ConfigDict:
         layers=3,
         widening=2,
         waves=128,
-        fourier=(),
+        period=0.0,
+        octaves=4,
         dropout=0.0,
     )
     c.method = dict(
         name="flow_matching.FlowMatching",
         noise="linear",
         times="mixed",
+        logit_mean=0.0,
+        logit_std=1.0,
         coupling="independent",
         given=("label",),
         null=0.1,
@@ -73,6 +101,8 @@ def get_config(arg: str = "") -> ConfigDict:
     c.train.update(steps=3400, batch_size=128)
     c.evaluate.update(every_steps=3400, sample_every_steps=1700, splits=("test",), sample=dict())
     preset(arg.data, PRESETS)(c)
+    if arg.edm:
+        by_edm(c)
     if arg.tiny:
         shorten(c)
         c.model.update(width=16, layers=1, waves=8)

@@ -16,6 +16,7 @@ from jaxgen.ops.noise import PATHS, Path
 from jaxgen.ops.prediction import Estimate, along, estimate, target
 from jaxgen.ops.times import LAWS, shares
 from jaxgen.types import Array, Batch, Metrics, State, Vars
+from jaxgen.values import AnyReal
 
 TIME_SCALE = 1000  # a network is given t times this, the range of its sinusoids
 COUPLINGS = ("independent", "optimal")
@@ -36,12 +37,16 @@ class FlowMatching(ProbabilityFlow):
     Attributes:
         noise: path, "linear", "trigonometric" or "preserving".
         times: law of t in training, of `ops.times.LAWS`.
+        logit_mean: of the logit of t in "logit_normal" and "mixed".
+        logit_std: its standard deviation.
         coupling: "independent", or "optimal": within a batch noise is dealt to data so that the
             squares of their distances are least. Labels stay with their data.
     """
 
     noise: str = "linear"
     times: str = "uniform"
+    logit_mean: AnyReal = 0.0
+    logit_std: float = 1.0
     coupling: str = "independent"
     sampler: str = "euler"
 
@@ -52,6 +57,8 @@ class FlowMatching(ProbabilityFlow):
             raise ConfigError(unknown("path in config.method.noise", self.noise, PATHS))
         if self.times not in LAWS:
             raise ConfigError(unknown("law in config.method.times", self.times, LAWS))
+        if self.logit_std <= 0:
+            raise ConfigError(f"logit_std={self.logit_std}, expected a number above 0")
         if self.coupling not in COUPLINGS:
             raise ConfigError(unknown("config.method.coupling", self.coupling, COUPLINGS))
 
@@ -100,9 +107,13 @@ class FlowMatching(ProbabilityFlow):
         eps = jax.random.normal(noise, x.shape, x.dtype)
         if self.coupling == "optimal":
             eps = eps[assignment(squared_distances(x, eps))]
-        t = jnp.maximum(shares(at, len(x), self.times), self.trajectory.first)
+        t = jnp.maximum(self.drawn_times(at, len(x)), self.trajectory.first)
         path = self.trajectory
         return x, eps, t, along(path.alpha(t), x) * x + along(path.sigma(t), x) * eps
+
+    def drawn_times(self, rng: Array, num: int) -> Array:
+        """Times of examples in training."""
+        return shares(rng, num, self.times, self.logit_mean, self.logit_std)
 
     def wanted(self, x: Array, eps: Array, t: Array) -> Array:
         """The velocity of the path of each example."""

@@ -12,8 +12,8 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.flow_matching import TIME_SCALE, FlowMatching
 from jaxgen.ops.densities import sum_event
 from jaxgen.ops.prediction import Estimate, along, estimate
-from jaxgen.ops.times import shares
 from jaxgen.types import Array, Batch, Given, Metrics, State, Steps, Vars
+from jaxgen.values import AnyReal
 
 LEAST = 1e-2  # beside the squared error, by which the loss is divided
 
@@ -36,6 +36,7 @@ class MeanFlow(FlowMatching):
 
     equal: float = 0.75
     times: str = "logit_normal"
+    logit_mean: AnyReal = -0.4
     sampling_steps: int = 1
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class MeanFlow(FlowMatching):
         """Mean of the squared errors of examples, each over itself plus 0.01, with dropout."""
         second, which, dropout, drop = jax.random.split(jax.random.fold_in(rng, 1), 4)
         x, eps, t, _ = self.pairs(batch["x"], rng)
-        r = shares(second, len(x), self.times)
+        r = self.drawn_times(second, len(x))
         r, t = jnp.minimum(r, t), jnp.maximum(r, t)
         r = jnp.where(jax.random.bernoulli(which, self.equal, r.shape), t, r)
         z = along(1 - t, x) * x + along(t, x) * eps

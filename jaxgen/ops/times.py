@@ -12,7 +12,7 @@ KEPT = 10  # losses of a step that the law of `by_losses` knows
 ANY = 0.001  # share of it that is uniform
 
 
-def shares(rng: Any, num: int, law: str = "uniform") -> Any:
+def shares(rng: Any, num: int, law: str = "uniform", mean: float = 0.0, std: float = 1.0) -> Any:
     """[num] in (0, 1).
 
     Args:
@@ -20,8 +20,10 @@ def shares(rng: Any, num: int, law: str = "uniform") -> Any:
         num: of examples.
         law: "uniform"; "antithetic", evenly spaced from a random start, so that each interval of
             1 / num has one (Kingma et al. 2021, Variational diffusion models, appendix I.1);
-            "logit_normal", the sigmoid of a standard normal (Esser et al. 2024, Scaling rectified
-            flow transformers, equation 19); "mixed", half of the examples this, the others uniform.
+            "logit_normal", the sigmoid of a normal (Esser et al. 2024, Scaling rectified flow
+            transformers, equation 19); "mixed", half of the examples this, the others uniform.
+        mean: of that normal.
+        std: of it.
 
     Raises:
         ValueError: for an unknown law.
@@ -34,7 +36,7 @@ def shares(rng: Any, num: int, law: str = "uniform") -> Any:
     uniform = jax.random.uniform(even, (num,))
     if law == "uniform":
         return uniform
-    normal = jax.nn.sigmoid(jax.random.normal(bell, (num,)))
+    normal = jax.nn.sigmoid(mean + std * jax.random.normal(bell, (num,)))
     return normal if law == "logit_normal" else jnp.where(jnp.arange(num) % 2 == 0, uniform, normal)
 
 

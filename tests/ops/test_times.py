@@ -20,6 +20,8 @@ def test_laws_are_distributed_as_they_say():
     )
     assert kstest(uniform, "uniform").pvalue > 0.01
     assert kstest(bell, logit_normal).pvalue > 0.01 > kstest(bell, "uniform").pvalue
+    moved = np.asarray(shares(KEY, 4000, "logit_normal", -0.4, 1.5))
+    assert kstest((np.log(moved / (1 - moved)) + 0.4) / 1.5, "norm").pvalue > 0.01
     assert kstest(mixed, lambda t: (t + logit_normal(t)) / 2).pvalue > 0.01
 
 

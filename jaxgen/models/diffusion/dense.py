@@ -54,7 +54,8 @@ class Dense(nn.Module):
         layers: their number.
         widening: features inside of a layer, in widths.
         waves: of time, sines and cosines together.
-        fourier: exponents n: sines and cosines of 2^n 2 pi x beside x, for fine edges.
+        period: longest of the sines and cosines of x beside x, for fine edges; 0 for none.
+        octaves: how many of them, each of half the period of the one before.
         dropout: inside of the layers.
         outputs: numbers said of each entry of x; two where variances are learnt.
         times: that the network is given.
@@ -65,7 +66,8 @@ class Dense(nn.Module):
     layers: int = 3
     widening: int = 2
     waves: int = 256
-    fourier: tuple[int, ...] = ()
+    period: float = 0.0
+    octaves: int = 4
     dropout: float = 0.0
     outputs: int = 1
     times: int = 1
@@ -93,7 +95,9 @@ class Dense(nn.Module):
         if time.shape[1] != self.times:
             raise ValueError(f"times={self.times}, but this method gives {time.shape[1]}")
         flat = x.reshape(len(x), -1)
-        seen = fourier_channels(flat, self.fourier) if self.fourier else flat
+        seen = flat
+        if self.period:
+            seen = fourier_channels(flat / self.period, range(self.octaves))
         waves = sinusoids(time, self.waves).reshape(len(x), -1)
         told = nn.silu(nn.Dense(self.width, dtype=self.dtype, name="time_1")(waves))
         told = nn.Dense(self.width, dtype=self.dtype, name="time_2")(told)
