@@ -24,6 +24,7 @@ from jax.core import Tracer
 from jaxgen.abilities import Stepped, given
 from jaxgen.config import ConfigError
 from jaxgen.fields import Field
+from jaxgen.methods.handing import Handed
 from jaxgen.types import DataSpec, PyTree
 
 LARGEST_SEED = 2**32 - 1
@@ -82,6 +83,8 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
         ConfigError: naming the nearest one, or what is expected.
     """
     known = _parameters(method.sample, 3)
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return  # of a class, whose methods hand knobs on to another that is not made yet
     for name, value in knobs.items():
         if name not in ("given", *CONVENTIONAL, *given(method)):  # see `givens.check_given`
             _check_name("knob", name, known, others)
@@ -109,6 +112,8 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
         checked = _checked(name, value, known[name])
         if isinstance(function, types.MethodType):
             _check_steps(function.__self__, known[name], checked)
+        elif isinstance(function, Handed):
+            _check_steps(function.owner, known[name], checked)
         if isinstance(checked, (np.ndarray, np.int32, float)):
             found.values[name] = checked
         else:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from jaxgen.abilities import Coded, Completes, Decodes, Density, DensityOf, Encodes, Restores, given
 from jaxgen.config import ConfigError, build
+from jaxgen.methods.handing import handing
 from jaxgen.methods.latent_prior import check_prior
 from jaxgen.names import resolve
 from jaxgen.ops.densities import nats_to_bits_per_dim
@@ -247,17 +248,15 @@ class CodePrior:
             total += self.code_log_prob(state, x, z)
         return total
 
+    @handing(lambda self: [inner.sample for inner in self.inners.values()])
     def sample(
         self,
         state: State,
         rng: Array,
         num: int,
         given: Given = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float | None = None,
         mean: bool = False,
+        **knobs: Any,
     ) -> Array:
         """Draws codes, then examples of them.
 
@@ -266,17 +265,14 @@ class CodePrior:
             rng: a key.
             num: number of samples.
             given: field -> values of all samples, or [num, ...], of what the priors are given.
-            temperature: of the codes.
-            top_k: of the codes, see `methods.autoregressive`.
-            top_p: likewise.
-            guidance: likewise.
             mean: show what is expected of the codes instead of a draw.
+            knobs: of the priors' `sample`.
         """
-        knobs = _knobs(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         z = self._codes(state, keys, num, given, knobs)
         return self._shown(state, z, last, mean)
 
+    @handing(lambda self: [i.complete for i in self.inners.values() if isinstance(i, Completes)])
     def complete(
         self,
         state: State,
@@ -284,11 +280,8 @@ class CodePrior:
         known: Array,
         rng: Array,
         given: Given = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float | None = None,
         mean: bool = False,
+        **knobs: Any,
     ) -> Array:
         """x with what is not known drawn, by way of codes.
 
@@ -300,14 +293,10 @@ class CodePrior:
             x: [B, ...] in the units of the data.
             known: bool, as x: what stays.
             rng: a key.
-            given: see `sample`, as the knobs.
-            temperature: see there.
-            top_k: see there.
-            top_p: see there.
-            guidance: see there.
+            given: see `sample`.
             mean: see there.
+            knobs: of the priors' `complete`.
         """
-        knobs = _knobs(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         there = self.encode(state, jnp.where(known, x, 0), last)
         z = self._codes(state, keys, len(x), given, knobs, (there, known))
@@ -376,11 +365,6 @@ class CodePrior:
         if isinstance(stage, Restores):
             return stage.reconstruct(self.first.state(state), x, rng)
         return self.decode(state, self.encode(state, x, rng))
-
-
-def _knobs(**values: Any) -> dict[str, Any]:
-    """Those that are given: not every prior takes all."""
-    return {k: v for k, v in values.items() if v is not None}
 
 
 def _all_known(known: Array, shape: tuple[int, ...]) -> Array:

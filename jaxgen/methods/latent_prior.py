@@ -19,6 +19,7 @@ import jax
 
 from jaxgen.abilities import Decodes, Encodes, Restores, given
 from jaxgen.config import ConfigError, build, check_options
+from jaxgen.methods.handing import handing
 from jaxgen.names import resolve
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
@@ -109,13 +110,9 @@ class LatentPrior:
         values = self.inner.evaluate(state, self._latents(batch), rng)
         return {f"latent_{name}": value for name, value in values.items()}
 
+    @handing(lambda self: [self.inner.sample])
     def sample(
-        self,
-        state: State,
-        rng: Array,
-        num: int,
-        given: Given = None,
-        temperature: float = 1.0,
+        self, state: State, rng: Array, num: int, given: Given = None, **knobs: Any
     ) -> Array:
         """Draws latents from the prior, then decodes them.
 
@@ -124,12 +121,17 @@ class LatentPrior:
             rng: a key.
             num: number of samples.
             given: field -> values of all samples, or [num, ...], of what the prior is given.
-            temperature: of the prior.
+            knobs: of the prior's `sample`.
         """
         more = {"given": given} if given else {}
-        z = self.inner.sample(state, rng, num, temperature=temperature, **more)
+        z = self.inner.sample(state, rng, num, **more, **knobs)
         units = self.spec.fields[self.field].units
         return self.decode(state, units.outward(z) if units else z)
+
+    @property
+    def most_steps(self) -> int:
+        """See `abilities.Stepped`: of a prior that is."""
+        return self.inner.most_steps
 
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents in the stage's own units."""

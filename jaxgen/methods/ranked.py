@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxgen.config import ConfigError
 from jaxgen.methods.code_prior import CodePrior
 from jaxgen.methods.givens import Givens
+from jaxgen.methods.handing import handing
 from jaxgen.methods.player import Player
 from jaxgen.ops.ranges import symmetric
 from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Turn, Vars
@@ -78,18 +79,15 @@ class Ranked(CodePrior):
         right = jnp.argmax(logits, axis=1) == jnp.arange(len(logits))
         return nats, (state.vars, {"nats": nats, "accuracy": jnp.mean(right)})
 
+    @handing(lambda self: [super().sample])
     def sample(
         self,
         state: State,
         rng: Array,
         num: int,
         given: Given = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float | None = None,
-        mean: bool = False,
         best_of: int = 1,
+        **knobs: Any,
     ) -> Array:
         """As `CodePrior.sample`, the best of several.
 
@@ -98,20 +96,14 @@ class Ranked(CodePrior):
             rng: a key.
             num: number of samples.
             given: see `CodePrior.sample`, as the other knobs.
-            temperature: see there.
-            top_k: see there.
-            top_p: see there.
-            guidance: see there.
-            mean: see there.
             best_of: samples of each, of which the ranker chooses one.
+            knobs: of `CodePrior.sample`.
 
         Raises:
             ConfigError: for less than one.
         """
         if best_of < 1:
             raise ConfigError(f"best_of={best_of}, expected 1 or more")
-        knobs: dict[str, Any] = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
-        knobs |= {"temperature": temperature, "mean": mean}
         if best_of == 1:
             return super().sample(state, rng, num, given, **knobs)
         fields = {k: self.spec.fields[k].shape for k in given or {}}

@@ -188,8 +188,7 @@ class Blocks(nn.Module):
             length: of the cache, to write it; None for a pass without one.
             train: use dropout.
         """
-        kept = None if self.remat else jax.checkpoint_policies.dots_saveable
-        block = nn.remat(Block, policy=kept, prevent_cse=False, static_argnums=(5, 6))
+        block = recomputed(Block, self.remat, static=(5, 6))
         axes: Any = (0, *[nn.broadcast] * 4)
         scanned = nn.scan(
             block,
@@ -204,6 +203,20 @@ class Blocks(nn.Module):
         blocks = scanned(*options, name="blocks")
         x, _ = blocks(x, which, masks, at, length, train)
         return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.result_type(float)))
+
+
+def recomputed(block: Any, every: bool, static: tuple[int, ...] = ()) -> Any:
+    """A block under a scan, parts of which are computed again for its gradient.
+
+    These are what lies between its products, which costs less than to keep it; or `every` part.
+
+    Args:
+        block: module.
+        every: all of it.
+        static: numbers of the arguments of its call that are no arrays.
+    """
+    kept = None if every else jax.checkpoint_policies.dots_saveable
+    return nn.remat(block, policy=kept, prevent_cse=False, static_argnums=static)
 
 
 def _dense(dtype: Any, kernel: Any = NORMAL) -> Any:

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxgen.nn.arrays import Batched, Images, Resized, Rows
 from jaxgen.nn.conv import Conv
+from jaxgen.ops import products
 from jaxgen.ops.upfirdn import normal, upfirdn
 
 GROUPS, IN_GROUP = 32, 4  # of group normalisation, at most; channels of each, at least
@@ -121,7 +121,10 @@ class Plan:
 
     def dense(self, features: int, name: str, **options: Any) -> nn.Dense:
         """A linear layer: of a map, a convolution 1x1."""
-        options = dict(kernel_init=self.kernel, dtype=self.dtype) | options
+        options = (
+            dict(kernel_init=self.kernel, dtype=self.dtype, dot_general=products.joined_dot)
+            | options
+        )
         return nn.Dense(features, name=name, **options)
 
 
@@ -202,7 +205,7 @@ class Attention(nn.Module):
         flat = plan.norm(c, "norm")(x).reshape(b, h * w, c)
         joint = plan.dense(3 * c, "qkv", kernel_init=plan.attention_kernel)(flat)
         query, key, value = parted(joint, heads_of(plan, c), plan.order)
-        heard = jax.nn.dot_product_attention(query, key, value).reshape(b, h, w, c)
+        heard = products.attention(query, key, value).reshape(b, h, w, c)
         out = plan.dense(c, "out", kernel_init=plan.last)(heard)
         return (x + out) * plan.skip_scale
 

@@ -1,10 +1,11 @@
 """A prior over latents: what it is given, its stage is not. Runs: train/test_frozen.py."""
 
+import inspect
 import types
 
 import pytest
 
-from jaxgen.abilities import check, given
+from jaxgen.abilities import Stepped, check, given
 from jaxgen.bijectors.base import Chain
 from jaxgen.config import ConfigError
 from jaxgen.methods.elbo import ELBO
@@ -34,3 +35,22 @@ def test_the_stage_may_not():
     blind = type("Blind", (ReverseKL,), {"encode": None})(Chain(()), DataSpec.of("u1", (2,)))
     with pytest.raises(ConfigError, match="Blind cannot encode and decode: no first stage"):
         prior_over(blind)
+
+
+def test_knobs_are_those_of_the_prior():
+    """Those of a bijector are none of flow matching's, and the other way round."""
+    prior = {"name": "flow_matching.FlowMatching", "given": ("label",), "null": 0.1}
+    flow = prior_over(ELBO(None, SPEC, "logistic"))
+    moved = prior_over(ELBO(None, SPEC, "logistic"), **prior)
+    assert list(options(flow)) == ["temperature"]
+    assert {"steps", "sampler", "guidance", "temperature"} <= set(options(moved))
+    assert not isinstance(flow, Stepped)
+    assert isinstance(moved, Stepped) and moved.most_steps == moved.inner.most_steps
+
+
+def options(method):
+    return {
+        name: p
+        for name, p in inspect.signature(method.sample).parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }

@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 from jaxgen.nn.arrays import Batched, Images, Resized, Rows
 from jaxgen.nn.condition import Condition, divided
 from jaxgen.nn.time import sinusoids
-from jaxgen.nn.transformer import NORMAL, Attention
+from jaxgen.nn.transformer import NORMAL, Attention, recomputed
+from jaxgen.ops.products import joined_dot
 
 Tokens = Float[Array, "b t width"]
 Patches = Float[Array, "b t size"]
@@ -89,7 +90,7 @@ class Block(nn.Module):
         attention = Attention(self.heads, dtype=self.dtype, kernel=XAVIER, name="attention")
         h = h + gate1[:, None] * attention(told(h, scale1, shift1, self.dtype), None)
         wide, narrow = (
-            nn.Dense(size, kernel_init=XAVIER, dtype=self.dtype, name=name)
+            nn.Dense(size, kernel_init=XAVIER, dtype=self.dtype, dot_general=joined_dot, name=name)
             for size, name in ((4 * width, "wide"), (width, "narrow"))
         )
         a = jax.nn.gelu(wide(told(h, scale2, shift2, self.dtype)), approximate=True)
@@ -165,7 +166,7 @@ class DiT(nn.Module):
         dtype = None if self.dtype is None else jnp.dtype(self.dtype)
         axes: Any = nn.broadcast
         scanned = nn.scan(
-            nn.remat(Block, prevent_cse=False) if self.remat else Block,
+            recomputed(Block, self.remat),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=axes,

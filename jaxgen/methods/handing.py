@@ -1,0 +1,81 @@
+"""Calls of a method that hand knobs on to the calls of another, whose they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Handed:
+    """A call of a method, with a signature that names what its **knobs may be.
+
+    Attributes:
+        function: of the class.
+        owner: the method.
+        receivers: calls that are given the knobs.
+    """
+
+    function: Callable[..., Any]
+    owner: Any
+    receivers: Callable[[Any], Sequence[Callable[..., Any]]]
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """As the function's."""
+        return self.function(self.owner, *args, **options)
+
+    def __eq__(self, other: object) -> bool:
+        """As of bound methods: the same function of the same object."""
+        same = isinstance(other, Handed) and self.function is other.function
+        return same and self.owner is other.owner
+
+    def __hash__(self) -> int:
+        return hash((self.function, id(self.owner)))
+
+    @property
+    def __name__(self) -> str:
+        """Of the function."""
+        return self.function.__name__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """Its own arguments, and those that all receivers have besides."""
+        own = list(inspect.signature(self.function).parameters.values())[1:]
+        own = [p for p in own if p.kind is not p.VAR_KEYWORD]
+        theirs = [inspect.signature(call).parameters for call in self.receivers(self.owner)]
+        names = {p.name for p in own}
+        more = [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for name, p in (theirs[0] if theirs else {}).items()
+            if name not in names
+            and p.default is not p.empty
+            and all(name in other for other in theirs[1:])
+        ]
+        return inspect.Signature([*own, *more])
+
+
+def handing(receivers: Callable[[Any], Sequence[Callable[..., Any]]]) -> Callable[..., Any]:
+    """A decorator of a call (self, ..., **knobs), of which `receivers` take the knobs.
+
+    >>> class Inner:
+    ...     def sample(self, num, steps=10): ...
+    >>> class Outer:
+    ...     inner = Inner()
+    ...     @handing(lambda self: [self.inner.sample])
+    ...     def sample(self, num, mean=False, **knobs): ...
+    >>> print(inspect.signature(Outer().sample))
+    (num, mean=False, *, steps=10)
+    """
+
+    class Handing:
+        def __init__(self, function: Callable[..., Any]) -> None:
+            functools.update_wrapper(self, function)
+            self.function = function
+
+        def __get__(self, owner: Any, kind: Any = None) -> Any:
+            return self.function if owner is None else Handed(self.function, owner, receivers)
+
+    return Handing
