@@ -66,14 +66,14 @@ def iddpm_cifar10(c: ConfigDict) -> None:
 
 def iddpm_imagenet64(c: ConfigDict) -> None:
     """1.5 million steps."""
-    c.data.update(name="imagenet_resized/64x64")
+    c.data.name = "downsampled_imagenet/64x64"
     c.model.update(multipliers=(1, 2, 3, 4), dropout=0.0)
     iddpm(c, 1_500_000)
 
 
 def imagenet64(c: ConfigDict) -> None:
     """The cosine schedule, dropout."""
-    c.data.update(name="imagenet_resized/64x64", flip=True)
+    c.data.update(name="imagenet2012", size=(64, 64), fit="crop", flip=True)
     c.model.update(width=192, multipliers=(1, 2, 3, 4), blocks=3, attention=(32, 16, 8))
     c.model.update(head_width=64, dropout=0.1, remat=True)
     c.method.update(timesteps=1000, given=("label",))
@@ -83,7 +83,7 @@ def imagenet64(c: ConfigDict) -> None:
 def large(c: ConfigDict, side: int, steps: int, **sizes: tuple[float, ...]) -> None:
     """The linear schedule, batches of 256, and the order of attention of the published weights."""
     imagenet64(c)
-    c.data.update(name="imagenet2012", size=(side, side), fit="crop")
+    c.data.size = (side, side)
     c.model.update(width=256, blocks=2, dropout=0.0, order="legacy", **sizes)
     c.method.betas = "linear"
     paper(c, steps, 256, 1e-4)

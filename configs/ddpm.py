@@ -63,7 +63,7 @@ def cifar10(c: ConfigDict) -> None:
 
 def celebahq256(c: ConfigDict) -> None:
     """Without dropout."""
-    c.data.update(name="celebahq256", flip=True)
+    c.data.update(name="celeb_a_hq/256", flip=True)
     c.model.update(width=128, multipliers=(1, 1, 2, 2, 4, 4), blocks=2, attention=(16,))
     c.model.update(dropout=0.0, remat=True)
     paper(c, 500_000, 64, 2e-5)

@@ -83,7 +83,7 @@ def cifar10_ncsnpp(c: ConfigDict) -> None:
 
 def imagenet64(c: ConfigDict) -> None:
     """ADM's network, with the class."""
-    c.data.update(name="imagenet_resized/64x64", flip=True)
+    c.data.update(name="imagenet2012", size=(64, 64), fit="crop", flip=True)
     c.model = dict(
         name="diffusion.edm.DhariwalUNet",
         width=192,
