@@ -69,6 +69,7 @@ def main():
     parser.add_argument("--steps", default="")
     parser.add_argument("--samplers", default="")
     parser.add_argument("--guidance", default="none")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--ode", default="")
     arguments = parser.parse_args()
     judge = Judge()
@@ -86,10 +87,11 @@ def main():
                     knobs |= {"steps": int(steps)} if steps else {}
                     knobs |= {} if guidance == "none" else {"guidance": float(guidance)}
                     begin = time.perf_counter()
-                    x = flat(run.sample(arguments.num, seed=1, **knobs))
-                    took = time.perf_counter() - begin
                     what = f"{path[-16:]} {sampler} {steps} {guidance}"
-                    print(f"{what:40} {judge.row(x, label)} {took:6.1f}", flush=True)
+                    for seed in range(arguments.seeds):
+                        x = flat(run.sample(arguments.num, seed=seed, **knobs))
+                        took = time.perf_counter() - begin
+                        print(f"{what:40} {judge.row(x, label)} {took:6.1f}", flush=True)
         for steps in filter(None, arguments.ode.split(",")):
             run.method = dataclasses.replace(run.method, solver_steps=int(steps))
             given = {k: judge.examples[k] for k in run.method.given}

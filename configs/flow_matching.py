@@ -22,31 +22,31 @@ def digits(c: ConfigDict) -> None:
 
 def points(c: ConfigDict) -> None:
     """Without classes, and with the divergence itself."""
-    c.model.update(width=128)
-    c.method.update(given=(), null=0.0, times="uniform", exact=True, solver_steps=20)
-    c.optim.model.update(learning_rate=2e-3, decay_steps=6000)
+    c.model.update(width=128, waves=64)
+    c.method.update(given=(), null=0.0, scale=2.5, exact=True, solver_steps=20)
+    c.method.update(times="mixed", logit_mean=-1.0)
+    c.optim.model.update(learning_rate=2e-3, decay_steps=6000, final_rate=1e-5)
     c.train.update(steps=6000, batch_size=512, steps_per_dispatch=20, log_every_steps=500)
-    c.evaluate.update(every_steps=2000, sample_every_steps=6000, num_samples=4000)
+    c.evaluate.update(every_steps=6000, sample_every_steps=6000, num_samples=4000)
     c.evaluate.update(batch_size=2000, splits=("test",), best="test/nll")
 
 
 def checkerboard(c: ConfigDict) -> None:
-    """Edges need waves of the plane, and times near the data."""
+    """Edges need waves of the plane, from the whole board to a quarter of a field."""
     points(c)
-    c.model.update(period=8.0, octaves=5)
-    c.method.update(times="mixed", logit_mean=-2.0)
+    c.model.update(period=3.2, octaves=5)
 
 
 def by_edm(c: ConfigDict) -> None:
-    """Points, whose standard deviation is near 2.5: five times that of the paper."""
-    c.model.waves = 64
+    """Points have about unit variance: all is twice that of the paper."""
     c.method = dict(
         name="edm.EDM",
-        data_std=2.5,
-        log_mean=0.0,
+        scale=2.5,
+        data_std=1.0,
+        log_mean=-0.9,
         log_std=1.4,
-        low=0.01,
-        high=400.0,
+        low=0.004,
+        high=160.0,
         sampling_steps=30,
         solver_steps=20,
         exact=True,
@@ -80,6 +80,7 @@ def get_config(arg: str = "") -> ConfigDict:
         coupling="independent",
         given=("label",),
         null=0.1,
+        scale=1.0,
         sampler="euler",
         sampling_steps=24,
         solver_steps=12,

@@ -111,9 +111,9 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
         checked = _checked(name, value, known[name])
         if isinstance(function, types.MethodType):
-            _check_steps(function.__self__, known[name], checked)
+            _check_steps(function.__self__, known[name], value)
         elif isinstance(function, Handed):
-            _check_steps(function.owner, known[name], checked)
+            _check_steps(function.owner, known[name], value)
         if isinstance(checked, (np.ndarray, np.int32, float)):
             found.values[name] = checked
         else:

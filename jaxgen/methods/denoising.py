@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.ops import guidance as guiding
 from jaxgen.ops.prediction import Estimate, along
-from jaxgen.ops.ranges import nearest_levels, real_levels, symmetric, to_levels
+from jaxgen.ops.ranges import real_levels, symmetric, to_levels
 from jaxgen.ops.samplers import SAMPLERS, Field, Settings, integrate
 from jaxgen.types import Array, Batch, DataSpec, Given, Params, State, Steps, Turn, Vars
 
@@ -24,7 +25,7 @@ CODE_STEPS = 50  # there and back between data and latents
 
 @dataclasses.dataclass(frozen=True)
 class Denoising:
-    """Data in [-1, 1], their path to noise, a network on it, and the ways back.
+    """Data where noise is added, their path to noise, a network on it, and the ways back.
 
     A network is a Flax module of (z [B, ...], time [B], cond, train) -> [B, ...]; which time it is
     given each method says.
@@ -35,6 +36,8 @@ class Denoising:
         given: fields of a batch that the model is given, as ("label",). The context always is,
             where the data have one.
         null: share of the training examples whose condition is left out, for `guidance`.
+        scale: of continuous data, which are divided by it; near their standard deviation, for
+            noise of unit variance.
         sampler: usual one, of `ops.samplers.SAMPLERS`.
         sampling_steps: usual number; 0 is the method's own.
     """
@@ -43,6 +46,7 @@ class Denoising:
     spec: DataSpec
     given: tuple[str, ...] = ()
     null: float = 0.0
+    scale: float = 1.0
     sampler: str = "ddim"
     sampling_steps: int = 0
 
@@ -53,6 +57,8 @@ class Denoising:
             raise ConfigError(f"{self.spec.name} are {self.spec.x.kind}: noise is added to numbers")
         if not 0 <= self.null < 1 or (self.null and not self.given):
             raise ValueError(f"null={self.null}, expected a share below 1, and config.method.given")
+        if self.scale <= 0 or (self.scale != 1 and self.spec.levels is not None):
+            raise ConfigError(f"scale={self.scale}: expected a number above 0, of integers 1")
         self._check_sampler(self.sampler)
         self._check_steps(self.sampling_steps or 1)
 
@@ -128,13 +134,26 @@ class Denoising:
         return jnp.zeros(num)
 
     def scaled(self, x: Array) -> Array:
-        """Data to what the network is given: grey levels in [-1, 1], points as they are."""
+        """Data to where noise is added: grey levels in [-1, 1], points over `scale`."""
+        if self.spec.levels is None:
+            return x / self.scale
         return symmetric(x, self.spec.levels)
+
+    def restored(self, x: Array, rounded: bool) -> Array:
+        """The inverse, to whole grey levels or to real ones."""
+        if self.spec.levels is None:
+            return x * self.scale
+        return to_levels(x, self.spec.levels) if rounded else real_levels(x, self.spec.levels)
+
+    @property
+    def log_volume(self) -> float:
+        """What a log-density where noise is added is above one of continuous data, in nats."""
+        return self.spec.dims * math.log(self.scale) + self.spec.x.log_volume
 
     def dequantized(self, x: Array, rng: Array) -> Array:
         """As `scaled`, with noise that fills the room between grey levels evenly."""
         if self.spec.levels is None:
-            return x
+            return self.scaled(x)
         noise = jax.random.uniform(rng, x.shape, minval=-0.5, maxval=0.5)
         return self.scaled(x) + noise * (2 / (self.spec.levels - 1))
 
@@ -246,7 +265,7 @@ class Denoising:
         path, how = self.path(state), self.settings(sampler, eta)
         z = self.start(state, noise, num) * temperature
         z = integrate(field, path, lambda i: self.node(i, count), z, moves, count, how)
-        return to_levels(self.ended(state, z), self.spec.levels)
+        return self.restored(self.ended(state, z), rounded=True)
 
     def start(self, state: State, rng: Array, num: int) -> Array:
         """Noise as it is at the end of the path."""
@@ -254,7 +273,7 @@ class Denoising:
         return sigma * jax.random.normal(rng, (num, *self.spec.shape))
 
     def ended(self, state: State, z: Array) -> Array:
-        """Data in [-1, 1] of z at the last node of sampling."""
+        """Data, where noise was added, of z at the last node of sampling."""
         return z
 
     @property
@@ -314,8 +333,7 @@ class Denoising:
         z = z * path.sigma(self.rung(count, count))
         how, key = self.settings("heun", None, whole=True), jax.random.key(0)
         z = integrate(field, path, lambda i: self.rung(count - i, count), z, key, count, how)
-        x = real_levels(z / path.alpha(self.rung(0, count)), self.spec.levels)
-        return nearest_levels(x, self.spec.levels) if rounded else x
+        return self.restored(z / path.alpha(self.rung(0, count)), rounded)
 
     def _code_steps(self, steps: Any) -> Any:
         return self._check_steps(min(CODE_STEPS, self.most_steps) if steps is None else steps)

@@ -294,7 +294,7 @@ class Diffusion(Denoising):
         divergence = 0.5 * sum_event(spread - low - 1 + ratio)
         if self.spec.levels is None:
             each = normal_log_prob((data - mean) * jnp.exp(-0.5 * spread)) - 0.5 * spread
-            decoded = sum_event(each) - self.spec.x.log_volume
+            decoded = sum_event(each) - self.log_volume
         else:
             decoded = sum_event(normal_mass(x, mean, 0.5 * spread, self.spec.levels, self.exact))
         return jnp.where(t == 0, -decoded, divergence)

@@ -25,7 +25,7 @@ class EDM(ProbabilityFlow):
     table 1 and section 5; its loss is summed over the dimensions of an example.
 
     Attributes:
-        data_std: of the data, in [-1, 1] or as points are.
+        data_std: of the data, in [-1, 1], or of points over `scale`.
         log_mean: of ln(sigma) in training.
         log_std: its standard deviation.
         low: smallest sigma of samples, latents and the density.

@@ -90,7 +90,7 @@ class ProbabilityFlow(Denoising):
     def _log_prob(self, state: State, x: Array, cond: Array | None, rng: Array) -> Array:
         noise, key = jax.random.split(rng)
         path, dims = self.path(state), self.spec.dims
-        unit = -self.spec.x.log_volume
+        unit = -self.log_volume
         if self.spec.levels is not None:
             unit = dims * math.log(2 / (self.spec.levels - 1))
         first = self.rung(0, 1)

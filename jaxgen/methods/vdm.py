@@ -177,7 +177,7 @@ class VDM(Denoising):
         spread = jnp.exp(0.5 * path.gamma(0.0))  # sigma / alpha
         if self.spec.levels is None:
             each = -normal_log_prob(eps) + jnp.log(spread)
-            return sum_event(each) + self.spec.x.log_volume
+            return sum_event(each) + self.log_volume
         seen = data + spread * eps
         levels = self.scaled(jnp.arange(self.spec.levels)).astype(data.dtype)
         levels = levels.reshape(*(1,) * data.ndim, -1)

@@ -46,8 +46,9 @@ def made(request, data_root):
 
 
 def own(made):
-    """What the method is given of the examples."""
-    return {name: made.batch[name] for name in given(made.method)}
+    """What the method is given of the examples, as an argument of its calls."""
+    fields = {name: made.batch[name] for name in given(made.method)}
+    return {"given": fields} if fields else {}
 
 
 def knobs(made):
@@ -126,7 +127,7 @@ def test_log_prob_is_what_evaluation_says(made):
     @jax.jit
     def both(state, batch):
         return method.evaluate(state, batch, KEY), method.log_prob(
-            state, batch["x"], KEY, **{name: batch[name] for name in given(method)}
+            state, batch["x"], KEY, **own(made)
         )
 
     columns, log_prob = both(state, batch)

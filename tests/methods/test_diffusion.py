@@ -277,3 +277,10 @@ def test_wrong_options_are_told(options):
 def test_abilities_are_whole():
     check(TRUE)
     check(IMAGES)
+
+
+def test_a_scale_is_of_the_data_alone():
+    wide, state, x = dataclasses.replace(TRUE, scale=3.0), state_of(TRUE), normal(64, 1)
+    one = TRUE.evaluate(state, {"x": x}, KEY)["nll"]
+    other = wide.evaluate(state, {"x": 3 * x}, KEY)["nll"]
+    np.testing.assert_allclose(other, one + np.log(3), rtol=1e-3, atol=1e-3)

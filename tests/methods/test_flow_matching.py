@@ -179,3 +179,19 @@ def test_the_exact_divergence_of_many_dimensions_is_refused():
 
 def test_abilities_are_whole():
     check(GIVEN)
+
+
+def test_a_scale_is_of_the_data_alone():
+    """Points three times as wide: density, codes and samples in their own units."""
+    plain, wide = true("linear"), true("linear", scale=3.0)
+    state, x = state_of(plain), normal(8, 2)
+    one, other = jax.jit(plain.log_prob)(state, x, KEY), jax.jit(wide.log_prob)(state, 3 * x, KEY)
+    np.testing.assert_allclose(other, one - 2 * np.log(3), atol=1e-5)
+    z = wide.encode(state, 3 * x, KEY)
+    np.testing.assert_allclose(z, plain.encode(state, x, KEY), rtol=1e-4, atol=1e-5)
+    back = wide.decode(state, z, rounded=True)
+    np.testing.assert_allclose(back, 3 * plain.decode(state, z, rounded=True), rtol=1e-4)
+    drawn = (m.sample(state, KEY, 8) for m in (wide, plain))
+    np.testing.assert_allclose(next(drawn), 3 * next(drawn), rtol=1e-4)
+    with pytest.raises(ConfigError, match="scale=2.0: expected a number above 0, of integers 1"):
+        FlowMatching(Oracle(lambda z, t: z), DIGITS, scale=2.0)

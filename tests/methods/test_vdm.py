@@ -93,3 +93,10 @@ def test_samples_have_the_datas_variance():
     np.testing.assert_allclose(z, X[:64] / np.sqrt(V), rtol=0.03)
     back = jax.jit(TRUE.decode, static_argnames="rounded")(state, z, rounded=True)
     np.testing.assert_allclose(back, X[:64], rtol=2e-3, atol=1e-3)
+
+
+def test_a_scale_is_of_the_data_alone():
+    wide, state = dataclasses.replace(TRUE, scale=3.0), state_of(TRUE)
+    one = TRUE.evaluate(state, {"x": X[:64]}, KEY)["nll"]
+    other = wide.evaluate(state, {"x": 3 * X[:64]}, KEY)["nll"]
+    np.testing.assert_allclose(other, one + np.log(3), rtol=1e-3, atol=1e-3)
