@@ -20,7 +20,8 @@ from jaxtyping import Array
 
 from jaxgen.nn.arrays import Batched, Images, Resized, Rows
 from jaxgen.nn.conv import Conv
-from jaxgen.ops import products
+from jaxgen.nn.group_norm import GroupNorm
+from jaxgen.ops.products import attention, joined_dot
 from jaxgen.ops.upfirdn import normal, upfirdn
 
 GROUPS, IN_GROUP = 32, 4  # of group normalisation, at most; channels of each, at least
@@ -105,14 +106,14 @@ class Plan:
         """Channels of each level."""
         return tuple(int(m * self.width) for m in self.multipliers)
 
-    def norm(self, channels: int, name: str, dtype: Any = None) -> nn.GroupNorm:
+    def norm(self, channels: int, name: str, dtype: Any = None) -> GroupNorm:
         """Group normalisation: 32 groups, or as many as divide fewer channels (EDM's rule).
 
         A group has several channels: from one alone, what time adds to it would be taken away.
         """
         most = max(1, min(GROUPS, channels // IN_GROUP))
         groups = max(g for g in range(1, most + 1) if channels % g == 0)
-        return nn.GroupNorm(groups, epsilon=self.eps, dtype=dtype or self.dtype, name=name)
+        return GroupNorm(groups, self.eps, dtype or self.dtype, name=name)
 
     def conv(self, features: int, name: str, **options: Any) -> Conv:
         """A convolution 3x3."""
@@ -121,11 +122,8 @@ class Plan:
 
     def dense(self, features: int, name: str, **options: Any) -> nn.Dense:
         """A linear layer: of a map, a convolution 1x1."""
-        options = (
-            dict(kernel_init=self.kernel, dtype=self.dtype, dot_general=products.joined_dot)
-            | options
-        )
-        return nn.Dense(features, name=name, **options)
+        options = dict(kernel_init=self.kernel, dtype=self.dtype) | options
+        return nn.Dense(features, dot_general=joined_dot, name=name, **options)
 
 
 def resampled(x: Images, way: str, taps: Sequence[float]) -> Resized:
@@ -172,12 +170,11 @@ class ResBlock(nn.Module):
         size = self.features * (2 if plan.scale_shift else 1)
         init = plan.time_kernel or plan.kernel
         time = plan.dense(size, "time", kernel_init=init, use_bias=plan.time_bias)
-        said = time(emb)[:, None, None]
+        said = time(emb)
         if plan.scale_shift:
-            scale, shift = jnp.split(said, 2, axis=-1)
-            h = norm(h) * (1 + scale) + shift
+            h = norm(h, *jnp.split(said, 2, axis=-1))
         else:
-            h = norm(h + said)
+            h = norm(h + said[:, None, None])
         h = nn.Dropout(plan.dropout, deterministic=not train)(nn.silu(h))
         h = plan.conv(self.features, "conv2", kernel_init=plan.last)(h)
         if x.shape[-1] != self.features or (self.resample and plan.project):
@@ -205,7 +202,7 @@ class Attention(nn.Module):
         flat = plan.norm(c, "norm")(x).reshape(b, h * w, c)
         joint = plan.dense(3 * c, "qkv", kernel_init=plan.attention_kernel)(flat)
         query, key, value = parted(joint, heads_of(plan, c), plan.order)
-        heard = products.attention(query, key, value).reshape(b, h, w, c)
+        heard = attention(query, key, value).reshape(b, h, w, c)
         out = plan.dense(c, "out", kernel_init=plan.last)(heard)
         return (x + out) * plan.skip_scale
 
@@ -253,7 +250,7 @@ class Down(nn.Module):
         """
         plan = self.plan
         check_sides(x.shape[1:3], len(plan.multipliers))
-        block, attention = _layers(plan)
+        block, look = _layers(plan)
         image = x
         maps = [plan.conv(self.first, "first")(x)]
         for level, width in enumerate(plan.widths):
@@ -265,7 +262,7 @@ class Down(nn.Module):
             for i in range(plan.blocks):
                 h = block(plan, width, name=f"block_{level}_{i}")(maps[-1], emb, train)
                 if h.shape[1] in plan.attention:
-                    h = attention(plan, name=f"attention_{level}_{i}")(h)
+                    h = look(plan, name=f"attention_{level}_{i}")(h)
                 maps.append(h)
         return maps
 
@@ -295,9 +292,9 @@ class Middle(nn.Module):
     @nn.compact
     def __call__(self, h: Images, emb: Rows, train: bool = False) -> Images:
         """[B, h, w, C] to the same."""
-        block, attention = _layers(self.plan)
+        block, look = _layers(self.plan)
         h = block(self.plan, h.shape[-1], name="block_0")(h, emb, train)
-        h = attention(self.plan, name="attention")(h)
+        h = look(self.plan, name="attention")(h)
         return block(self.plan, h.shape[-1], name="block_1")(h, emb, train)
 
 
@@ -316,14 +313,14 @@ class Up(nn.Module):
     def __call__(self, h: Images, maps: list[Batched], emb: Rows, train: bool = False) -> Resized:
         """[B, H, W, channels], float32 at least."""
         plan, maps = self.plan, list(maps)
-        block, attention = _layers(plan)
+        block, look = _layers(plan)
         for level, width in reversed(list(enumerate(plan.widths))):
             for i in range(plan.blocks + 1):
                 h = jnp.concatenate([h, maps.pop()], axis=-1)
                 h = block(plan, width, name=f"block_{level}_{i}")(h, emb, train)
                 wanted = plan.attend == "all" or i == plan.blocks
                 if wanted and h.shape[1] in plan.attention:
-                    h = attention(plan, name=f"attention_{level}_{i}")(h)
+                    h = look(plan, name=f"attention_{level}_{i}")(h)
             if level and plan.resample == "block":
                 h = block(plan, width, "up", name=f"grow_{level}")(h, emb, train)
             elif level:

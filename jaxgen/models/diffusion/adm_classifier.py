@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jaxgen.models.diffusion.adm import embedded, plan_of
 from jaxgen.nn.arrays import Images, PerExample, Rows
 from jaxgen.nn.unet import Down, Middle, Plan, heads_of, parted
+from jaxgen.ops.products import attention
 
 
 class AttentionPool(nn.Module):
@@ -40,7 +40,7 @@ class AttentionPool(nn.Module):
         flat = flat + self.param("places", init, flat.shape[1:])[None].astype(flat.dtype)
         joint = self.plan.dense(3 * c, "qkv", dtype=flat.dtype)(flat)
         query, key, value = parted(joint, heads_of(self.plan, c), "qkv")
-        heard = jax.nn.dot_product_attention(query[:, :1], key, value).reshape(len(h), c)
+        heard = attention(query[:, :1], key, value).reshape(len(h), c)
         return self.plan.dense(self.features, "out", dtype=flat.dtype)(heard)
 
 

@@ -89,10 +89,9 @@ class Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(layer(emb), 6, axis=-1)
         attention = Attention(self.heads, dtype=self.dtype, kernel=XAVIER, name="attention")
         h = h + gate1[:, None] * attention(told(h, scale1, shift1, self.dtype), None)
-        wide, narrow = (
-            nn.Dense(size, kernel_init=XAVIER, dtype=self.dtype, dot_general=joined_dot, name=name)
-            for size, name in ((4 * width, "wide"), (width, "narrow"))
-        )
+        options: Any = dict(kernel_init=XAVIER, dtype=self.dtype, dot_general=joined_dot)
+        wide = nn.Dense(4 * width, name="wide", **options)
+        narrow = nn.Dense(width, name="narrow", **options)
         a = jax.nn.gelu(wide(told(h, scale2, shift2, self.dtype)), approximate=True)
         return h + gate2[:, None] * narrow(a), None
 
@@ -107,7 +106,7 @@ class DiT(nn.Module):
         heads: of each attention.
         times: how many an example has: 2 of MeanFlow, each embedded by its own layers.
         outputs: times the channels of x that are returned: 2 with a learned variance.
-        remat: compute a block's activations again for its gradient, for memory.
+        remat: see `nn.transformer.Blocks`.
         dtype: of the blocks, as "bfloat16"; None is float32.
     """
 
