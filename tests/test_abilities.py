@@ -168,6 +168,7 @@ ASKED = {
     "files.py": {"self._file"},
     "main.py": {"flag.parser"},
     "methods/adversarial.py": {"self"},  # a player, by its name
+    "methods/handing.py": {"self.function", "call", "[*own, *more]"},
     "methods/progressive.py": {"self"},
     "mistakes.py": {"_module(path)", "make", "config"},
     "models/vaes/vdvae.py": {"self"},

@@ -94,12 +94,19 @@ class Plan:
         Raises:
             ValueError: for a name that there is not.
         """
-        for name in ("multipliers", "attention", "taps"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        wanted = dict(order=ORDERS, resample=RESAMPLERS, attend=("all", "last"))
-        for name, names in wanted.items():
-            if getattr(self, name) not in names:
-                raise ValueError(f"{name}={getattr(self, name)!r} of a U-Net, expected {names}")
+        for name, value in (
+            ("multipliers", self.multipliers),
+            ("attention", self.attention),
+            ("taps", self.taps),
+        ):
+            object.__setattr__(self, name, tuple(value))
+        for name, value, names in (
+            ("order", self.order, ORDERS),
+            ("resample", self.resample, RESAMPLERS),
+            ("attend", self.attend, ("all", "last")),
+        ):
+            if value not in names:
+                raise ValueError(f"{name}={value!r} of a U-Net, expected {names}")
 
     @property
     def widths(self) -> tuple[int, ...]:
