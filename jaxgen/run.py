@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import os
@@ -18,6 +19,7 @@ from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.validation import check_count
 from jaxgen.measure import Request, measure_run
+from jaxgen.methods.guided import Guided
 from jaxgen.names import checked
 from jaxgen.progress import stage
 from jaxgen.rundir import open_existing, read_json
@@ -28,7 +30,7 @@ from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.derived import derived, spec_with
 from jaxgen.train.log import quiet, say
-from jaxgen.types import DataSpec, Method, State
+from jaxgen.types import FROZEN, DataSpec, Method, State
 from jaxgen.views.of_run import Views
 
 OBSERVERS = 4  # that are kept, with their data
@@ -131,6 +133,26 @@ class Run(Views):
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory.path)!r}, step={self.step})"
+
+    def guided_by(self, classifier: str | os.PathLike[str]) -> Run:
+        """This run, with samples that the classifier of another run guides.
+
+        Args:
+            classifier: "RUN", "RUN@STEP" or "RUN@best", of configs/adm_classifier.py.
+
+        Raises:
+            ConfigError: for a run that is not there, is no classifier of noised data, or was
+                trained on other data or other noise.
+        """
+        wanted = frozen.Wanted.of("classifier", os.fspath(classifier))
+        source = open_existing(wanted.run)
+        step = frozen.chosen_step(source, wanted)
+        stage = frozen.read(source, "classifier", step, state_target, self._allow)
+        guided = copy.copy(self)
+        guided.method = Guided(self.method, stage)
+        held = dict(self.state.vars.get(FROZEN, {})) | frozen.variables({"classifier": stage})
+        guided.state = self.state.replace(vars=self.state.vars | {FROZEN: held})
+        return guided
 
     def sample(self, num: int, seed: int = 0, **knobs: Any) -> np.ndarray:
         """Samples in the units of the data, [num, H, W, C] or [num, D].

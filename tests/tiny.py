@@ -19,6 +19,7 @@ from jaxgen.types import DataSpec, Method, State
 
 SAME = {"moons": "ring8"}  # points of the plane, too: to prepare a toy takes seconds
 CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py"))
+DRAWING = [name for name in CONFIGS if name != "adm_classifier"]  # of methods that draw samples
 
 
 class Tiny(NamedTuple):

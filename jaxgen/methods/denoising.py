@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from jaxgen.ops.ranges import real_levels, symmetric, to_levels
 from jaxgen.ops.samplers import SAMPLERS, Field, Settings, integrate
 from jaxgen.types import Array, Batch, DataSpec, Given, Params, State, Steps, Turn, Vars
 
+Steer = Callable[[Estimate, Any, Any], Estimate]  # of z [B, ...] at its time
 MOST_STEPS = 10_000  # of a path in continuous time
 CODE_STEPS = 50  # there and back between data and latents
 
@@ -255,13 +256,31 @@ class Denoising:
             ConfigError: for a sampler that there is not, more steps than the chain has, or a knob
                 that the model or the sampler has no use for.
         """
+        knobs = (steps, sampler, eta, guidance, interval, temperature)
+        return self.drawn(state, rng, num, given, None, *knobs)
+
+    def drawn(
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        given: Given,
+        steer: Steer | None,
+        steps: Steps | None = None,
+        sampler: str | None = None,
+        eta: float | None = None,
+        guidance: float | None = None,
+        interval: Any = None,
+        temperature: float = 1.0,
+    ) -> Array:
+        """As `sample`; `steer` changes what the model says of z at a time."""
         sampler = self._check_sampler(self.sampler if sampler is None else sampler)
         if eta is not None and sampler != "ddim":
             raise ConfigError(f"eta: is of sampler='ddim', this is {sampler!r}: omit it")
         count = self._check_steps(self.usual_steps if steps is None else steps)
         noise, classes, moves = jax.random.split(rng, 3)
         cond = self.givens.of_call(given, num, classes)
-        field = self.field(state, cond, guidance, interval)
+        field = steered(self.field(state, cond, guidance, interval), steer)
         path, how = self.path(state), self.settings(sampler, eta)
         z = self.start(state, noise, num) * temperature
         z = integrate(field, path, lambda i: self.node(i, count), z, moves, count, how)
@@ -348,6 +367,13 @@ class Denoising:
         if name not in SAMPLERS:
             raise ConfigError(f"sampler={name!r}: expected one of {', '.join(SAMPLERS)}")
         return name
+
+
+def steered(field: Field, steer: Steer | None) -> Field:
+    """What a model says, changed."""
+    if steer is None:
+        return field
+    return lambda z, t, s: steer(field(z, t, s), z, t)
 
 
 def clipped(found: Estimate, z: Array, alpha: Any, sigma: Any) -> Estimate:

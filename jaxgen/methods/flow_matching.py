@@ -73,7 +73,7 @@ class FlowMatching(ProbabilityFlow):
 
     def node(self, i: Any, steps: Any) -> Any:
         """From 1 to 0, evenly."""
-        return 1 - i / jnp.asarray(steps)
+        return jnp.maximum(1 - i / jnp.asarray(steps), 0)  # compiled, i / i may be above 1
 
     def rung(self, i: Any, steps: Any) -> Any:
         """From what stands for data to 1, evenly."""

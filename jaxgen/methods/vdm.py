@@ -67,7 +67,7 @@ class VDM(Denoising):
 
     def node(self, i: Any, steps: Any) -> Any:
         """From 1 to 0, evenly."""
-        return 1 - i / jnp.asarray(steps)
+        return jnp.maximum(1 - i / jnp.asarray(steps), 0)
 
     def rung(self, i: Any, steps: Any) -> Any:
         """From 0 to 1, evenly."""

@@ -249,7 +249,7 @@ def install(
 
 def _copy(source: RunDir, wanted: Wanted, place: pathlib.Path) -> None:
     """A run directory of one checkpoint, which appears whole."""
-    step = _step(source, wanted)
+    step = chosen_step(source, wanted)
     with atomic_folder(place) as work:
         for file in (source.config, source.manifest):
             shutil.copyfile(file, work / file.name)
@@ -258,7 +258,7 @@ def _copy(source: RunDir, wanted: Wanted, place: pathlib.Path) -> None:
                 shutil.copytree(folder, work / folder.relative_to(source.path))
 
 
-def _step(source: RunDir, wanted: Wanted) -> int:
+def chosen_step(source: RunDir, wanted: Wanted) -> int:
     """Of the checkpoint that is wanted; nothing of it is read."""
     there = steps(source)
     if wanted.step == "best":
@@ -280,7 +280,7 @@ def peek(config: Mapping[str, Any], describe: Describe) -> Stages:
     for name, entry in (config.get("frozen") or {}).items():
         wanted = Wanted.of(name, entry)
         source = open_existing(wanted.run)
-        found[name] = read(source, name, _step(source, wanted), describe, None)
+        found[name] = read(source, name, chosen_step(source, wanted), describe, None)
     return found
 
 

@@ -84,7 +84,7 @@ class Observer:
             best: the metric whose lowest value marks the best checkpoint, as "test/bpd"; the
                 first one of the test split if empty.
             sample_every_steps: interval of sample grids; 0 draws at the end only.
-            num_samples: of a grid.
+            num_samples: of a grid; 0 draws none, ever.
             sample: knobs of `Method.sample`, as `{"temperature": 0.7}`.
             metrics: families of `evaluate.metrics` to measure on samples, as "fd,pr"; empty for
                 none.
@@ -103,14 +103,15 @@ class Observer:
                     f"config.evaluate.splits: {name!r} is none of {', '.join(dataset.splits)}"
                 )
         lowest = min(every_steps, sample_every_steps, metrics_every_steps)
-        if lowest < 0 or min(batch_size, num_samples) < 1:
-            raise ConfigError("config.evaluate: intervals must be >= 0, sizes >= 1")
+        if min(lowest, num_samples) < 0 or batch_size < 1:
+            raise ConfigError("config.evaluate: intervals, num_samples >= 0; batch_size >= 1")
         if max_examples is not None and max_examples < 1:
             raise ConfigError(f"config.evaluate.max_examples={max_examples}, expected 1 or more")
         shown = f"config.evaluate.batch_size={batch_size}"
         check_batches(dataset.spec, batch_size, shown, "take fewer at a time")
-        check_examples(dataset.spec, num_samples, True, "config.evaluate.num_samples")
-        _check_knobs(method, dataset.spec, num_samples, sample or {})
+        if num_samples:
+            check_examples(dataset.spec, num_samples, True, "config.evaluate.num_samples")
+            _check_knobs(method, dataset.spec, num_samples, sample or {})
         self.every_steps, self.sample_every_steps = every_steps, sample_every_steps
         self.metrics_every_steps = metrics_every_steps if metrics else 0
         self.intervals = (every_steps, sample_every_steps, self.metrics_every_steps)
@@ -259,6 +260,8 @@ class Observer:
 
     def draw(self, state: State, step: int, run: RunDir, log: MetricLog | None) -> None:
         """Writes the grid of this step; all processes take part, one writes."""
+        if not self._num_samples:
+            return
         drawn = self._sampler.samples(
             state, self._num_samples, SAMPLE_SEED, self._knobs, given=self._given
         )

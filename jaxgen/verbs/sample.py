@@ -15,7 +15,7 @@ from jaxgen.tools.ranges import COUNT
 
 MOST_PIXELS = 2**28  # of a grid
 
-PYTHON = ("jaxgen.run.Run.sample", "jaxgen.run.Run.draws")
+PYTHON = ("jaxgen.run.Run.sample", "jaxgen.run.Run.draws", "jaxgen.run.Run.guided_by")
 
 
 def add(commands: Any) -> None:
@@ -29,6 +29,9 @@ def add(commands: Any) -> None:
     add_run(sample)
     sample.add_argument("--num", type=COUNT, default=64, help="samples; default: 64")
     add_seed(sample, "of the latents")
+    sample.add_argument(
+        "--classifier", metavar="RUN", help="of noised data, that guides: --scale=1 --class=3"
+    )
     text = ".png of a grid, .npz of arrays, or FOLDER/ of single .png; default: in the run"
     add_out(sample, text, ".png", ".npz", folder=True)
 
@@ -47,6 +50,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     arrays = out is not None and kind(out) == ".npz"
     single = out is not None and kind(out) not in (".png", ".npz")
     found = load_run(arguments, 0 if single or arrays else arguments.num)
+    if arguments.classifier:
+        found = found.guided_by(arguments.classifier)
     if not single and not arrays:
         _check_grid(arguments.num, found.spec.shape)
     fields, rest = split_given(found.spec, knobs)
@@ -55,6 +60,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if single and found.spec.x.kind != "image":
         raise ConfigError(f"--out={out}/: {found.spec.name} has no images; name a .png or .npz")
     named = {"class" if k == "label" else k: v for k, v in sorted((rest | fields).items())}
+    if arguments.classifier:
+        named["classifier"] = pathlib.Path(arguments.classifier).name
     asked = {"num": arguments.num} | named | {"seed": arguments.seed}
     out = output(arguments, found, "sample", ".png", **asked)
     chunks = found.draws(arguments.num, arguments.seed, **knobs)

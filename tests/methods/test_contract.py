@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import CONFIGS, config_of, tiny
+from tiny import CONFIGS, DRAWING, config_of, tiny
 
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
 from jaxgen.methods.elbo import ELBO
@@ -31,13 +31,13 @@ def is_slow(name):
     return name in SLOW or (two and config["data"]["name"] == "digits")
 
 
-def params(slow):
-    return [pytest.param(n, marks=pytest.mark.slow if slow(n) else ()) for n in CONFIGS]
+def params(names, slow):
+    return [pytest.param(n, marks=pytest.mark.slow if slow(n) else ()) for n in names]
 
 
-PARAMS = params(lambda name: is_slow(name) or name in OWN)
+PARAMS = params(DRAWING, lambda name: is_slow(name) or name in OWN)
 # a step compiles sooner than all calls of a method
-STEPS = params(lambda name: is_slow(name) and name not in QUICK_STEPS)
+STEPS = params(CONFIGS, lambda name: is_slow(name) and name not in QUICK_STEPS)
 
 
 @pytest.fixture(scope="module", params=PARAMS)

@@ -5,7 +5,7 @@ import inspect
 import jax
 import numpy as np
 import pytest
-from tiny import CONFIGS, tiny
+from tiny import DRAWING, tiny
 
 from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
 from jaxgen.calls import FEW, Calls
@@ -17,7 +17,7 @@ OF_DATA = {"log_prob": Density, "encode": Encodes, "reconstruct": Restores}
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=DRAWING)
 def made(request, data_root):
     """Calls on the state before the first step of a config's tiny preset, and examples."""
     method, spec, state, batch, _ = tiny(request.param, data_root, BATCH)
