@@ -153,6 +153,29 @@ def test_output_at_the_start_is_zero_or_the_input(net):
     np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("net", [ADM(**SHORT, head_width=8), VDM(8, 1)], ids=["adm", "vdm"])
+def test_dropout_is_of_training_and_the_same_when_computed_again(net):
+    """`remat` has no other output and no other gradient."""
+    time, rngs = times_of(""), {"dropout": KEY}
+    made = jax.eval_shape(net.init, KEY, X, time)["params"]
+    params = scrambled(jax.tree.map(lambda p: np.zeros(p.shape, np.float32), made), 0.3)
+
+    def loss(params, net):
+        out = net.apply({"params": params}, X, time, train=True, rngs=rngs)
+        return jnp.mean(out**2), out
+
+    @jax.jit
+    def run(params):
+        plain = net.apply({"params": params}, X, time)
+        both = [jax.grad(loss, has_aux=True)(params, n) for n in (net, net.clone(remat=True))]
+        return plain, both
+
+    plain, (stored, again) = run(params)
+    assert np.abs(stored[1] - plain).max() > 1e-2
+    for a, b in zip(jax.tree.leaves(stored), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_blocks_of_a_dit_are_the_identity_at_first():
     """What the last layer gets of each token are its patch and its place, whatever the depth."""
     net = DiT(2, 3, 16, 2)
