@@ -81,7 +81,7 @@ def get_config(arg: str = "") -> ConfigDict:
         given=("label",),
         null=0.1,
         scale=1.0,
-        sampler="euler",
+        sampler="heun",
         sampling_steps=24,
         solver_steps=12,
         exact=False,
@@ -93,14 +93,14 @@ def get_config(arg: str = "") -> ConfigDict:
             b2=0.99,
             warmup_steps=50,
             schedule="cosine",
-            decay_steps=3400,
+            decay_steps=7000,
             final_rate=5e-5,
             clip_norm=1.0,
         )
     )
     c.ema = dict(model=dict(half_life_steps=138.0, ramp_up=0.05))
-    c.train.update(steps=3400, batch_size=128)
-    c.evaluate.update(every_steps=3400, sample_every_steps=1700, splits=("test",), sample=dict())
+    c.train.update(steps=7000, batch_size=128)
+    c.evaluate.update(every_steps=3500, sample_every_steps=3500, splits=("test",), sample=dict())
     preset(arg.data, PRESETS)(c)
     if arg.edm:
         by_edm(c)

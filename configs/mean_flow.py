@@ -37,6 +37,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.method = dict(
         name="mean_flow.MeanFlow",
         times="logit_normal",
+        time_scale=30.0,
         logit_mean=-0.4,
         logit_std=1.0,
         equal=0.5,

@@ -18,7 +18,6 @@ from jaxgen.ops.times import LAWS, shares
 from jaxgen.types import Array, Batch, Metrics, State, Vars
 from jaxgen.values import AnyReal
 
-TIME_SCALE = 1000  # a network is given t times this, the range of its sinusoids
 COUPLINGS = ("independent", "optimal")
 
 
@@ -37,6 +36,7 @@ class FlowMatching(ProbabilityFlow):
     Attributes:
         noise: path, "linear", "trigonometric" or "preserving".
         times: law of t in training, of `ops.times.LAWS`.
+        time_scale: the network is given t times this: 0 .. 1000 is the range of its sinusoids.
         logit_mean: of the logit of t in "logit_normal" and "mixed".
         logit_std: its standard deviation.
         coupling: "independent", or "optimal": within a batch noise is dealt to data so that the
@@ -45,6 +45,7 @@ class FlowMatching(ProbabilityFlow):
 
     noise: str = "linear"
     times: str = "uniform"
+    time_scale: float = 1000.0
     logit_mean: AnyReal = 0.0
     logit_std: float = 1.0
     coupling: str = "independent"
@@ -89,14 +90,14 @@ class FlowMatching(ProbabilityFlow):
 
     def velocity(self, state: State, z: Array, t: Array, cond: Array | None) -> Array:
         """See `ProbabilityFlow`: what the network says."""
-        return self.asked(state, z, TIME_SCALE * t, cond)
+        return self.asked(state, z, self.time_scale * t, cond)
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean square over examples and dimensions, with dropout."""
         dropout, drop = jax.random.split(jax.random.fold_in(rng, 1))
         x, eps, t, z = self.pairs(batch["x"], rng)
         cond = self.dropped(self.givens.of_batch(batch), drop)
-        out, state = self.trained(state, z, TIME_SCALE * t, cond, dropout)
+        out, state = self.trained(state, z, self.time_scale * t, cond, dropout)
         loss = jnp.mean(jnp.square(out - self.wanted(x, eps, t)))
         return loss, (state.vars, {"square": loss})
 

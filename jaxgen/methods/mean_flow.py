@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError
-from jaxgen.methods.flow_matching import TIME_SCALE, FlowMatching
+from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.ops.densities import sum_event
 from jaxgen.ops.prediction import Estimate, along, estimate
 from jaxgen.types import Array, Batch, Given, Metrics, State, Steps, Vars
@@ -53,7 +53,7 @@ class MeanFlow(FlowMatching):
 
     def mean_velocity(self, state: State, z: Array, r: Any, t: Any, cond: Array | None) -> Array:
         """u(z, r, t) at two times of all, or [B] each."""
-        return self.asked(state, z, TIME_SCALE * jnp.stack([t, t - r], axis=-1), cond)
+        return self.asked(state, z, self.time_scale * jnp.stack([t, t - r], axis=-1), cond)
 
     def velocity(self, state: State, z: Array, t: Array, cond: Array | None) -> Array:
         """See `ProbabilityFlow`: u of equal times."""
@@ -79,7 +79,7 @@ class MeanFlow(FlowMatching):
         cond, v = self.dropped(self.givens.of_batch(batch), drop), eps - x
 
         def said(z: Array, r: Array, t: Array) -> tuple[Array, State]:
-            time = TIME_SCALE * jnp.stack([t, t - r], axis=1)
+            time = self.time_scale * jnp.stack([t, t - r], axis=1)
             return self.trained(state, z, time, cond, dropout)
 
         along_path = (v, jnp.zeros_like(r), jnp.ones_like(t))
