@@ -1,9 +1,15 @@
 """MeanFlow (Geng et al. 2025): samples in one step, of a dense network with two times.
 
     python -m jaxgen.main --config=configs/mean_flow.py
-        digits given the class, as vectors
+        digits given the class, as vectors: two CPU cores, two CPU minutes. Of 1,500 samples in one
+        step the Frechet ratio of pixels to the test images is 0.058 (in two steps 0.035, of the
+        train images 0.023), and 99.7 % are read as the class asked for
     python -m jaxgen.main --config=configs/mean_flow.py:PRESET,tiny
         seconds, for tests
+
+Measured by `python benchmarks/denoising.py RUN --steps=1,2`, seeds 0 and 1, on two shared cores.
+With --config.method.time_scale=1000, as flow matching has it, the ratio of one step is 0.17: the
+target holds the derivative by time of what the network is told.
 
 Sampling knobs: --steps, --guidance, --interval, --temperature.
 """

@@ -13,6 +13,8 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.methods.mean_flow import MeanFlow
 
+SCALE = 30  # of the times that the network is given; of flow matching's 1000
+
 
 def variance(t):
     return (1 - t) ** 2 * V + t**2
@@ -20,7 +22,7 @@ def variance(t):
 
 def says_mean_velocity(z, time):
     """z (1 - sqrt(V(r) / V(t))) / (t - r); its limit where r = t."""
-    t, gap = time[:, :1] / 1000, time[:, 1:] / 1000
+    t, gap = time[:, :1] / SCALE, time[:, 1:] / SCALE
     near = gap < 1e-4
     safe = jnp.where(near, 1.0, gap)
     far = (1 - jnp.sqrt(variance(t - safe) / variance(t))) / safe
@@ -51,7 +53,7 @@ def test_equal_times_are_flow_matching():
     error = jax.jit(method.loss)(STATE, {"x": x}, KEY)[1][1]["error"]
 
     def velocity(z, time):
-        return says_mean_velocity(z, jnp.stack([time, 0 * time], 1))
+        return says_mean_velocity(z, jnp.stack([time, 0 * time], 1) * (SCALE / 1000))
 
     flow = FlowMatching(Oracle(velocity), PLANE, exact=True, solver_steps=20)
     square = jax.jit(flow.loss)(state_of(flow), {"x": x}, KEY)[1][1]["square"]
@@ -70,7 +72,7 @@ def test_one_step_draws_the_data_and_so_do_many():
         x = jax.jit(lambda s, n=steps: TRUE.sample(s, KEY, 16, steps=n))(STATE)
         np.testing.assert_allclose(x, z * np.sqrt(V), rtol=1e-3, atol=1e-5)
     euler = FlowMatching(
-        Oracle(lambda z, t: says_mean_velocity(z, jnp.stack([t, 0 * t], 1))), PLANE
+        Oracle(lambda z, t: says_mean_velocity(z, jnp.stack([t, 0 * t], 1) * (SCALE / 1000))), PLANE
     )
     x = euler.sample(state_of(euler), KEY, 16, steps=1)
     assert np.abs(x - z * np.sqrt(V)).max() > 0.1  # the control: by the velocity itself
