@@ -30,8 +30,8 @@ class MeanFlow(FlowMatching):
 
     Source: Geng et al. 2025, Mean flows for one-step generative modeling, equations 6, 10 and 22.
 
-    How fast what the network is told of time turns is in the target, by the derivative: told 1000 t,
-    as elsewhere, samples of one step are poor (configs/mean_flow.py). The official code tells t.
+    How fast the network's sinusoids of time turn is in the target, by the derivative: of 1000 t, as
+    elsewhere, samples of one step are poor (configs/mean_flow.py). The official code gives t.
 
     Attributes:
         equal: share of the examples with r = t.
