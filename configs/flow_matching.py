@@ -24,7 +24,7 @@ def points(c: ConfigDict) -> None:
     """Without classes, and with the divergence itself."""
     c.model.update(width=128, waves=64)
     c.method.update(given=(), null=0.0, scale=2.5, exact=True, solver_steps=20)
-    c.method.update(times="mixed", logit_mean=-1.0)
+    c.method.update(times="logit_normal", logit_mean=-0.9, logit_std=1.4)
     c.optim.model.update(learning_rate=2e-3, decay_steps=6000, final_rate=1e-5)
     c.train.update(steps=6000, batch_size=512, steps_per_dispatch=20, log_every_steps=500)
     c.evaluate.update(every_steps=6000, sample_every_steps=6000, num_samples=4000)
