@@ -132,6 +132,6 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg.tiny:
         shorten(c)
         c.model.update(width=8, multipliers=(1,), blocks=1, attention=(), remat=False)
-        c.method.update(timesteps=10, sampling_steps=4)
+        c.method.update(timesteps=100, sampling_steps=4)
         c.evaluate.draws = 1
     return c

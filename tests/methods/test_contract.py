@@ -23,6 +23,7 @@ SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are t
 SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # of a method that another config has; their own tests hold samples, codes and densities
 OWN = {"conv_draw", "iaf_vae", "pixelcnn", "pixelcnnpp", "pixelsnail", "realnvp", "spline"}
+OWN |= {"adm", "dit", "edm", "vdm"}
 
 
 def is_slow(name):
