@@ -4,8 +4,8 @@
         digits, 8x8, 17 grey levels: two CPU cores
     python -m jaxgen.main --config=configs/edm.py:digits_classes
         given the class, a tenth of the examples without: `jaxgen sample RUN --guidance=2`; two
-        shared CPU cores, 5 CPU minutes, test 1.877 bits/dim (s.e. 0.014) of the probability flow, digits that
-        one can read
+        shared CPU cores, 5 CPU minutes, test 1.877 bits/dim (s.e. 0.014) of the probability flow,
+        digits that one can read
     python -m jaxgen.main --config=configs/edm.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, given the class
     python -m jaxgen.main --config=configs/edm.py:cifar10               also cifar10_classes

@@ -39,7 +39,7 @@ class Guided:
         classifier: a frozen stage with a `NoisedClassifier`.
     """
 
-    inner: Denoising
+    inner: Any
     classifier: Any
 
     def __post_init__(self) -> None:
@@ -123,6 +123,7 @@ class Guided:
         classes = Givens(self.spec, ("label",)).of_call(
             {k: v for k, v in fields.items() if k == "label"}, num, jax.random.fold_in(rng, 3)
         )
+        assert classes is not None
         label = jnp.argmax(classes, axis=-1)
         if "label" in self.inner.given:
             fields["label"] = label
@@ -142,8 +143,8 @@ class Guided:
             moved = scale * sigma * jax.grad(log_p)(z)
             x = found.x + sigma / alpha * moved
             eps = found.eps - along(path.alpha(t), z) / alpha * moved
-            kept = [jnp.where(scale == 0, a, b) for a, b in ((found.x, x), (found.eps, eps))]
-            return Estimate(*kept, found.between)
+            x = jnp.where(scale == 0, found.x, x)
+            return Estimate(x, jnp.where(scale == 0, found.eps, eps), found.between)
 
         return self.inner.drawn(state, rng, num, own or None, steer, **knobs)
 

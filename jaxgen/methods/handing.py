@@ -29,8 +29,9 @@ class Handed:
 
     def __eq__(self, other: object) -> bool:
         """As of bound methods: the same function of the same object."""
-        same = isinstance(other, Handed) and self.function is other.function
-        return same and self.owner is other.owner
+        if not isinstance(other, Handed):
+            return False
+        return self.function is other.function and self.owner is other.owner
 
     def __hash__(self) -> int:
         return hash((self.function, id(self.owner)))
@@ -72,7 +73,8 @@ def handing(receivers: Callable[[Any], Sequence[Callable[..., Any]]]) -> Callabl
 
     class Handing:
         def __init__(self, function: Callable[..., Any]) -> None:
-            functools.update_wrapper(self, function)
+            wrapper: Any = self
+            functools.update_wrapper(wrapper, function)
             self.function = function
 
         def __get__(self, owner: Any, kind: Any = None) -> Any:

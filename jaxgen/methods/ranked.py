@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,7 @@ class Ranked(CodePrior):
         right = jnp.argmax(logits, axis=1) == jnp.arange(len(logits))
         return nats, (state.vars, {"nats": nats, "accuracy": jnp.mean(right)})
 
-    @handing(lambda self: [super().sample])
+    @handing(lambda self: [cast(Any, super(Ranked, self)).sample])  # noqa: UP008
     def sample(
         self,
         state: State,
