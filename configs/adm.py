@@ -176,6 +176,6 @@ def get_config(arg: str = "") -> ConfigDict:
         shorten(c)
         c.model.update(width=8, multipliers=(1,), blocks=1, attention=(), remat=False)
         c.model.update(head_width=None, heads=2)
-        c.method.update(timesteps=10, sampling_steps=4)
+        c.method.update(timesteps=100, sampling_steps=4)
         c.evaluate.draws = 1
     return c

@@ -3,7 +3,10 @@
     python -m jaxgen.main --config=configs/ddpm.py
         digits, 8x8, 17 grey levels: two CPU cores
     python -m jaxgen.main --config=configs/ddpm.py:digits_classes
-        given the class, a tenth of the examples without: `jaxgen sample RUN --guidance=2`
+        given the class, a tenth of the examples without: `jaxgen sample RUN --guidance=2`; two
+        shared CPU cores, 4.4 CPU minutes, digits that one can read; the bound is 3.145 bits/dim
+        (s.e. 0.392): with a variance that is fixed and a loss that weighs all steps alike, it is
+        far above that of `configs/vdm.py`
     python -m jaxgen.main --config=configs/ddpm.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, given the class
     python -m jaxgen.main --config=configs/ddpm.py:cifar10

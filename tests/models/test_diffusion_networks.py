@@ -153,7 +153,11 @@ def test_output_at_the_start_is_zero_or_the_input(net):
     np.testing.assert_array_equal(out, expected)
 
 
-@pytest.mark.parametrize("net", [ADM(**SHORT, head_width=8), VDM(8, 1)], ids=["adm", "vdm"])
+REPEATED = [pytest.param(VDM(8, 1), id="vdm")]
+REPEATED += [pytest.param(ADM(**SHORT, head_width=8), id="adm", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("net", REPEATED)
 def test_dropout_is_of_training_and_the_same_when_computed_again(net):
     """`remat` has no other output and no other gradient."""
     time, rngs = times_of(""), {"dropout": KEY}
