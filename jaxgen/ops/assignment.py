@@ -32,31 +32,26 @@ def assignment(cost: Float[Array, "n n"]) -> Int[Array, " n"]:
 
         def grow(way: Any) -> Any:
             now, reached, length, before, done = way
-            at = jnp.where(done, 0.0, cost[now] - price)
-            # the row's own price is that which makes its pair cost nothing
-            own = jnp.where(reached < 0, 0.0, at_of(now, reached))
-            start = jnp.where(reached < 0, 0.0, length[jnp.maximum(reached, 0)])
-            through = start + at - own
+            # a row's own pair costs nothing at the price of the row
+            own = jnp.where(reached < 0, 0.0, cost[now, reached] - price[reached])
+            start = jnp.where(reached < 0, 0.0, length[reached])
+            through = start + cost[now] - price - own
             better = ~done & (through < length)
             length = jnp.where(better, through, length)
             before = jnp.where(better, reached, before)
-            column = jnp.argmin(jnp.where(done, far, length))
+            column = jnp.argmin(jnp.where(done, far, length)).astype(jnp.int32)
             return owner[column], column, length, before, done.at[column].set(True)
 
-        def at_of(row: Any, column: Any) -> Any:
-            return cost[row, jnp.maximum(column, 0)] - price[jnp.maximum(column, 0)]
-
-        way = (row, jnp.int32(-1), jnp.full(n, far), jnp.full(n, -1), jnp.zeros(n, bool))
-        way = jax.tree.map(jnp.asarray, way)
-        way = (way[0].astype(jnp.int32), *way[1:3], way[3].astype(jnp.int32), way[4])
+        nobody = jnp.full(n, -1, jnp.int32)
+        way = (jnp.int32(row), jnp.int32(-1), jnp.full(n, far), nobody, jnp.zeros(n, bool))
         _, last, length, before, done = jax.lax.while_loop(seeks, grow, way)
         price = price + jnp.where(done, jnp.minimum(length - length[last], 0.0), 0.0)
 
         def flip(way: Any) -> Any:
             column, owner = way
             previous = before[column]
-            new = jnp.where(previous < 0, row, owner[jnp.maximum(previous, 0)])
-            return previous, owner.at[column].set(new.astype(jnp.int32))
+            new = jnp.where(previous < 0, row, owner[previous])
+            return previous, owner.at[column].set(new)
 
         _, owner = jax.lax.while_loop(lambda way: way[0] >= 0, flip, (last, owner))
         return owner, price
