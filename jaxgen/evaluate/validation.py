@@ -114,7 +114,7 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
             _check_steps(function.__self__, known[name], value)
         elif isinstance(function, Handed):
             _check_steps(function.owner, known[name], value)
-        if isinstance(checked, np.ndarray | np.integer | float):
+        if isinstance(checked, np.ndarray | float) or type(checked) is np.int32:
             found.values[name] = checked
         else:
             found.static[name] = checked
