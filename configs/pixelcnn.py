@@ -8,7 +8,8 @@
     python -m jaxgen.main --config=configs/pixelcnn.py:digits_classes
         given the class
     python -m jaxgen.main --config=configs/pixelcnn.py:mnist_binary --config.data.manual_dir=DIR
-        MNIST from idx files in DIR, binarised anew at every visit: about 20 CPU minutes
+        MNIST from idx files in DIR, binarised anew at every visit: 13 CPU minutes, test 89.48 nats
+        (s.e. 0.21)
     python -m jaxgen.main --config=configs/pixelcnn.py:mnist --config.data.manual_dir=DIR
         MNIST with its 256 grey levels
     python -m jaxgen.main --config=configs/pixelcnn.py:cifar10
