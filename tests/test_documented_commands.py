@@ -32,6 +32,7 @@ STANDS_IN = (
     "grid25",
     "factors",
     "context",
+    "diffusion",
 )
 MOST = 100  # of what is drawn, for this test
 COUNTS = ("--num", "--importance_samples", "--frames")
@@ -112,6 +113,7 @@ def stand_ins(zoo, starter, data_root, tmp_path_factory):
         "stylegan2": ("--config=configs/stylegan2.py:digits,tiny",),
         "grid25": ("--config=configs/gan.py:tiny", "--config.data.name=grid25"),
         "factors": ("--config=configs/beta_vae.py:tiny",),
+        "diffusion": ("--config=configs/flow_matching.py:tiny",),
         "context": (
             "--config=configs/spline.py:tiny",
             f"--config.data.name={folder / 'pairs.npz'}",

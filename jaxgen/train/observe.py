@@ -27,6 +27,7 @@ from jaxgen.rundir import RunDir
 from jaxgen.train.log import MetricLog
 from jaxgen.train.memory import check_batches, check_examples
 from jaxgen.types import DataSpec, Method, State
+from jaxgen.values import Natural
 
 GRID = 200  # points along each axis of a density plot
 SAMPLE_SEED = 20_140_610  # of the latents of the grids: the same at every step and in every run
@@ -59,7 +60,7 @@ class Observer:
         draws: int = 1,
         best: str = "",
         sample_every_steps: int = 1000,
-        num_samples: int = 64,
+        num_samples: Natural = 64,
         sample: Mapping[str, Any] | None = None,
         metrics: str | Sequence[str] = "",
         metrics_every_steps: int = 0,
