@@ -23,8 +23,8 @@ def digits(c: ConfigDict) -> None:
 def points(c: ConfigDict) -> None:
     """Without classes, and with the divergence itself."""
     c.model.update(width=128, waves=64)
-    c.method.update(given=(), null=0.0, scale=2.5, exact=True, solver_steps=20)
-    c.method.update(times="logit_normal", logit_mean=-0.9, logit_std=1.4)
+    c.method.update(given=(), null=0.0, scale=2.5, exact=True)
+    c.method.update(times="logit_normal", logit_mean=-0.9, logit_std=1.4, time_scale=30.0)
     c.optim.model.update(learning_rate=2e-3, decay_steps=6000, final_rate=1e-5)
     c.train.update(steps=6000, batch_size=512, steps_per_dispatch=20, log_every_steps=500)
     c.evaluate.update(every_steps=6000, sample_every_steps=6000, num_samples=4000)
@@ -48,7 +48,7 @@ def by_edm(c: ConfigDict) -> None:
         low=0.004,
         high=160.0,
         sampling_steps=30,
-        solver_steps=20,
+        solver_steps=12,
         exact=True,
     )
     c.optim.model.clip_norm = 20.0
@@ -75,6 +75,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="flow_matching.FlowMatching",
         noise="linear",
         times="mixed",
+        time_scale=1000.0,
         logit_mean=0.0,
         logit_std=1.0,
         coupling="independent",
