@@ -1,11 +1,18 @@
 """Flow matching and rectified flow (Lipman et al. 2023, Liu et al. 2023) with a dense network.
 
     python -m jaxgen.main --config=configs/flow_matching.py
-        digits given the class, as vectors
+        digits given the class, as vectors: two CPU cores, under three CPU minutes. 1,500 samples
+        (24 steps of Heun's): energy score 3.045 (train images 3.040), Frechet ratio of pixels to
+        the test images 0.031 (0.023), 99.7 % read as the class asked for, distance to the nearest
+        train image 0.86 of the test images'; test 2.402 bits/dim (s.e. 0.026) in 12 steps of the
+        ODE, and in 24
     python -m jaxgen.main --config=configs/flow_matching.py:ring8        also checkerboard
     python -m jaxgen.main --config=configs/flow_matching.py:ring8,edm    the same network by EDM
     python -m jaxgen.main --config=configs/flow_matching.py:PRESET,tiny
         seconds, for tests
+
+Samples are measured by `python benchmarks/denoising.py RUN --steps=24 --samplers=heun`, mean of
+seeds 0 and 1, on two shared cores. Guidance of 1.5 reads 100 %, nearer to the train images (0.82).
 
 Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature.
 """
@@ -32,9 +39,9 @@ def points(c: ConfigDict) -> None:
 
 
 def checkerboard(c: ConfigDict) -> None:
-    """Edges need waves of the plane, from the whole board to a quarter of a field."""
+    """Edges need waves of the plane."""
     points(c)
-    c.model.update(period=3.2, octaves=5)
+    c.model.update(period=8.0, octaves=6)
 
 
 def by_edm(c: ConfigDict) -> None:
