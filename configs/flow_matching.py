@@ -39,8 +39,9 @@ def points(c: ConfigDict) -> None:
 
 
 def checkerboard(c: ConfigDict) -> None:
-    """Edges need waves of the plane."""
+    """Edges need waves of the plane, and times near the data."""
     points(c)
+    c.method.update(times="mixed", logit_mean=-2.5, logit_std=1.0, time_scale=300.0)
     c.model.update(period=8.0, octaves=6)
 
 
