@@ -6,7 +6,9 @@
         the test images 0.031 (0.023), 99.7 % read as the class asked for, distance to the nearest
         train image 0.86 of the test images'; test 2.402 bits/dim (s.e. 0.026) in 12 steps of the
         ODE, and in 24
-    python -m jaxgen.main --config=configs/flow_matching.py:ring8        also checkerboard
+    python -m jaxgen.main --config=configs/flow_matching.py:ring8
+    python -m jaxgen.main --config=configs/flow_matching.py:checkerboard
+        three CPU minutes; test 3.523 nats by the exact divergence, 0.057 above the entropy
     python -m jaxgen.main --config=configs/flow_matching.py:ring8,edm    the same network by EDM
     python -m jaxgen.main --config=configs/flow_matching.py:PRESET,tiny
         seconds, for tests
