@@ -15,9 +15,6 @@
     python -m jaxgen.main --config=configs/ddpm.py:PRESET,tiny
         seconds, for tests
 
-Published: CIFAR-10 FID 3.17, bound 3.75 bits/dim (paper, tables 1 and 2, of the objective "simple"
-with a fixed variance).
-
 Sampling knobs: --steps, --sampler, --eta, --guidance, --interval, --temperature. The papers draw
 with --sampler=ancestral --steps=1000.
 """

@@ -12,7 +12,7 @@
     python -m jaxgen.main --config=configs/vdm.py:PRESET,tiny
         seconds, for tests
 
-Published: CIFAR-10 2.65 bits/dim (paper, table 1), 2.637 of the released weights. Of L levels, the
+Published: CIFAR-10 2.65 bits/dim (paper), 2.637 of the released weights. Of L levels, the
 least gamma is 2 ln(1 / (3 (L - 1))): -13.3 of the 256 of the paper, -7.74 of the 17 of digits.
 
 Sampling knobs: --steps, --sampler, --eta, --temperature.
