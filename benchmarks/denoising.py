@@ -1,17 +1,20 @@
 """Samples of digits by what denoises, over samplers, steps and scales of guidance.
 
     python benchmarks/denoising.py RUN [RUN ...] --steps=1,4,10,24 --samplers=euler,heun
-        --guidance=none,2 [--ode=6,12,24]
+        --guidance=none,2 [--classifier=RUN --scales=0,1,2] [--ode=6,12,24]
 
 A row has the energy score against the test images, the Frechet distance of pixels to them over the
 trace of their covariance (`fd_ratio-pixels` of `jaxgen eval --reference=test`), the share of the
 samples that a support vector machine reads as the class asked for, and the mean distance to the
 nearest training image over that of the test images. Train images as samples are the first row.
+With a classifier of noised data, which scales say how much to follow, a model that is given the
+class is asked without it, `--guidance=0`.
 `--ode` adds bits/dim of the test split by that many steps of the solver.
 """
 
 import argparse
 import dataclasses
+import itertools
 import time
 
 import numpy as np
@@ -69,6 +72,8 @@ def main():
     parser.add_argument("--steps", default="")
     parser.add_argument("--samplers", default="")
     parser.add_argument("--guidance", default="none")
+    parser.add_argument("--classifier")
+    parser.add_argument("--scales", default="1")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--ode", default="")
     arguments = parser.parse_args()
@@ -78,20 +83,24 @@ def main():
     label = np.random.RandomState(0).permutation(np.arange(arguments.num) % 10)
     for path in arguments.runs:
         run = jaxgen.load(path)
-        own = {"label": label} if "label" in run.method.given else {}
-        for sampler in arguments.samplers.split(","):
-            for steps in arguments.steps.split(","):
-                for guidance in arguments.guidance.split(","):
-                    knobs = dict(own)
-                    knobs |= {"sampler": sampler} if sampler else {}
-                    knobs |= {"steps": int(steps)} if steps else {}
-                    knobs |= {} if guidance == "none" else {"guidance": float(guidance)}
-                    begin = time.perf_counter()
-                    what = f"{path[-16:]} {sampler} {steps} {guidance}"
-                    for seed in range(arguments.seeds):
-                        x = flat(run.sample(arguments.num, seed=seed, **knobs))
-                        took = time.perf_counter() - begin
-                        print(f"{what:40} {judge.row(x, label)} {took:6.1f}", flush=True)
+        guided = run.guided_by(arguments.classifier) if arguments.classifier else run
+        own = {"label": label} if "label" in guided.method.given else {}
+        scales = arguments.scales.split(",") if arguments.classifier else [""]
+        asked = (arguments.samplers, arguments.steps, arguments.guidance)
+        for sampler, steps, guidance, scale in itertools.product(
+            *(values.split(",") for values in asked), scales
+        ):
+            knobs = dict(own)
+            knobs |= {"sampler": sampler} if sampler else {}
+            knobs |= {"steps": int(steps)} if steps else {}
+            knobs |= {} if guidance == "none" else {"guidance": float(guidance)}
+            knobs |= {"scale": float(scale)} if scale else {}
+            begin = time.perf_counter()
+            what = f"{path[-16:]} {sampler} {steps} {guidance} {scale}"
+            for seed in range(arguments.seeds):
+                x = flat(guided.sample(arguments.num, seed=seed, **knobs))
+                took = time.perf_counter() - begin
+                print(f"{what:40} {judge.row(x, label)} {took:6.1f}", flush=True)
         for steps in filter(None, arguments.ode.split(",")):
             run.method = dataclasses.replace(run.method, solver_steps=int(steps))
             given = {k: judge.examples[k] for k in run.method.given}
