@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from jaxgen.names import Allowed, resolve
+
+Receivers = Callable[[Any], Sequence[Callable[..., Any]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,7 +26,7 @@ class Handed:
 
     function: Callable[..., Any]
     owner: Any
-    receivers: Callable[[Any], Sequence[Callable[..., Any]]]
+    receivers: Receivers
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """As the function's."""
@@ -58,7 +63,45 @@ class Handed:
         return inspect.Signature([*own, *more])
 
 
-def handing(receivers: Callable[[Any], Sequence[Callable[..., Any]]]) -> Callable[..., Any]:
+class Handing:
+    """A call in a class, which an instance has as `Handed`.
+
+    Attributes:
+        function: of the class.
+        receivers: of a method, the calls that are given its knobs.
+    """
+
+    def __init__(self, function: Callable[..., Any], receivers: Receivers) -> None:
+        """Takes the function's name and words."""
+        wrapper: Any = self
+        functools.update_wrapper(wrapper, function)
+        self.function, self.receivers = function, receivers
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """The function of a class, the call of a method."""
+        return self.function if owner is None else Handed(self.function, owner, self.receivers)
+
+
+def of_class(method: type, section: Mapping[str, Any], allow: Allowed = ()) -> Callable[..., Any]:
+    """`sample` of a class, without self, before there is a method that could hand its knobs on.
+
+    Args:
+        method: that class.
+        section: its options in a config; the one that names a method is who takes the knobs.
+        allow: see `names.resolve`.
+    """
+    named = [v.get("name") for v in section.values() if isinstance(v, Mapping)]
+    named = [name for name in named if isinstance(name, str) and "." in name]  # no schedules
+    inner: Any = resolve(named[0], "jaxgen.methods", allow) if named else method
+    found: Callable[..., Any] = functools.partial(inner.sample, None)
+    own = [vars(base)["sample"] for base in method.__mro__ if "sample" in vars(base)]
+    chain = list(itertools.takewhile(lambda call: isinstance(call, Handing), own))
+    for call in reversed(chain):
+        found = Handed(call.function, None, lambda _, found=found: [found])
+    return found if chain else functools.partial(own[0], None)
+
+
+def handing(receivers: Receivers) -> Callable[..., Any]:
     """A decorator of a call (self, ..., **knobs), of which `receivers` take the knobs.
 
     >>> class Inner:
@@ -70,14 +113,4 @@ def handing(receivers: Callable[[Any], Sequence[Callable[..., Any]]]) -> Callabl
     >>> print(inspect.signature(Outer().sample))
     (num, mean=False, *, steps=10)
     """
-
-    class Handing:
-        def __init__(self, function: Callable[..., Any]) -> None:
-            wrapper: Any = self
-            functools.update_wrapper(wrapper, function)
-            self.function = function
-
-        def __get__(self, owner: Any, kind: Any = None) -> Any:
-            return self.function if owner is None else Handed(self.function, owner, receivers)
-
-    return Handing
+    return lambda function: Handing(function, receivers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import types
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from jaxgen.config import ConfigError, build, check_options, check_sections
 from jaxgen.data import load
 from jaxgen.evaluate.validation import check_knobs, check_seed
+from jaxgen.methods.handing import of_class
 from jaxgen.names import Allowed, check_method
 from jaxgen.sharding import make_mesh
 from jaxgen.train.checkpoint import Checkpoints
@@ -48,12 +48,12 @@ def check(config: Mapping[str, Any], allow: Allowed = ()) -> None:
     check_options(Checkpoints, "checkpoint", config["checkpoint"], given)
     given = ("method", "mesh", "target", "dataset")
     check_options(Observer, "evaluate", config["evaluate"], given)
-    _check_samples(method, config["evaluate"].get("sample") or {})
+    sample = of_class(method, config["method"], allow)
+    _check_samples(sample, config["evaluate"].get("sample") or {})
 
 
-def _check_samples(method: Any, knobs: Mapping[str, Any]) -> None:
+def _check_samples(sample: Any, knobs: Mapping[str, Any]) -> None:
     """Refuses knobs of sampling that the method does not have, or values out of range."""
-    sample = functools.partial(method.sample, None)  # without self
     try:
         check_knobs(types.SimpleNamespace(sample=sample), knobs)
     except ConfigError as error:

@@ -2,7 +2,8 @@
 
 import inspect
 
-from jaxgen.methods.handing import Handed, handing
+from jaxgen.methods.handing import Handed, handing, of_class
+from jaxgen.methods.latent_prior import LatentPrior
 
 
 class Inner:
@@ -33,6 +34,14 @@ def test_what_every_receiver_has_is_shown():
     found = inspect.signature(Further().sample)
     assert list(found.parameters) == ["num", "more", "best", "eta"]
     assert found.parameters["eta"].annotation == float | None
+
+
+def test_a_class_has_them_before_it_is_made():
+    section = {"field": "z", "prior": {"name": "flow_matching.FlowMatching"}}
+    found = inspect.signature(of_class(LatentPrior, section))
+    assert {"given", "steps", "sampler", "guidance", "temperature"} <= set(found.parameters)
+    assert found.parameters["steps"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert str(inspect.signature(of_class(Inner, {}))).startswith("(num, steps=10")
 
 
 def test_calls_are_those_of_the_function():

@@ -36,6 +36,7 @@ TEXTS |= {
     "--allow",
     "--fit",
     "--average",
+    "--classifier",
 }
 
 

@@ -60,7 +60,7 @@ WRONG = [
     (GLOW, "checkpoint.keep_best", 1, "config.checkpoint.keep_best=1, expected True or False"),
     (GLOW, "checkpoint.say", 1, "config.checkpoint.say is given by the rest of the config"),
     (GLOW, "evaluate.batch_size", 0, "config.evaluate.batch_size=0, expected 1 or more"),
-    (GLOW, "evaluate.num_samples", -4, "config.evaluate.num_samples=-4, expected 1 or more"),
+    (GLOW, "evaluate.num_samples", -4, "config.evaluate.num_samples=-4, expected 0 or more"),
     (GLOW, "evaluate.splits", "test", "config.evaluate.splits=test, expected several values"),
     (GLOW, "evaluate.sample.temperature", -1.0, "config.evaluate.sample: temperature=-1.0: exp"),
     (GLOW, "evaluate.sample.temprature", 1.0, "did you mean 'temperature'?"),
@@ -113,6 +113,7 @@ def refusal(config):
 SEEN = set()  # fields that were tried in another config
 # may be negative, or have a range that is checked against the data
 SIGNED = {"method.low", "method.high", "method.real_target"}
+SIGNED |= {"method.log_mean", "method.logit_mean", "method.prior.logit_mean"}
 SIGNED |= {"evaluate.sample.observation", "evaluate.sample.truncation"}
 
 

@@ -24,7 +24,7 @@ from jaxgen.data.embedded import digits
 from jaxgen.types import DataSpec, Field
 
 NAMES = ("captioned_pairs", "captioned_digits")
-COUNTS = {"train": 10_000, "test": 1_000, "combinations": 1_000, "objects": 1_000}
+COUNTS = {"train": 40_000, "test": 1_000, "combinations": 1_000, "objects": 1_000}
 GRIDS = {"captioned_pairs": (1, 2), "captioned_digits": (2, 2)}
 LENGTHS = {"captioned_pairs": 9, "captioned_digits": 36}  # tokens
 SIDE = 8
@@ -51,6 +51,7 @@ WORDS = (
         | set(itertools.chain(*COLOURS, *FORWARD, *BACKWARD, *PLACES))
     ),
 )
+IDS = {word: i for i, word in enumerate(WORDS)}
 OBJECTS = len(COLOURS) * len(DIGITS)  # an object is 10 colour + digit
 _HELD_OUT = np.random.RandomState(7).rand(OBJECTS, OBJECTS) < 0.2  # (earlier, later place)
 
@@ -116,10 +117,11 @@ def pictures(
     tints = np.array([*COLOURS.values(), (0, 0, 0)], np.uint8)
     of_digit = [np.flatnonzero(label == digit) for digit in range(10)]
     out = np.zeros((count, rows, SIDE, columns, SIDE, 3), np.uint8)
-    for i, row, column in np.argwhere(layouts >= 0):
-        found = layouts[i, row, column]
-        scan = x[random.choice(of_digit[found % 10])]
-        out[i, row, :, column] = scan * tints[found // 10]
+    places = np.argwhere(layouts >= 0)
+    objects = layouts[tuple(places.T)]
+    scans = [of_digit[d][random.randint(len(of_digit[d]))] for d in objects % 10]
+    i, row, column = places.T
+    out[i, row, :, column] = x[scans] * tints[objects // 10][:, None, None]
     return out.reshape(count, rows * SIDE, columns * SIDE, 3)
 
 
@@ -150,5 +152,5 @@ def _either(random: np.random.RandomState, first: str, second: str) -> str:
 
 def tokens(words: tuple[str, ...], length: int) -> np.ndarray:
     """int32 [length], padded with 0 at the end."""
-    found = [WORDS.index(word) for word in words]
+    found = [IDS[word] for word in words]
     return np.array(found + [0] * (length - len(found)), np.int32)
