@@ -37,8 +37,10 @@ def params(names, slow):
 
 
 PARAMS = params(DRAWING, lambda name: is_slow(name) or name in OWN)
-# a step compiles sooner than all calls of a method
-STEPS = params(CONFIGS, lambda name: is_slow(name) and name not in QUICK_STEPS)
+# a step compiles sooner than all calls of a method; those of these methods, or of others with their
+# networks, are in train/test_every_method.py
+TRAINED = {"adm", "adm_classifier", "edm", "pixelcnnpp", "pixelsnail", "vdm"}
+STEPS = params(CONFIGS, lambda n: (is_slow(n) and n not in QUICK_STEPS) or n in TRAINED)
 
 
 @pytest.fixture(scope="module", params=PARAMS)
