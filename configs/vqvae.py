@@ -18,8 +18,8 @@
 `test/uniform_bpd` are the bits of the pixels given their codes and those of codes that are all
 equally likely, log2 K each; a prior over the codes, trained afterwards, takes the place of the
 latter. `test/reconstruction` are the first part in nats. Digits reach 2.711, 1.211 of it pixels,
-with all 64 codes in use; `digits_plain` 2.701, with 63; MNIST 1.475, 1.100 of it pixels, with all 64
-(docs/results.md). Their decoder is a mixture of logistics; the paper's softmax is
+with all 64 codes in use; `digits_plain` 2.701, with 63; MNIST 1.475, 1.100 of it pixels, with all
+64 (docs/results.md). Their decoder is a mixture of logistics; the paper's softmax is
 --config.method.observation=categorical.
 
 Published: 4.67 bits/dim on CIFAR-10 (paper, section 4.1) with a prior over 8x8x10 codes, which
