@@ -12,7 +12,6 @@ import difflib
 import inspect
 import numbers
 import operator
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from jax.core import Tracer
 from jaxgen.abilities import Stepped, given
 from jaxgen.config import ConfigError
 from jaxgen.fields import Field
-from jaxgen.methods.handing import Handed
+from jaxgen.methods.handing import owners
 from jaxgen.types import DataSpec, PyTree
 
 LARGEST_SEED = 2**32 - 1
@@ -87,7 +86,8 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
         if name not in ("given", *CONVENTIONAL, *given(method)):  # see `givens.check_given`
             _check_name("knob", name, known, others)
             _checked(name, value, known[name])
-            _check_steps(method, known[name], value)
+            for owner in owners(method.sample):
+                _check_steps(owner, known[name], value)
 
 
 def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, Any]) -> Options:
@@ -108,10 +108,8 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
     for name, value in (floats | dict(options)).items():
         _check_name("option" if function.__name__ != "sample" else "knob", name, known)
         checked = _checked(name, value, known[name])
-        if isinstance(function, types.MethodType):
-            _check_steps(function.__self__, known[name], value)
-        elif isinstance(function, Handed):
-            _check_steps(function.owner, known[name], value)
+        for owner in owners(function):
+            _check_steps(owner, known[name], value)
         if isinstance(checked, np.ndarray | float) or type(checked) is np.int32:
             found.values[name] = checked
         else:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,14 @@ class Handed:
             and all(name in other for other in theirs[1:])
         ]
         return inspect.Signature([*own, *more])
+
+
+def owners(call: Callable[..., Any]) -> list[Any]:
+    """The methods whose knobs a call has: its own, and those that it hands some on to."""
+    if isinstance(call, Handed):
+        theirs = [owner for taken in call.receivers(call.owner) for owner in owners(taken)]
+        return [call.owner, *theirs]
+    return [call.__self__] if isinstance(call, types.MethodType) else []
 
 
 class Handing:

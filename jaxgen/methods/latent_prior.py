@@ -128,11 +128,6 @@ class LatentPrior:
         units = self.spec.fields[self.field].units
         return self.decode(state, units.outward(z) if units else z)
 
-    @property
-    def most_steps(self) -> int:
-        """See `abilities.Stepped`: of a prior that is."""
-        return self.inner.most_steps
-
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents in the stage's own units."""
         return self.first.method.encode(self.first.state(state), x, rng)

@@ -8,6 +8,7 @@ import pytest
 from jaxgen.abilities import Stepped, check, given
 from jaxgen.bijectors.base import Chain
 from jaxgen.config import ConfigError
+from jaxgen.evaluate.validation import check_knobs
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.latent_prior import LatentPrior
 from jaxgen.methods.reverse_kl import ReverseKL
@@ -44,8 +45,12 @@ def test_knobs_are_those_of_the_prior():
     moved = prior_over(ELBO(None, SPEC, "logistic"), **prior)
     assert list(options(flow)) == ["temperature"]
     assert {"steps", "sampler", "guidance", "temperature"} <= set(options(moved))
-    assert not isinstance(flow, Stepped)
-    assert isinstance(moved, Stepped) and moved.most_steps == moved.inner.most_steps
+    assert isinstance(moved.inner, Stepped)
+    check_knobs(moved, {"steps": moved.inner.most_steps})
+    with pytest.raises(ConfigError, match="steps=10001"):
+        check_knobs(moved, {"steps": moved.inner.most_steps + 1})
+    with pytest.raises(ConfigError, match="no such knob 'steps'"):
+        check_knobs(flow, {"steps": 3})
 
 
 def options(method):
