@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
-from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.givens import Givens, chosen, without
 from jaxgen.methods.player import Player
 from jaxgen.methods.raster import Raster
 from jaxgen.nn.heads import Head
@@ -136,10 +136,7 @@ class Autoregressive:
 
     def dropped(self, cond: Array | None, rng: Array) -> Array | None:
         """What examples are given, zeros for the share `null` of them."""
-        if not self.null or cond is None:
-            return cond
-        kept = jax.random.bernoulli(rng, 1 - self.null, (len(cond),))
-        return cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
+        return without(cond, self.null, rng)
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Exact, [B] each: `bpd`, of text bits per token, and `nll`, nats per example."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError
-from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.givens import Givens, chosen, without
 from jaxgen.methods.player import Player
 from jaxgen.ops import guidance as guiding
 from jaxgen.ops.prediction import Estimate, along
@@ -160,10 +160,7 @@ class Denoising:
 
     def dropped(self, cond: Array | None, rng: Array) -> Array | None:
         """What examples are given, zeros for the share `null` of them, each by itself."""
-        if not self.null or cond is None:
-            return cond
-        kept = jax.random.bernoulli(rng, 1 - self.null, (len(cond),))
-        return cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
+        return without(cond, self.null, rng)
 
     def trained(
         self, state: State, z: Array, time: Array, cond: Array | None, rng: Array

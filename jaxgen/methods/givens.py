@@ -38,6 +38,14 @@ def chosen(names: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def without(cond: Array | None, null: float, rng: Array) -> Array | None:
+    """A condition [B, ...] with zeros for the share `null` of the examples, each by itself."""
+    if not null or cond is None:
+        return cond
+    kept = jax.random.bernoulli(rng, 1 - null, (len(cond),))
+    return cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
+
+
 @dataclasses.dataclass(frozen=True)
 class Givens:
     """The fields that a method's networks are given.

@@ -116,19 +116,21 @@ def test_mirrored_couplings_are_those_of_the_other_mask():
     between = MaskedCoupling(ShiftScale(), ResidualNet(3, 1, own), own)
     direct = MaskedCoupling(ShiftScale(), ResidualNet(3, 1, other), other)
     flow = Chain((Mirror(), between, Mirror()))
-    x = normals(3, 4, 6, 2)
-    first = jax.device_get(jax.jit(flow.init)(KEY, x))
-    variables = jax.tree.map(lambda v: v + np.float32(0.4), first)
+    x = RANDOM.randn(3, 4, 6, 2)
+    first = jax.device_get(jax.jit(flow.init)(KEY, jnp.asarray(x)))
+    variables = jax.tree.map(lambda v: v.astype(np.float64) + 0.4, first)
 
     def reflect(path, v):
         return v[..., :, ::-1, :, :] if "direction" in jax.tree_util.keystr(path) else v
 
     inner = {k: v["bijectors_1"] for k, v in variables.items()}
     mirrored = jax.tree_util.tree_map_with_path(reflect, inner)
-    y, logdet = jax.jit(flow.apply)(variables, x)
-    z, expected = jax.jit(direct.apply)(mirrored, x)
-    np.testing.assert_allclose(y, z, rtol=1e-6, atol=1e-5)  # to 50, where floats are 4e-6 apart
-    np.testing.assert_allclose(logdet, expected, rtol=1e-6, atol=1e-5)
+    with jax.enable_x64(True):  # values are up to 50, where float32 are 4e-6 apart
+        y, logdet = jax.jit(flow.apply)(variables, jnp.asarray(x))
+        z, expected = jax.jit(direct.apply)(mirrored, jnp.asarray(x))
+        assert y.dtype == jnp.float64
+    np.testing.assert_allclose(y, z, atol=1e-10)
+    np.testing.assert_allclose(logdet, expected, atol=1e-5)
     assert np.abs(np.asarray(logdet)).min() > 1e-3
 
 
