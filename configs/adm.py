@@ -17,7 +17,7 @@ ImageNet 64x64, 128x128, 256x256 and 512x512 (official README). Sizes and schedu
 official commands; steps, batches and rates of ADM were not checked against the paper. iDDPM scales
 time to 0 .. 1000, and here the network is given 0 .. 3999.
 
-Sampling knobs: --steps, --sampler, --eta, --guidance, --interval, --temperature.
+Sampling knobs: --steps, --sampler, --eta, --guidance, --interval, --temperature, --until.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -15,7 +15,7 @@ The last two need a first stage whose latents are 32x32x4 and of variance about 
 `--config.frozen.first.run=RUN`. Published, of the stage of latent diffusion: FID 2.27 with guidance
 (DiT-XL/2, official README), 2.06 (SiT-XL/2, official README).
 
-Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature.
+Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature, --until.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -21,8 +21,8 @@ Published: CIFAR-10 FID 1.97, given the class 1.79 (35 evaluations of the networ
 1.36 (511; official README). Theirs have augmentation on CIFAR-10, with labels of what it did, which
 is not built: here are flips alone. With the labels the network has 55,733,891 parameters.
 
-Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature. The bits/dim are those of
-the probability flow, of integers with even noise between the levels.
+Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature, --until. The bits/dim are
+those of the probability flow, of integers with even noise between the levels.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -16,7 +16,7 @@
 Samples are measured by `python benchmarks/denoising.py RUN --steps=24 --samplers=heun`, mean of
 seeds 0 and 1, on two shared cores. Guidance of 1.5 reads 100 %, nearer to the train images (0.82).
 
-Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature.
+Sampling knobs: --steps, --sampler, --guidance, --interval, --temperature, --until.
 """
 
 from ml_collections import ConfigDict

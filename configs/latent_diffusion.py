@@ -14,7 +14,7 @@ quantiser has. Its latents are computed once, over the whole train split, and sc
 variance; the paper's scale is that of one batch. It is copied into the new run, which is whole
 without it. Any method takes the place of flow matching: `c.method.prior` and `c.model` name them.
 
-Sampling knobs are those of the prior: --steps, --sampler, --guidance, --interval, --temperature.
+Sampling knobs are the prior's: --steps, --sampler, --guidance, --interval, --temperature, --until.
 """
 
 from ml_collections import ConfigDict

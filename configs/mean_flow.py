@@ -11,7 +11,7 @@ Measured by `python benchmarks/denoising.py RUN --steps=1,2`, seeds 0 and 1, on 
 With --config.method.time_scale=1000, as flow matching has it, the ratio of one step is 0.17: the
 target holds the derivative by time of what the network is told.
 
-Sampling knobs: --steps, --guidance, --interval, --temperature.
+Sampling knobs: --steps, --guidance, --interval, --temperature, --until.
 """
 
 from ml_collections import ConfigDict

@@ -15,7 +15,7 @@
 Published: CIFAR-10 2.65 bits/dim (paper), 2.637 of the released weights. Of L levels, the
 least gamma is 2 ln(1 / (3 (L - 1))): -13.3 of the 256 of the paper, -7.74 of the 17 of digits.
 
-Sampling knobs: --steps, --sampler, --eta, --temperature.
+Sampling knobs: --steps, --sampler, --eta, --temperature, --until.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -48,10 +48,18 @@ class Bijector(nn.Module):
         return self.forward(x, cond)
 
     def watch(self, log_slope: Float[Array, "b *event"]) -> None:
-        """Notes each example's smallest log-scale, if the collection "health" is mutable."""
+        """Notes each example's smallest log-scale, see `note`."""
+        self.note("log_scale", jnp.min(log_slope.reshape(len(log_slope), -1), axis=1))
+
+    def note(self, name: str, values: Array) -> None:
+        """Keeps a number of each example, [B], if the collection "health" is mutable."""
         if self.is_mutable_collection("health") and not self.is_initializing():
-            smallest = jnp.min(log_slope.reshape(len(log_slope), -1), axis=1)
-            self.sow("health", "log_scale", smallest)
+            self.sow("health", name, values)
+
+    @property
+    def kind(self) -> str:
+        """What the density of continuous data is, see `abilities.DensityOf`."""
+        return "exact"
 
     @property
     def reversible(self) -> bool:

@@ -28,7 +28,7 @@ from jaxgen.types import DataSpec, PyTree
 
 LARGEST_SEED = 2**32 - 1
 CONVENTIONAL = ("label", "context")  # fields of every data set that has them: never a knob
-LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "groups": 1}
+LOWEST = {"temperature": 0, "standing": 0, "readjust": 0, "cutoff": 0, "until": 0, "groups": 1}
 LARGEST = 3e38  # of float32, nearly
 STEPS = "Steps"  # the annotation `types.Steps`
 

@@ -60,7 +60,7 @@ class Denoising:
             raise ValueError(f"null={self.null}, expected a share below 1, and config.method.given")
         if self.scale <= 0 or (self.scale != 1 and self.spec.levels is not None):
             raise ConfigError(f"scale={self.scale}: expected a number above 0, of integers 1")
-        self._check_sampler(self.sampler)
+        self.checked_sampler(self.sampler)
         self._check_steps(self.sampling_steps or 1)
 
     # ---- what a method says of itself
@@ -233,6 +233,7 @@ class Denoising:
         guidance: float | None = None,
         interval: Any = None,
         temperature: float = 1.0,
+        until: float | None = None,
     ) -> Array:
         """Draws noise, and brings it to data in steps.
 
@@ -248,12 +249,13 @@ class Denoising:
             guidance: of the condition, see `ops.guidance`: 1 is none. Needs `null`.
             interval: two times between which guidance counts, 0 of data and 1 of noise.
             temperature: multiplies the first noise.
+            until: share of the steps after which to stop, with what noise there is then.
 
         Raises:
             ConfigError: for a sampler that there is not, more steps than the chain has, or a knob
                 that the model or the sampler has no use for.
         """
-        knobs = (steps, sampler, eta, guidance, interval, temperature)
+        knobs = (steps, sampler, eta, guidance, interval, temperature, until)
         return self.drawn(state, rng, num, given, None, *knobs)
 
     def drawn(
@@ -269,9 +271,10 @@ class Denoising:
         guidance: float | None = None,
         interval: Any = None,
         temperature: float = 1.0,
+        until: float | None = None,
     ) -> Array:
         """As `sample`; `steer` changes what the model says of z at a time."""
-        sampler = self._check_sampler(self.sampler if sampler is None else sampler)
+        sampler = self.checked_sampler(self.sampler if sampler is None else sampler)
         if eta is not None and sampler != "ddim":
             raise ConfigError(f"eta: is of sampler='ddim', this is {sampler!r}: omit it")
         count = self._check_steps(self.usual_steps if steps is None else steps)
@@ -280,7 +283,11 @@ class Denoising:
         field = steered(self.field(state, cond, guidance, interval), steer)
         path, how = self.path(state), self.settings(sampler, eta)
         z = self.start(state, noise, num) * temperature
-        z = integrate(field, path, lambda i: self.node(i, count), z, moves, count, how)
+        taken = None if until is None else jnp.round(until * count).astype(jnp.int32)
+        z = integrate(field, path, lambda i: self.node(i, count), z, moves, count, how, taken)
+        if taken is not None:
+            t = self.node(jnp.minimum(taken, count), count)
+            z = z / jnp.sqrt(path.alpha(t) ** 2 + path.sigma(t) ** 2)  # of about unit variance
         return self.restored(self.ended(state, z), rounded=True)
 
     def start(self, state: State, rng: Array, num: int) -> Array:
@@ -360,7 +367,8 @@ class Denoising:
             raise ConfigError(f"steps={steps}: expected an integer from 1 to {self.most_steps}")
         return steps
 
-    def _check_sampler(self, name: str) -> str:
+    def checked_sampler(self, name: str) -> str:
+        """The name of a sampler that there is here; raises ConfigError for another."""
         if name not in SAMPLERS:
             raise ConfigError(f"sampler={name!r}: expected one of {', '.join(SAMPLERS)}")
         return name

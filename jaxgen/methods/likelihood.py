@@ -113,10 +113,11 @@ class Likelihood:
     def density(self) -> DensityOf:
         """Of continuous data the density is exact; of integers the noise makes it a bound."""
         if self.levels is None:
-            about = DensityOf("exact", "density", self.spec.dims, per=self.model.per)
+            about = DensityOf(self.model.kind, "density", self.spec.dims, per=self.model.per)
         else:
             noise = "udq" if self.dequantizer is None else "vdq"
-            about = DensityOf(noise, "mass", self.spec.dims, levels=self.levels)
+            kind = noise if self.model.kind == "exact" else f"{noise}-{self.model.kind}"
+            about = DensityOf(kind, "mass", self.spec.dims, levels=self.levels)
         return dataclasses.replace(about, given=self.givens.columns)
 
     @property
@@ -207,7 +208,7 @@ class Likelihood:
         With `health`, also `reconstruction_error` [B], the largest |x - inverse(forward(x))| of
         an example in what the model is given, which the likelihood does not reveal; and
         `smallest_log_scale` [B], of the example's elements over all couplings, of each level
-        where there are several.
+        where there are several; of a continuous flow `solver_steps` [B].
 
         Source: Burda et al. 2016, Importance weighted autoencoders, equation 8; Ho et al. 2019,
         Flow++, section 4.1.
@@ -320,9 +321,13 @@ class Likelihood:
         error = jnp.abs(x.astype(wide) - back.astype(wide)).reshape(len(x), -1)
         figures = {"reconstruction_error": jnp.max(error, axis=1)}
         for path, value in jax.tree_util.tree_leaves_with_path(noted):
-            level = re.search(r"levels_(\d+)", jax.tree_util.keystr(path))
+            place, value = jax.tree_util.keystr(path), value.reshape(-1, len(x))
+            if "solver_steps" in place:
+                figures["solver_steps"] = figures.get("solver_steps", 0.0) + jnp.sum(value, axis=0)
+                continue
+            level = re.search(r"levels_(\d+)", place)
             name = "smallest_log_scale" + (f"_{int(level[1]) + 1}" if level else "")
-            value = jnp.min(value.reshape(-1, len(x)), axis=0)
+            value = jnp.min(value, axis=0)
             figures[name] = jnp.minimum(figures.get(name, value), value)
         return tree_log_prob(self.base, z) + logdet + before, figures
 

@@ -12,7 +12,7 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.ops.densities import sum_event
 from jaxgen.ops.prediction import Estimate, along, estimate
-from jaxgen.types import Array, Batch, Given, Metrics, State, Steps, Vars
+from jaxgen.types import Array, Batch, Metrics, State, Vars
 from jaxgen.values import AnyReal
 
 LEAST = 1e-2  # beside the squared error, by which the loss is divided
@@ -93,32 +93,8 @@ class MeanFlow(FlowMatching):
         loss = jnp.mean(square / jax.lax.stop_gradient(square + LEAST))
         return loss, (state.vars, {"error": jnp.mean(square) / self.spec.dims})
 
-    def sample(
-        self,
-        state: State,
-        rng: Array,
-        num: int,
-        given: Given = None,
-        steps: Steps | None = None,
-        guidance: float | None = None,
-        interval: Any = None,
-        temperature: float = 1.0,
-    ) -> Array:
-        """Draws noise, and takes each step by the mean of the velocity over it.
-
-        Args:
-            state: of the model.
-            rng: a key.
-            num: number of samples.
-            given: field -> values of all samples, or [num, ...]; classes that are not given are
-                drawn evenly.
-            steps: how many, at most `most_steps`; one program serves them all.
-            guidance: of the condition, see `ops.guidance`: 1 is none. Needs `null`.
-            interval: two times between which guidance counts, 0 of data and 1 of noise.
-            temperature: multiplies the first noise.
-
-        Raises:
-            ConfigError: for a knob that the model has no use for.
-        """
-        knobs = (guidance, interval, temperature)
-        return super().sample(state, rng, num, given, steps, None, None, *knobs)
+    def checked_sampler(self, name: str) -> str:
+        """See `Denoising`."""
+        if name != "euler":
+            raise ConfigError(f"sampler={name!r}: a mean velocity makes steps of 'euler' alone")
+        return name

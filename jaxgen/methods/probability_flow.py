@@ -13,10 +13,8 @@ from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
 from jaxgen.methods.denoising import Denoising
 from jaxgen.ops.densities import nats_to_bits_per_dim, normal_log_prob, sum_event
-from jaxgen.ops.ode import transported
+from jaxgen.ops.ode import MOST_EXACT, transported
 from jaxgen.types import Array, Batch, Given, Metrics, State
-
-MOST_EXACT = 128  # dimensions whose divergence may be taken exactly: a pass each
 
 
 @dataclasses.dataclass(frozen=True)

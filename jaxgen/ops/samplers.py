@@ -70,8 +70,9 @@ def integrate(
     rng: Any,
     steps: Any,
     how: Settings,
+    until: Any = None,
 ) -> Any:
-    """z at the last node.
+    """z at the last node, or at node `until`.
 
     Args:
         field: what the model says of z at a time of all examples. The time that a step goes to is
@@ -82,12 +83,14 @@ def integrate(
         rng: a key.
         steps: number of them, an integer that may be traced: the program is the same for all.
         how: see `Settings`.
+        until: number of steps after which to stop; None for all.
 
     Raises:
         ValueError: for an unknown sampler.
     """
     check_sampler(how.sampler)
     step = _step_of(how)
+    taken = steps if until is None else jnp.minimum(until, steps)
 
     def body(i: Any, carry: Any) -> Any:
         z, memory = carry
@@ -96,7 +99,7 @@ def integrate(
         return step(field, path, z, move, memory)
 
     start = Memory(jnp.zeros_like(z), jnp.asarray(jnp.inf, z.dtype))
-    return jax.lax.fori_loop(0, steps, body, (z, start))[0]
+    return jax.lax.fori_loop(0, taken, body, (z, start))[0]
 
 
 class Memory(NamedTuple):

@@ -117,7 +117,7 @@ def sweep(
     for row, dim in enumerate(order):
         z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
     x = _decoder(run, label, **places)(unflatten(z.reshape(-1, len(mean))))
-    return _rows(run, x.reshape(len(order), steps, *x.shape[1:]), dims=order)
+    return moving_rows(run, x.reshape(len(order), steps, *x.shape[1:]), dims=order)
 
 
 def manifold(run: Any, side: int = 20, label: int | None = None, **places: Any) -> Picture:
@@ -191,7 +191,7 @@ def interpolate(
     along = [PATHS[path](*ends, jnp.full(len(first), t)) for t in positions]
     z = np.stack(along, axis=1)
     x = _decoder(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
-    return _rows(run, x.reshape(len(first), steps, *x.shape[1:]))
+    return moving_rows(run, x.reshape(len(first), steps, *x.shape[1:]))
 
 
 def check_pairs(count: int) -> int:
@@ -205,7 +205,7 @@ def check_pairs(count: int) -> int:
     return count
 
 
-def _rows(run: Any, x: np.ndarray, **arrays: np.ndarray) -> Picture:
+def moving_rows(run: Any, x: np.ndarray, **arrays: np.ndarray) -> Picture:
     """[rows, steps, ...]: all at once, or a step after the other."""
     return Picture(
         {"x": x, **arrays},
@@ -246,7 +246,7 @@ def walk(
     angles = np.arange(frames) * 2 * math.pi / frames
     for angle in track(angles, "drawing", frames, "frames"):
         out.append(decode(unflatten(math.cos(angle) * east + math.sin(angle) * north)))
-    found = _rows(run, np.stack(out, axis=1))
+    found = moving_rows(run, np.stack(out, axis=1))
     return dataclasses.replace(found, milliseconds=60)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxgen.views import completions, latents, styles
+from jaxgen.views import completions, latents, styles, trajectory
 
 
 class Views:
@@ -15,5 +15,6 @@ class Views:
     manifold = latents.manifold
     walk = latents.walk
     evolve = latents.evolve
+    trajectory = trajectory.trajectory
     mix = styles.mix
     project = styles.project

@@ -195,3 +195,18 @@ def test_a_scale_is_of_the_data_alone():
     np.testing.assert_allclose(next(drawn), 3 * next(drawn), rtol=1e-4)
     with pytest.raises(ConfigError, match="scale=2.0: expected a number above 0, of integers 1"):
         FlowMatching(Oracle(lambda z, t: z), DIGITS, scale=2.0)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_what_there_is_after_a_share_of_the_steps(name):
+    """Noise, then draws of the path's own density over their root mean square, then samples."""
+    method = true(name, sampler="heun", sampling_steps=40)
+    state, path = state_of(method), PATHS[name]()
+    draw = jax.jit(functools.partial(method.sample, state, KEY, 4))
+    samples, noise = draw(), draw(until=0.0)
+    np.testing.assert_array_equal(draw(until=1.0), samples)
+    near = 1e-2 if name != "preserving" else 3e-2  # which begins at 1e-3
+    np.testing.assert_allclose(noise / samples, 1 / np.sqrt(V), rtol=near)
+    alpha, sigma = path.alpha(0.25), path.sigma(0.25)
+    expected = np.sqrt((alpha**2 * V + sigma**2) / (alpha**2 + sigma**2))
+    np.testing.assert_allclose(draw(until=0.75) / noise, expected, rtol=1e-2)
