@@ -41,11 +41,12 @@ def digits_classes(c: ConfigDict) -> None:
 
 
 def mnist_binary(c: ConfigDict) -> None:
-    """Seven layers, one epoch."""
+    """Five layers of large kernels, a high rate, an epoch and a half."""
     c.data.update(name="mnist", binarize="dynamic")
-    c.model.update(width=20, first_size=7, last=40, dropout=0.0)
+    c.model.update(width=24, blocks=4, size=5, first_size=7, last=40, dropout=0.0)
     c.method.observation = "bernoulli"
-    large(c, 3600, 16)
+    large(c, 6000, 16)
+    c.optim.model.learning_rate = 1e-2
     c.evaluate.best = "test/nll"
 
 
@@ -55,7 +56,8 @@ def mnist(c: ConfigDict) -> None:
     c.data.binarize = "none"
     c.method.observation = "categorical"
     c.model.last = 64
-    c.evaluate.best = "test/bpd"
+    c.train.steps = c.optim.model.decay_steps = 5000
+    c.evaluate.update(every_steps=2500, sample_every_steps=5000, best="test/bpd")
 
 
 def large(c: ConfigDict, steps: int, batch_size: int) -> None:
