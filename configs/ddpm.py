@@ -15,8 +15,8 @@
     python -m jaxgen.main --config=configs/ddpm.py:PRESET,tiny
         seconds, for tests
 
-Sampling knobs: --steps, --sampler, --eta, --guidance, --interval, --temperature, --until. The papers
-draw with --sampler=ancestral --steps=1000.
+Sampling knobs: --steps, --sampler, --eta, --guidance, --interval, --temperature, --until. The
+papers draw with --sampler=ancestral --steps=1000.
 """
 
 from ml_collections import ConfigDict, config_dict

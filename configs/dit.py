@@ -11,7 +11,7 @@
     python -m jaxgen.main --config=configs/dit.py:PRESET,tiny
         seconds, for tests
 
-The last two need a first stage whose latents are 32x32x4 and of variance about one:
+The last two need a first stage whose latents are 32x32x4, `configs/kl_autoencoder.py:imagenet256`:
 `--config.frozen.first.run=RUN`. Published, of the stage of latent diffusion: FID 2.27 with guidance
 (DiT-XL/2, official README), 2.06 (SiT-XL/2, official README).
 

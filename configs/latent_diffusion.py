@@ -3,16 +3,20 @@
     python -m jaxgen.main --config=configs/autoencoder.py:plain --workdir=runs/autoencoder-plain
     python -m jaxgen.main --config=configs/latent_diffusion.py
         digits given the class, over the 8 latents of that run
+    python -m jaxgen.main --config=configs/kl_autoencoder.py --workdir=runs/kl_autoencoder
+    python -m jaxgen.main --config=configs/latent_diffusion.py:digits_kl
+        the same over the maps of 4x4x2 of that run
     python -m jaxgen.main --config=configs/latent_diffusion.py:mnist --config.data.manual_dir=DIR
-        the same over `configs/autoencoder.py:mnist`
+        over the maps of 7x7x3 of `configs/kl_autoencoder.py:mnist`, in runs/kl_autoencoder-mnist
     python -m jaxgen.main --config=configs/latent_diffusion.py:PRESET,tiny
         seconds, for tests
 
 Another first stage: `--config.frozen.first.run=RUN`, or RUN@STEP, or RUN@best; any run whose method
-encodes and decodes, of latents that are one array: a vector, or a map [h, w, C] as a VQGAN without
-quantiser has. Its latents are computed once, over the whole train split, and scaled to unit
-variance; the paper's scale is that of one batch. It is copied into the new run, which is whole
-without it. Any method takes the place of flow matching: `c.method.prior` and `c.model` name them.
+encodes and decodes, of latents that are one array: a vector, or a map [h, w, C]. Its latents are
+computed once, over the whole train split, and each number of a vector, each channel of a map is
+brought to mean 0 and unit variance; the paper's scale is that of one batch. It is copied into the
+new run, which is whole without it. Any method takes the place of flow matching: `c.method.prior`
+and `c.model` name them. The large ones of the papers are presets of `configs/dit.py`.
 
 Sampling knobs are the prior's: --steps, --sampler, --guidance, --interval, --temperature, --until.
 """
@@ -28,22 +32,28 @@ def digits(c: ConfigDict) -> None:
     c.frozen.first.run = "runs/autoencoder-plain@best"
 
 
+def digits_kl(c: ConfigDict) -> None:
+    """Over a map."""
+    c.frozen.first.run = "runs/kl_autoencoder@best"
+
+
 def mnist(c: ConfigDict) -> None:
-    """A longer run."""
+    """147 numbers, as a vector."""
     c.data.name = "mnist"
-    c.frozen.first.run = "runs/autoencoder-mnist@best"
-    c.train.update(steps=10_000, batch_size=256)
-    c.optim.model.decay_steps = 10_000
-    c.evaluate.update(every_steps=5000, sample_every_steps=5000, max_examples=2000)
+    c.frozen.first.run = "runs/kl_autoencoder-mnist@best"
+    c.model.update(width=384, layers=4, dropout=0.0)
+    c.train.update(steps=6000, batch_size=256)
+    c.optim.model.decay_steps = 6000
+    c.evaluate.update(every_steps=3000, sample_every_steps=3000, max_examples=2000)
 
 
-PRESETS = {"digits": digits, "mnist": mnist}
+PRESETS = {"digits": digits, "digits_kl": digits_kl, "mnist": mnist}
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/latent_diffusion.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="digits", tiny=False)
-    c = common(arg.data)
+    c = common("digits")
     c.frozen = dict(first=dict(run="", field="z"))
     c.model = dict(
         name="diffusion.dense.Dense",

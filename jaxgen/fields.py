@@ -182,7 +182,8 @@ class Field:
     @property
     def log_volume(self) -> float:
         """What a log-density per unit of the batches is above that per own unit, in nats."""
-        return self.units.log_volume if self.units else 0.0
+        places = math.prod(self.shape[:-1])  # that share the units of their columns
+        return places * self.units.log_volume if self.units else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, of what is not left at its default."""

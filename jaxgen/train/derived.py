@@ -139,15 +139,14 @@ def _with_field(
 
 
 def _described(stage: Stage, name: str, z: np.ndarray) -> Field:
-    """The field of latents [N, ...]; the numbers of a vector are standardised."""
+    """The field of latents [N, ...]; numbers of a vector, channels of a map are standardised."""
     if isinstance(stage.method, Coded):
         return stage.method.latent_fields[name]
     if (kind := KINDS.get(z.ndim - 1)) is None:
         raise ConfigError(f"config.frozen: latents of shape {z.shape[1:]} are no field")
-    units = None
-    if kind == "vector":
-        mean, std = z.mean(0, dtype=np.float64), z.std(0, dtype=np.float64)
-        units = Units(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+    columns = z.reshape(-1, z.shape[-1])
+    mean, std = columns.mean(0, dtype=np.float64), columns.std(0, dtype=np.float64)
+    units = Units(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
     return Field(kind, z.shape[1:], units=units)
 
 

@@ -11,7 +11,8 @@ import pytest
 from jaxgen.abilities import Coded, Density, check
 from jaxgen.config import ConfigError
 from jaxgen.methods import perceptual
-from jaxgen.methods.vqgan import VQGAN, adaptive_weight
+from jaxgen.methods.judging import adaptive_weight
+from jaxgen.methods.vqgan import VQGAN
 from jaxgen.nn.classifier import Classifier
 from jaxgen.nn.codebook import Codebook
 from jaxgen.nn.codes import Coding, Map

@@ -13,10 +13,11 @@ from jaxgen.config import ConfigError
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def base(starter, tmp_path_factory):
+@pytest.fixture(scope="module", params=["autoencoder.py:plain", "kl_autoencoder.py:digits_game"])
+def base(request, starter, tmp_path_factory):
+    """Over a vector of latents, and over a map."""
     base = tmp_path_factory.mktemp("latent_diffusion")
-    starter.run("--config=configs/autoencoder.py:plain,tiny", f"--workdir={base / 'first'}")
+    starter.run(f"--config=configs/{request.param},tiny", f"--workdir={base / 'first'}")
     starter.run(*second(base), f"--workdir={base / 'run'}")
     return base
 
