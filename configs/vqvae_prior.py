@@ -50,10 +50,10 @@ def mnist(c: ConfigDict) -> None:
     c.data.name = "mnist"
     c.frozen.first.run = "runs/vqvae-mnist@best"
     c.method.prior.update(given=("label",), null=0.1)
-    c.model.update(depth=4, width=128, dropout=0.1)
-    c.train.update(steps=10_000, batch_size=128)
-    c.optim.model.decay_steps = 10_000
-    c.evaluate.update(every_steps=1000, sample_every_steps=2000, max_examples=10_000)
+    c.model.update(depth=3, width=96, dropout=0.0)
+    c.train.update(steps=4000, batch_size=64)
+    c.optim.model.decay_steps = 4000
+    c.evaluate.update(every_steps=2000, sample_every_steps=4000, max_examples=10_000)
 
 
 def pixelcnn(c: ConfigDict) -> None:

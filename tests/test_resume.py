@@ -108,6 +108,13 @@ def test_kill_9_before_a_discriminator_starts(starter, tmp_path):
     check_digest(starter, tmp_path, run, limit=600)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["ddpm.py:digits_classes", "edm.py:digits", "adm_classifier.py:digits"])
+def test_kill_9_of_diffusion(starter, tmp_path, config):
+    """Times, noise and labels that are left out are functions of the step."""
+    check_digest(starter, tmp_path, (f"--config=configs/{config},tiny", *EVERY_STEP), limit=600)
+
+
 GROWING = ("--config.method.stable_steps=8", "--config.method.fade_steps=12")  # fade: 9 to 19
 
 

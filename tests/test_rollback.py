@@ -1,4 +1,4 @@
-"""A rollback takes the memory of two players back too: p of the augmentation, the mean path."""
+"""A rollback takes all back that a bad batch moved: averages, p of the augmentation, paths."""
 
 import dataclasses
 import json
@@ -12,6 +12,9 @@ from command import rows
 import jaxgen
 from jaxgen.data import load
 from jaxgen.data.loader import Order
+from jaxgen.methods.diffusion import Diffusion
+from jaxgen.methods.edm import EDM
+from jaxgen.methods.noised_classifier import NoisedClassifier
 from jaxgen.methods.stylegan2 import StyleGAN2
 
 BAD, SAVED = 7, 5
@@ -35,25 +38,84 @@ class Poisoned(StyleGAN2):
         return jnp.where(total == self.poison, jnp.nan, loss), rest
 
 
-@pytest.mark.slow
-def test_memory_is_rolled_back(starter, data_root, tmp_path):
-    """As a run that never saw the batch: killed at the checkpoint, it would have the same state."""
+@dataclasses.dataclass(frozen=True)
+class Overflowing:
+    """A loss whose activations overflow on that batch, as those in bfloat16 may."""
+
+    poison: int = 0
+
+    def loss(self, state, batch, rng):
+        total = jnp.sum(batch["x"].astype(jnp.int32))
+        large = jnp.where(total == self.poison, 1e38, 1.0)
+        huge = jax.tree.map(lambda p: p * large.astype(p.dtype), state.params)
+        return super().loss(state.replace(params=huge), batch, rng)
+
+
+@dataclasses.dataclass(frozen=True)
+class OverflowingDDPM(Overflowing, Diffusion):
+    """Of bits of noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OverflowingEDM(Overflowing, EDM):
+    """Of denoised images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OverflowingClassifier(Overflowing, NoisedClassifier):
+    """Of classes."""
+
+
+def poisoned(data_root, tmp_path, source, arg, name, more=""):
+    """The flags of a run that is not finite on its batch number `BAD`."""
     x = load("digits", data_dir=str(data_root)).splits["train"].x
     poison = int(x[Order(len(x), 16, 0)[BAD]].astype(np.int64).sum())
     config = tmp_path / "config.py"
-    source = "configs/stylegan2.py"
     config.write_text(
         "import importlib.util\n"
         "def get_config(arg=''):\n"
-        f"    spec = importlib.util.spec_from_file_location('c', {source!r})\n"
+        f"    spec = importlib.util.spec_from_file_location('c', 'configs/{source}.py')\n"
         "    module = importlib.util.module_from_spec(spec)\n"
         "    spec.loader.exec_module(module)\n"
-        "    c = module.get_config('digits,tiny')\n"
-        f"    c.method.update(name='test_rollback:Poisoned', poison={poison})\n"
-        "    c.method.augment = dict(name='ada', images=400, target=-2.0)\n"
+        f"    c = module.get_config({arg!r})\n"
+        f"    c.method.update(name='test_rollback:{name}', poison={poison})\n"
+        f"    {more}\n"
         "    return c\n"
     )
-    flags = (f"--config={config}", *FLAGS)
+    return f"--config={config}", *FLAGS
+
+
+DIFFUSION = {
+    "ddpm": ("digits_classes,tiny", "OverflowingDDPM"),
+    "edm": ("digits_classes,tiny", "OverflowingEDM"),
+    "adm_classifier": ("tiny", "OverflowingClassifier"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", DIFFUSION)
+def test_an_overflow_in_bfloat16_leaves_parameters_and_averages(
+    starter, data_root, tmp_path, source
+):
+    """As in a run whose order of batches leaves that one out: the same, run twice, and finite."""
+    half = "c.model.dtype = 'bfloat16'"
+    flags = poisoned(data_root, tmp_path, source, *DIFFUSION[source], more=half)
+    job = starter.run(*flags, f"--workdir={tmp_path / 'run'}", limit=900)
+    assert f"rolled back to step {SAVED}, batch {BAD} is left out" in job.out
+    state = jaxgen.load(job.workdir, allow="test_rollback").state
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, state.ema)))
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
+    progress = json.loads((job.workdir / "checkpoints/12/progress/metadata").read_text())
+    assert progress["skipped"] == [BAD]
+    again = starter.run(*flags, f"--workdir={tmp_path / 'again'}", limit=900)
+    assert again.digest == job.digest
+
+
+@pytest.mark.slow
+def test_memory_is_rolled_back(starter, data_root, tmp_path):
+    """As a run that never saw the batch: killed at the checkpoint, it would have the same state."""
+    ada = "c.method.augment = dict(name='ada', images=400, target=-2.0)"
+    flags = poisoned(data_root, tmp_path, "stylegan2", "digits,tiny", "Poisoned", ada)
     job = starter.run(*flags, f"--workdir={tmp_path / 'run'}", limit=900)
     assert f"rolled back to step {SAVED}, batch {BAD} is left out" in job.out
     assert [row["step"] for row in rows(job.workdir, "train")] == list(range(1, 13))
