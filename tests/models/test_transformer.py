@@ -152,3 +152,16 @@ def test_what_has_no_meaning_is_refused():
         Transformer(1, 8, 2).init(KEY, jnp.zeros((1, 2, 2, 2), jnp.uint8), Head(3, 50))
     with pytest.raises(ValueError, match="is no mass of integers"):
         dataclasses.replace(method, observation="gaussian")
+
+
+@pytest.mark.parametrize("name", ["colours", "captions"])
+def test_a_condition_that_is_left_out_has_an_ordinary_slope_at_the_start(name):
+    """Not that of the norm of a vector that is 0."""
+    spec, positions, given = SPECS[name]
+    model = Transformer(2, 16, 2, positions, prefix=3 if given == ("text",) else 1)
+    method = Autoregressive(model, spec, given=given, null=0.99)
+    batch = made(name)[2]
+    params, variables = jax.jit(method.init)(KEY, batch)
+    state = State(jnp.int32(0), params, variables, {}, {})
+    slope = jax.grad(lambda p: method.loss(state.replace(params=p), batch, KEY)[0])(params)
+    assert max(float(jnp.linalg.norm(leaf)) for leaf in jax.tree.leaves(slope)) < 10

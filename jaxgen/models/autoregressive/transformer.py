@@ -63,9 +63,9 @@ class Front(nn.Module):
             raise ValueError(
                 f"prefix={self.length} does not part the {cond.shape[1]} given numbers"
             )
-        front = nn.Dense(self.width, kernel_init=NORMAL, name="given")(
-            cond.reshape(num, self.length, -1)
-        )
+        # a condition that is left out is 0, and a norm of what is 0 has a slope of 1,000
+        given = nn.Dense(self.width, kernel_init=NORMAL, bias_init=NORMAL, name="given")
+        front = given(cond.reshape(num, self.length, -1))
         if not self.placed:
             return front
         return front + Positions("learned", self.width, name="places")((self.length,))
