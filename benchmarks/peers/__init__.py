@@ -1,6 +1,7 @@
-"""PyTorch's side of `benchmarks/accelerator.py`: the same networks and steps.
+"""PyTorch's side of `benchmarks/accelerator.py` and others: the same networks and steps.
 
-Each module has a class `Peer(config, spec)`, of a config's sections and a data set:
+Each module that `accelerator.py` takes has a class `Peer(config, spec)`, of a config's sections and
+a data set:
 
     modules         player -> nn.Module, whose parameters are as many as jaxgen's
     period          steps after which the turns repeat
