@@ -7,6 +7,8 @@
         given the class
     python -m jaxgen.main --config=configs/pixelcnnpp.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, with its 256 grey levels, three resolutions
+    python -m jaxgen.main --config=configs/pixelcnnpp.py:mnist_binary --config.data.manual_dir=DIR
+        MNIST binarised anew at every visit, with a Bernoulli for each pixel
     python -m jaxgen.main --config=configs/pixelcnnpp.py:cifar10
         the official run: 5 blocks of 160 at each of three resolutions
     python -m jaxgen.main --config=configs/pixelcnnpp.py:PRESET,tiny
@@ -48,6 +50,17 @@ def mnist(c: ConfigDict) -> None:
     c.evaluate.update(every_steps=1000, sample_every_steps=1000, splits=("test",))
 
 
+def mnist_binary(c: ConfigDict) -> None:
+    """A block of each stream at three resolutions, an epoch."""
+    mnist(c)
+    c.data.binarize = "dynamic"
+    c.model.update(width=20, blocks=1)
+    c.method.observation = "bernoulli"
+    c.train.update(steps=3800, batch_size=16)
+    c.optim.model.decay_steps = 3800
+    c.evaluate.update(every_steps=1900, sample_every_steps=3800, best="test/nll")
+
+
 def cifar10(c: ConfigDict) -> None:
     """5,000 epochs of 391 steps."""
     steps, batch = 1_955_000, 128
@@ -69,7 +82,13 @@ def cifar10(c: ConfigDict) -> None:
     c.evaluate.update(every_steps=10_000, sample_every_steps=20_000, splits=("test",))
 
 
-PRESETS = {"digits": digits, "digits_classes": digits_classes, "mnist": mnist, "cifar10": cifar10}
+PRESETS = {
+    "digits": digits,
+    "digits_classes": digits_classes,
+    "mnist": mnist,
+    "mnist_binary": mnist_binary,
+    "cifar10": cifar10,
+}
 
 
 def get_config(arg: str = "") -> ConfigDict:
