@@ -109,7 +109,7 @@ def test_kill_9_before_a_discriminator_starts(starter, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["ddpm.py:digits_classes", "edm.py:digits", "adm_classifier.py:digits"])
+@pytest.mark.parametrize("config", ["ddpm.py:digits", "edm.py:digits", "adm_classifier.py:digits"])
 def test_kill_9_of_diffusion(starter, tmp_path, config):
     """Times, noise and labels that are left out are functions of the step."""
     check_digest(starter, tmp_path, (f"--config=configs/{config},tiny", *EVERY_STEP), limit=600)

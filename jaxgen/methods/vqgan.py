@@ -56,7 +56,7 @@ class VQGAN(Judging, QuantizedAutoencoder):
 
         found = self.judged(state, batch["x"], show)
         coding, moved = found.aux
-        codes = sum((of.loss for of in coding.codes.values()), jnp.float32(0))
+        codes = jnp.sum(jnp.stack([of.loss for of in coding.codes.values()]))
         total = found.loss + value(self.codes_weight, state.step) * codes
         metrics = found.metrics | {"codes": codes} | code_metrics(coding)
         own = {"model": moved.vars["model"], "discriminator": found.moved}

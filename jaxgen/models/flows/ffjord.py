@@ -92,7 +92,7 @@ class Continuous(Bijector):
             variables, cond, probe = told
             times = jnp.full(len(z), self.time_scale * t)
 
-            def velocity(z: Array) -> Array:
+            def velocity(z: Array) -> Any:
                 return net.apply(variables, z, times, cond)
 
             if probe is None:
