@@ -134,4 +134,4 @@ class KLAutoencoder(Judging):
             num: number of samples.
             temperature: multiplies the latents.
         """
-        return self.decode(state, temperature * self.latents(rng, num))
+        return self.decode(state, temperature * self.latents(rng, num), rounded=True)
