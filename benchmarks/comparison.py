@@ -1,4 +1,4 @@
-"""Trains models of all families on the same data with one budget, measures, and makes a page.
+"""Trains Glow, NVAE, StyleGAN2 and a VAE on the same data with one budget, measures, makes a page.
 
     python benchmarks/comparison.py [--data=digits] [--root=runs/comparison] [--only=glow,nvae]
     python benchmarks/comparison.py --data=mnist --manual_dir=DIR
@@ -6,8 +6,7 @@
 The budget is CPU time, user and system, of the whole training command: at most 6 minutes for
 digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes
 ROOT/DATA/NAME (runs), ROOT/DATA/minutes.json (what each took), ROOT/DATA/report.html, and
-ROOT/DATA/samples.png, 40 samples of each model, in the order in which they are here. What came out
-is in docs/comparison.md.
+ROOT/DATA/samples.png, 40 samples of each model. What came out is in docs/comparison.md.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ TRAIN = {
         "nvae": "configs/nvae.py",
         "stylegan2": "configs/stylegan2.py",
         "vae": "configs/vae.py:digits_grey",
-        "edm": "configs/edm.py:digits_classes",
-        "vdm": "configs/vdm.py",
-        "flow_matching": "configs/flow_matching.py",
-        "mean_flow": "configs/mean_flow.py",
     },
     "mnist": {
         "glow": "configs/glow.py:mnist model.depth=8 model.width=64 train.batch_size=64 "
