@@ -5,7 +5,8 @@
     python -m jaxgen.main --config=configs/kl_autoencoder.py:digits_game
         the same with the discriminator
     python -m jaxgen.main --config=configs/kl_autoencoder.py:mnist --config.data.manual_dir=DIR
-        MNIST from idx files in DIR: latents of 7x7x3
+        MNIST from idx files in DIR: latents of 7x7x3; 9 CPU minutes, test squared error 0.0025 of
+        the range
     python -m jaxgen.main --config=configs/kl_autoencoder.py:imagenet256
         f = 8 of the paper at 256x256, latents of 32x32x4, 83,653,863 parameters: for GPUs
     python -m jaxgen.main --config=configs/kl_autoencoder.py:PRESET,tiny

@@ -7,7 +7,8 @@
     python -m jaxgen.main --config=configs/latent_diffusion.py:digits_kl
         the same over the maps of 4x4x2 of that run
     python -m jaxgen.main --config=configs/latent_diffusion.py:mnist --config.data.manual_dir=DIR
-        over the maps of 7x7x3 of `configs/kl_autoencoder.py:mnist`, in runs/kl_autoencoder-mnist
+        over the maps of 7x7x3 of `configs/kl_autoencoder.py:mnist`, in runs/kl_autoencoder-mnist:
+        11 CPU minutes after 9, Frechet ratio of 2,000 samples 0.025 (docs/results.md)
     python -m jaxgen.main --config=configs/latent_diffusion.py:PRESET,tiny
         seconds, for tests
 
