@@ -29,7 +29,9 @@ class DensityOf:
             "codes" (one term of a sum over latents: the codes that the encoder finds); "masked-N"
             (N sets of masks), also of the codes, "codes-masked-N"; "vlb" (the bound of a chain of
             noises), "vdm-N" (that of noise in continuous time, at N times); "ode-S" (what an ODE
-            in S steps makes of a normal density, of integers with uniform dequantisation).
+            in S steps makes of a normal density, of integers with uniform dequantisation), and
+            "ode-R", "ode-probed-R" (in steps of the relative tolerance R; with a divergence that
+            is estimated), of integers after "udq-".
         measure: "mass" of integers, or "density".
         dims: of an event: bits/dim are nats over so many.
         of: "x", an example, or the part of it that is modelled.
