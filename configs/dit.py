@@ -40,7 +40,7 @@ def mnist(c: ConfigDict) -> None:
 def sit_xl2(c: ConfigDict) -> None:
     """Seven million steps of 256, a constant rate."""
     c.data.update(name="imagenet2012", size=(256, 256), fit="crop", flip=True)
-    c.frozen = dict(first=dict(run="runs/autoencoder-imagenet", field="z"))
+    c.frozen = dict(first=dict(run="runs/kl_autoencoder-imagenet256@best", field="z"))
     c.model.update(patch=2, depth=28, width=1152, heads=16, remat=True)
     c.method.update(times="uniform", sampling_steps=250, solver_steps=0)
     c.method = dict(name="latent_prior.LatentPrior", field="z", prior=c.method.to_dict())

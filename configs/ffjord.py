@@ -3,7 +3,7 @@
     python -m jaxgen.main --config=configs/ffjord.py
         eight Gaussians on a ring; also moons checkerboard grid25 spirals
     python -m jaxgen.main --config=configs/ffjord.py:digits
-        digits, 8x8, as vectors, with a divergence that is estimated: minutes
+        digits, 8x8, as vectors, with a divergence that is estimated
     python -m jaxgen.main --config=configs/ffjord.py:power --config.data.name=FILE.npz
         a table of numbers, batches and rate of the official code; also gas hepmass miniboone
         bsds300
@@ -13,8 +13,8 @@
 Published, test log-likelihood in nats (paper, table 2): POWER 0.46, GAS 8.59, HEPMASS -14.92,
 MINIBOONE -10.43, BSDS300 157.40; MNIST 0.99 and CIFAR-10 3.40 bits/dim, with convolutions, which
 there are not here. A step of training solves an ODE forwards and back, whose steps grow in number
-as the flow bends: `test/solver_steps` says how many, six evaluations each. Our own measurements
-are in docs/results.md.
+as the flow bends: `test/solver_steps` says how many, six evaluations each. Nobody has
+trained these presets to a result.
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ from jaxgen.recipes import shorten
 
 
 def points(c: ConfigDict) -> None:
-    """A small network, and a tolerance that costs a thousandth of a nat."""
+    """A small network, and a tolerance of a thousandth."""
 
 
 def digits(c: ConfigDict) -> None:

@@ -1,7 +1,7 @@
 """The KL autoencoder of latent diffusion (Rombach et al. 2022): the first of two stages.
 
     python -m jaxgen.main --config=configs/kl_autoencoder.py
-        digits, 8x8: latents of 4x4x2, without a discriminator; two CPU cores, minutes
+        digits, 8x8: latents of 4x4x2, without a discriminator
     python -m jaxgen.main --config=configs/kl_autoencoder.py:digits_game
         the same with the discriminator
     python -m jaxgen.main --config=configs/kl_autoencoder.py:mnist --config.data.manual_dir=DIR
@@ -25,7 +25,7 @@ from jaxgen.recipes import shorten
 
 
 def digits(c: ConfigDict) -> None:
-    """Sharp without a game: pictures of 64 pixels have no texture."""
+    """Without a game: pictures of 64 pixels have no texture."""
     c.model.update(width=32, multipliers=(1, 2), blocks=1, latent=2)
     c.train.update(steps=2000, batch_size=64, steps_per_dispatch=20)
 
