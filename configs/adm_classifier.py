@@ -6,6 +6,9 @@
         digits under that of `configs/flow_matching.py`
     python -m jaxgen.main --config=configs/adm_classifier.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, under the noise of `configs/ddpm.py:mnist`
+    python -m jaxgen.main --config=configs/adm_classifier.py:latents
+        the latents of 4x4x2 that `configs/latent_diffusion.py:digits_kl` is trained on;
+        `:mnist_latents`, with the manual_dir, those of 7x7x3
     python -m jaxgen.main --config=configs/adm_classifier.py:imagenet64
         also imagenet128, imagenet256, imagenet512: 65,438,568, 42,568,040, 54,096,360 and
         54,448,360 parameters; for GPUs
@@ -43,6 +46,26 @@ def mnist(c: ConfigDict) -> None:
     c.model.update(multipliers=(1, 2, 2), attention=(7,))
     c.train.update(steps=3000, batch_size=64, save_every_minutes=10.0)
     c.optim.model.decay_steps = 3000
+    c.evaluate.update(every_steps=1000, max_examples=2000)
+
+
+def latents(c: ConfigDict) -> None:
+    """Maps of 4x4x2, by flow matching."""
+    flow_matching(c)
+    c.frozen = dict(first=dict(run="runs/kl_autoencoder@best", field="z"))
+    c.method = dict(name="latent_prior.LatentPrior", field="z", prior=c.method.to_dict())
+    c.model.multipliers = (1,)
+    c.evaluate.best = "test/latent_nats"
+
+
+def mnist_latents(c: ConfigDict) -> None:
+    """7x7x3."""
+    latents(c)
+    c.data.name = "mnist"
+    c.frozen.first.run = "runs/kl_autoencoder-mnist@best"
+    c.model.update(width=64, attention=(7,))
+    c.train.update(steps=4000, batch_size=128)
+    c.optim.model.decay_steps = 4000
     c.evaluate.update(every_steps=1000, max_examples=2000)
 
 
@@ -86,6 +109,8 @@ PRESETS = {
     "digits": digits,
     "flow_matching": flow_matching,
     "mnist": mnist,
+    "latents": latents,
+    "mnist_latents": mnist_latents,
     "imagenet64": imagenet64,
     "imagenet128": imagenet128,
     "imagenet256": imagenet256,

@@ -129,7 +129,7 @@ def measure_run(
         spec=run.spec,
         levels=levels_of(run.method, run.spec),
         sets=sets,
-        settings=dict(request.knobs),
+        settings=dict(request.knobs) | dict(run.guide),
         context=_context(run, request),
         method=run.method,
         state=run.state.averaged(),

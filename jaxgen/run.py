@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
-from jaxgen.train.derived import derived, spec_with
+from jaxgen.train.derived import derived
 from jaxgen.train.log import quiet, say
 from jaxgen.types import FROZEN, DataSpec, Method, State
 from jaxgen.views.of_run import Views
@@ -48,7 +48,10 @@ class Run(Views):
         step: train steps done.
         state: restored and verified, with the averages alone that were chosen.
         averages: player -> name of its average that stands for its params.
+        guide: {"classifier": its run and digest} where one guides, else nothing.
     """
+
+    guide: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Run(Views):
         self.config: dict[str, Any] = read_json(self.directory.config)
         check_sections(self.config)
         check_sizes(self.config["model"])
-        self.spec: DataSpec = spec_with(self.directory.spec(), frozen.gives(self.directory))
+        self.spec: DataSpec = frozen.spec_of(self.directory)
         self.mesh = make_mesh()
         self.method: Method
         self.method, self.target = self._described(modules)
@@ -150,6 +153,7 @@ class Run(Views):
         stage = frozen.read(source, "classifier", step, state_target, self._allow)
         guided = copy.copy(self)
         guided.method = Guided(self.method, stage)
+        guided.guide = {"classifier": f"{source.path.name}@{stage.digest[:12]}"}
         held = dict(self.state.vars.get(FROZEN, {})) | frozen.variables({"classifier": stage})
         guided.state = self.state.replace(vars=self.state.vars | {FROZEN: held})
         return guided

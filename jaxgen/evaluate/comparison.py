@@ -58,6 +58,7 @@ class Trained(Protocol):
     state: State
     step: int
     averages: dict[str, str]
+    guide: Mapping[str, str]
 
     def dataset(self, **places: Any) -> Dataset: ...  # noqa: D102
     def observer(self, **options: Any) -> Any: ...  # noqa: D102

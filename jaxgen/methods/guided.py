@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.denoising import Denoising
 from jaxgen.methods.givens import Givens
 from jaxgen.methods.handing import handing
+from jaxgen.methods.latent_prior import LatentPrior
 from jaxgen.methods.mean_flow import MeanFlow
 from jaxgen.methods.noised_classifier import NoisedClassifier
 from jaxgen.methods.vdm import VDM
@@ -29,14 +31,15 @@ class Guided:
     """A method of diffusion whose samples a noise-aware classifier guides.
 
     What the model says of the noise becomes eps - scale sigma grad log p(class | z, t): of a scale
-    of 1 the score is that of the data given the class, if both are right.
+    of 1 the score is that of the data given the class, if both are right. Of latent diffusion these
+    are latents, and the classifier one of the same latents.
 
     Source: Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, algorithm 2,
     here for every sampler.
 
     Attributes:
         inner: what is guided.
-        classifier: a frozen stage with a `NoisedClassifier`.
+        classifier: a frozen stage with a `NoisedClassifier`, or a `LatentPrior` of one.
     """
 
     inner: Any
@@ -48,27 +51,43 @@ class Guided:
         Raises:
             ConfigError: saying what differs.
         """
-        judge, inner = self.classifier.method, self.inner
+        judge, denoiser = self.judge, self.denoiser
         if not isinstance(judge, NoisedClassifier):
             raise ConfigError(
                 f"classifier: {type(judge).__name__} is no classifier of noised data: "
                 "configs/adm_classifier.py trains one"
             )
-        if not isinstance(inner, Denoising) or isinstance(inner, VDM | MeanFlow):
+        if not isinstance(denoiser, Denoising) or isinstance(denoiser, VDM | MeanFlow):
             raise ConfigError(
-                f"classifier: {type(inner).__name__} has no noise that a classifier was trained on"
+                f"classifier: {type(denoiser).__name__} has no noise that a classifier was "
+                "trained on"
             )
-        ours, theirs = inner.spec, judge.spec
-        if (ours.name, ours.x) != (theirs.name, theirs.x):
+        ours, theirs = denoiser.spec, judge.spec
+        if (ours.name, ours.shape) != (theirs.name, theirs.shape):
             raise ConfigError(
                 f"classifier: it was trained on {theirs.name}, {theirs.shape}, and the model on "
                 f"{ours.name}, {ours.shape}"
             )
-        if not _alike(inner, judge):
+        if ours.x != theirs.x or _stage(self.inner) != _stage(self.classifier.method):
+            raise ConfigError(
+                f"classifier: its {theirs.name} are not the model's: train it with the same "
+                "config.frozen.first"
+            )
+        if not _alike(denoiser, judge):
             raise ConfigError(
                 "classifier: its noise is not the model's: train it with config.method.process as "
                 "the config.method of the model has it"
             )
+
+    @functools.cached_property
+    def denoiser(self) -> Any:
+        """The method that draws what is guided: latents, or data."""
+        return _within(self.inner)
+
+    @functools.cached_property
+    def judge(self) -> Any:
+        """The method of the classifier."""
+        return _within(self.classifier.method)
 
     @property
     def spec(self) -> DataSpec:
@@ -83,7 +102,7 @@ class Guided:
     @property
     def most_steps(self) -> int:
         """Of the model."""
-        return self.inner.most_steps
+        return self.denoiser.most_steps
 
     @property
     def turns(self) -> Sequence[Turn]:
@@ -125,11 +144,11 @@ class Guided:
         )
         assert classes is not None
         label = jnp.argmax(classes, axis=-1)
-        if "label" in self.inner.given:
+        denoiser, judge, theirs = self.denoiser, self.judge, self.classifier.state(state)
+        if "label" in denoiser.given:
             fields["label"] = label
-        own = {k: v for k, v in fields.items() if k in self.inner.given}
-        judge, theirs = self.classifier.method, self.classifier.state(state)
-        path = self.inner.path(state)
+        own = {k: v for k, v in fields.items() if k in denoiser.given}
+        path = denoiser.path(state)
 
         def steer(found: Estimate, z: Array, t: Array) -> Estimate:
             # all noise says nothing of a class, and what it says there of the data is a limit
@@ -146,7 +165,18 @@ class Guided:
             x = jnp.where(scale == 0, found.x, x)
             return Estimate(x, jnp.where(scale == 0, found.eps, eps), found.between)
 
-        return self.inner.drawn(state, rng, num, own or None, steer, **knobs)
+        z = denoiser.drawn(state, rng, num, own or None, steer, **knobs)
+        return self.inner.outward(state, z) if isinstance(self.inner, LatentPrior) else z
+
+
+def _within(method: Any) -> Any:
+    """What a prior of latents is of these; another method as it is."""
+    return method.inner if isinstance(method, LatentPrior) else method
+
+
+def _stage(method: Any) -> str | None:
+    """Digest of the stage whose latents are modelled."""
+    return method.first.digest if isinstance(method, LatentPrior) else None
 
 
 def _alike(inner: Denoising, judge: NoisedClassifier) -> bool:

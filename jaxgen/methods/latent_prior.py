@@ -124,7 +124,10 @@ class LatentPrior:
             knobs: of the prior's `sample`.
         """
         more = {"given": given} if given else {}
-        z = self.inner.sample(state, rng, num, **more, **knobs)
+        return self.outward(state, self.inner.sample(state, rng, num, **more, **knobs))
+
+    def outward(self, state: State, z: Array) -> Array:
+        """Latents as the prior draws them to data."""
         units = self.spec.fields[self.field].units
         return self.decode(state, units.outward(z) if units else z)
 

@@ -32,6 +32,12 @@ def add_seed(command: Any, what: str) -> None:
     command.add_argument("--seed", type=SEED, default=0, help=f"{what}; default: 0")
 
 
+def add_classifier(command: Any) -> None:
+    """A run that guides the samples."""
+    text = "of noised data, that guides: --scale=1 --class=3"
+    command.add_argument("--classifier", metavar="RUN", help=text)
+
+
 def add_allow(command: argparse.ArgumentParser) -> None:
     """Modules beside jaxgen's whose classes a stored config may name (docs/security.md)."""
     text = "trusted modules whose classes the run's config may name, comma-separated"
@@ -75,7 +81,7 @@ def shown_class(label: int | None) -> str:
 
 
 def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) -> Any:
-    """The run that `add_run`'s arguments name.
+    """The run that `add_run`'s arguments name, guided where `add_classifier`'s say so.
 
     Args:
         arguments: of the command.
@@ -96,7 +102,9 @@ def load_run(arguments: argparse.Namespace, num: int = 0, drawn: bool = True) ->
         check_examples(directory.spec(), num, drawn)
     from jaxgen.run import Run
 
-    return Run(arguments.run, arguments.step, allowed(arguments), arguments.average)
+    found = Run(arguments.run, arguments.step, allowed(arguments), arguments.average)
+    classifier = getattr(arguments, "classifier", None)
+    return found if classifier is None else found.guided_by(classifier)
 
 
 def add_places(command: argparse.ArgumentParser) -> None:

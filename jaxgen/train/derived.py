@@ -81,12 +81,6 @@ def described(spec: DataSpec, config: Mapping[str, Any]) -> Gives:
     }
 
 
-def spec_with(spec: DataSpec, gives: Gives) -> DataSpec:
-    """The spec of a run's data with the fields that its stages give."""
-    more = {k: Field.from_json(v) for fields in gives.values() for k, v in fields.items()}
-    return dataclasses.replace(spec, fields={**spec.fields, **more})
-
-
 def derived(
     dataset: Dataset,
     stages: Stages,

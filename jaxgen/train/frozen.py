@@ -34,7 +34,7 @@ from jaxgen.stored import check_sizes
 from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.integrity import score_of, state_digest
 from jaxgen.train.log import quiet
-from jaxgen.types import FROZEN, DataSpec, Method, PyTree, State
+from jaxgen.types import FROZEN, DataSpec, Field, Method, PyTree, State
 
 
 class Describe(Protocol):
@@ -155,7 +155,7 @@ def read(run: RunDir, name: str, step: int | None, describe: Describe, allow: Al
         ConfigError: for a run that cannot be built.
         CheckpointError: without a whole checkpoint.
     """
-    config, spec = read_json(run.config), run.spec()
+    config, spec = read_json(run.config), spec_of(run)
     check_sections(config)
     check_sizes(config["model"])
     held = within(run, config, describe, allow)
@@ -214,6 +214,13 @@ def recorded(run: RunDir) -> Mapping[str, Any]:
 def gives(run: RunDir) -> dict[str, Mapping[str, Any]]:
     """stage -> {field: its JSON}, of the stages of a run that give one."""
     return {name: about["gives"] for name, about in recorded(run).items() if "gives" in about}
+
+
+def spec_of(run: RunDir) -> DataSpec:
+    """The spec of a run's data with the fields that its stages give."""
+    spec, given = run.spec(), gives(run).values()
+    more = {k: Field.from_json(v) for fields in given for k, v in fields.items()}
+    return dataclasses.replace(spec, fields={**spec.fields, **more})
 
 
 def install(

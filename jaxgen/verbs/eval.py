@@ -13,6 +13,7 @@ from typing import Any
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import (
     add_allow,
+    add_classifier,
     add_places,
     add_seed,
     add_state,
@@ -28,6 +29,7 @@ PYTHON = (
     "jaxgen.run.Run.evaluate",
     "jaxgen.run.Run.per_example",
     "jaxgen.run.Run.measure",
+    "jaxgen.run.Run.guided_by",
     "jaxgen.measure.measure_images",
 )
 
@@ -62,6 +64,7 @@ def add(commands: Any) -> None:
     metrics.add_argument("--metrics", help="comma-separated, as fd,pr,likelihood; or all")
     metrics.add_argument("--num", type=COUNT, help="images of each set; default: 10000 at most")
     add_seed(metrics, "of the samples")
+    add_classifier(metrics)
     metrics.add_argument("--sets", type=COUNT, help="independent ones, for intervals; default: 3")
     metrics.add_argument(
         "--reference",
@@ -81,9 +84,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if arguments.metrics:
         _measure(arguments, knobs)
         return
-    given = [
-        n for n in ("workdir", "extractor", "num", "sets") if getattr(arguments, n) is not None
-    ]
+    names = ("workdir", "extractor", "num", "sets", "classifier")
+    given = [n for n in names if getattr(arguments, n) is not None]
     if given:
         raise ConfigError(f"--{given[0]} needs --metrics=..., as --metrics=fd,pr")
     found = load_run(arguments)
@@ -141,6 +143,8 @@ def _measure(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         request = dataclasses.replace(request, **places(arguments))
         found = load_run(arguments, arguments.batch or 0, drawn=False)
         out = measure_run(found, request, remark)
+    elif arguments.classifier is not None:
+        raise ConfigError(f"{path} is no run directory: --classifier guides the samples of a run")
     elif arguments.data is None or arguments.workdir is None:
         raise ConfigError(
             f"{path} is no run directory; to measure its images add --data=NAME --workdir=DIR"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.tools.arguments import add_run, add_seed, load_run, own_options
+from jaxgen.tools.arguments import add_classifier, add_run, add_seed, load_run, own_options
 from jaxgen.tools.outputs import add_out, kind, output, pictures_in
 from jaxgen.tools.ranges import COUNT
 
@@ -29,9 +29,7 @@ def add(commands: Any) -> None:
     add_run(sample)
     sample.add_argument("--num", type=COUNT, default=64, help="samples; default: 64")
     add_seed(sample, "of the latents")
-    sample.add_argument(
-        "--classifier", metavar="RUN", help="of noised data, that guides: --scale=1 --class=3"
-    )
+    add_classifier(sample)
     text = ".png of a grid, .npz of arrays, or FOLDER/ of single .png; default: in the run"
     add_out(sample, text, ".png", ".npz", folder=True)
 
@@ -50,8 +48,6 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     arrays = out is not None and kind(out) == ".npz"
     single = out is not None and kind(out) not in (".png", ".npz")
     found = load_run(arguments, 0 if single or arrays else arguments.num)
-    if arguments.classifier:
-        found = found.guided_by(arguments.classifier)
     if not single and not arrays:
         _check_grid(arguments.num, found.spec.shape)
     fields, rest = split_given(found.spec, knobs)

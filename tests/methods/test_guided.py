@@ -13,6 +13,7 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.edm import EDM
 from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.methods.guided import Guided
+from jaxgen.methods.latent_prior import LatentPrior
 from jaxgen.methods.mean_flow import MeanFlow
 from jaxgen.methods.noised_classifier import NoisedClassifier
 from jaxgen.types import DataSpec, State
@@ -56,6 +57,28 @@ def guided(inner=None, spec=SPEC, **process):
     return Guided(inner or FlowMatching(Truth(), SPEC), stage(judge))
 
 
+class Doubling:
+    """A stage whose latents are half of the data."""
+
+    def encode(self, state, x, rng):
+        return x / 2
+
+    def decode(self, state, z, rounded=True):
+        return 2 * z
+
+
+def over_latents(prior, digest="one", **field):
+    first = types.SimpleNamespace(method=Doubling(), state=lambda state: STATE, digest=digest)
+    spec = DataSpec.of("blobs", (2,), None, 3).with_field("z", kind="vector", shape=(2,), **field)
+    model = Judge() if "process" in prior else Truth()
+    return LatentPrior(model, first, spec, prior=prior)
+
+
+def guided_latents(digest="one", **field):
+    judge = {"name": "noised_classifier.NoisedClassifier", "process": FLOW}
+    return Guided(over_latents(FLOW), stage(over_latents(judge, digest, **field)))
+
+
 def draw(method, num=200, **knobs):
     call = jax.jit(lambda rng: method.sample(STATE, rng, num, **knobs))
     return np.asarray(call(jax.random.key(4)))
@@ -82,6 +105,16 @@ def test_a_larger_scale_goes_where_the_class_is_sure():
     one, four = (draw(guided(), given=label, scale=s, steps=20) for s in (1.0, 4.0))
     away = np.array(MEANS[1] - (MEANS[0] + MEANS[2]) / 2)
     assert (four @ away).mean() > (one @ away).mean() + 0.5
+
+
+def test_latents_are_guided_and_then_decoded():
+    knobs = dict(given={"label": np.arange(200) % 3}, steps=20)
+    method = guided_latents()
+    check(method)
+    assert isinstance(method, Stepped) and method.most_steps == guided().most_steps
+    np.testing.assert_array_equal(draw(method, **knobs), 2 * draw(guided(), **knobs))
+    free = draw(over_latents(FLOW), steps=20)
+    np.testing.assert_array_equal(draw(method, scale=0.0, **knobs), free)
 
 
 def test_its_knobs_and_abilities():
@@ -119,6 +152,11 @@ def test_a_classifier_learns_to_tell():
         (
             lambda: Guided(FlowMatching(Truth(), SPEC), stage(FlowMatching(Truth(), SPEC))),
             "FlowMatching is no classifier of noised data",
+        ),
+        (lambda: guided_latents("two"), "its latents of blobs are not the model's"),
+        (
+            lambda: Guided(over_latents(FLOW), guided().classifier),
+            "it was trained on blobs, .2,., and the model on latents of blobs",
         ),
         (
             lambda: NoisedClassifier(Judge(), DataSpec.of("none", (2,)), FLOW),

@@ -58,3 +58,22 @@ def test_a_run_that_was_killed_ends_in_the_same_state(base, starter, tmp_path):
     starter.start(*options).until(has_row(tmp_path / "run", 9)).kill().wait(-signal.SIGKILL)
     resumed = starter.run(*options)
     assert "resumed at step" in resumed.out and resumed.digest == whole
+
+
+def test_a_classifier_of_the_same_latents_guides(base, starter, tmp_path):
+    run = jaxgen.load(base / "run")
+    if len(run.spec.fields["z"].shape) != 3:
+        pytest.skip("the classifier is one of maps")
+    judge = tmp_path / "judge"
+    starter.run(
+        "--config=configs/adm_classifier.py:latents,tiny",
+        f"--config.frozen.first.run={base / 'first'}",
+        f"--workdir={judge}",
+    )
+    knobs = dict(seed=1, label=3, steps=3)
+    guided = run.guided_by(judge)
+    np.testing.assert_array_equal(guided.sample(5, scale=0.0, **knobs), run.sample(5, **knobs))
+    assert np.any(guided.sample(5, scale=30.0, **knobs) != run.sample(5, **knobs))
+    found = guided.measure("fd", num=32, sets=1, extractor="pixels", knobs={"scale": 2.0})
+    (settings,) = {str(m["settings"]) for m in found["measurements"]}
+    assert "judge@" in settings and "scale" in settings
