@@ -2,6 +2,8 @@
 
     python benchmarks/comparison.py [--data=digits] [--root=runs/comparison] [--only=glow,nvae]
     python benchmarks/comparison.py --data=mnist --manual_dir=DIR
+    python benchmarks/comparison.py --data=digits_diffusion
+        the same for models of diffusion and flow matching
 
 The budget is CPU time, user and system, of the whole training command: at most 6 minutes for
 digits, 20 for MNIST. What is there already is neither trained nor measured again. Writes
@@ -31,6 +33,13 @@ TRAIN = {
         "stylegan2": "configs/stylegan2.py",
         "vae": "configs/vae.py:digits_grey",
     },
+    "digits_diffusion": {
+        "flow_matching": "configs/flow_matching.py",
+        "mean_flow": "configs/mean_flow.py",
+        "ddpm": "configs/ddpm.py:digits_classes",
+        "edm": "configs/edm.py:digits_classes",
+        "vdm": "configs/vdm.py",
+    },
     "mnist": {
         "glow": "configs/glow.py:mnist model.depth=8 model.width=64 train.batch_size=64 "
         "train.steps=3000 evaluate.max_examples=2048 optim.model.schedule=cosine "
@@ -40,8 +49,11 @@ TRAIN = {
         "vae": "configs/vae.py:mnist_grey",
     },
 }
-VALUES = (0.5, 0.7, 0.85)  # of the knob; verdicts are about the default of 1
-NUM = {"digits": 1500, "mnist": 2000}  # generated images
+# The knob of each model, temperature by default; verdicts are about its default of 1.
+KNOBS = {"stylegan2": "truncation"} | dict.fromkeys(("flow_matching", "ddpm", "edm"), "guidance")
+VALUES = {"guidance": (1.5, 2.0, 4.0)}
+LOW = (0.5, 0.7, 0.85)  # of other knobs
+NUM = {"digits": 1500, "digits_diffusion": 1500, "mnist": 2000}  # generated images
 
 
 def main() -> None:
@@ -61,8 +73,8 @@ def main() -> None:
     for name in models:
         train(root, name, known[name], arguments.manual_dir)
     for name in models:
-        knob = "truncation" if name == "stylegan2" else "temperature"
-        for given in ((), *((f"--{knob}={value}",) for value in VALUES)):
+        knob = KNOBS.get(name, "temperature")
+        for given in ((), *((f"--{knob}={value}",) for value in VALUES.get(knob, LOW))):
             measure(root / name, given, [f"--num={NUM[arguments.data]}", *where])
     if not arguments.only:
         runs = [f"{name}={root / name}" for name in models]
