@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -202,8 +203,13 @@ def _compare(
 
 def _may_be_moved(old: Any, new: Any) -> bool:
     """Whether the new name of the data is a file or folder that is there, or the old place."""
-    place = os.path.expanduser(str(new).removeprefix("folder:"))
-    return os.path.exists(place) or os.path.abspath(place) == old
+    place = os.path.expanduser(_place(new))
+    return os.path.exists(place) or os.path.abspath(place) == _place(old)
+
+
+def _place(name: Any) -> str:
+    """Of a folder, whatever it holds."""
+    return re.sub("^(?:folder|domains|layouts):", "", str(name))
 
 
 def steps(run: RunDir) -> list[int]:

@@ -77,9 +77,10 @@ KINDS = {
     "label": "[]",
     "tokens": "[T]",
     "layout": "[H, W]",
+    "instances": "[H, W]",
 }  # of fields, with the shape of one example
 # what examples of a kind are called
-UNITS = {k: f"{k}s" for k in KINDS} | {"vector": "points", "tokens": "texts"}
+UNITS = {k: f"{k}s" for k in KINDS} | {"vector": "points", "tokens": "texts", "instances": "maps"}
 NUMBERS = ("levels", "classes", "vocabulary")  # how a field of integers says how many there are
 DTYPES = ("uint8", "uint16", "int32", "float32")
 
@@ -89,7 +90,8 @@ class Field:
     """What a data set says of one array of a batch.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `KINDS`. Of "layout" every value is a class; of "instances" it is any whole
+            number, which tells objects apart and says nothing else.
         shape: of one example, as its kind has it.
         dtype: of the arrays, one of `DTYPES`.
         levels: number of grey levels of an image or volume of integers, 0 .. levels - 1 (256 for
@@ -211,7 +213,7 @@ def _numbers(kind: str, dtype: str) -> str | None:
         return "classes"
     if kind == "tokens":
         return "vocabulary"
-    return None if dtype == "float32" else "levels"
+    return None if dtype == "float32" or kind == "instances" else "levels"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ class AugmentedSplit(Split):
     """A train split whose batches are flipped and shifted; `take` gives the examples as they are.
 
     Attributes:
-        split: of images.
+        split: of images; other fields whose values lie in their pixels move with them.
         flip: each is mirrored, left to right, with probability 1/2.
         shift: each is moved by up to that many pixels down or up, right or left, equally likely;
             what comes into sight repeats the border.
@@ -61,13 +61,18 @@ class AugmentedSplit(Split):
         random = np.random.RandomState([seed, AUGMENTED, index % 2**32])
         flipped = random.randint(2, size=len(indices))[rows] == 1
         down, right = random.randint(-self.shift, self.shift + 1, size=(2, len(indices)))[:, rows]
-        x = batch["x"]
-        if self.flip:
-            x = np.where(flipped[:, None, None, None], x[:, :, ::-1], x)
-        if self.shift:
-            # pixel i comes from i - d, held inside
-            height, width = x.shape[1:3]
-            i = np.clip(np.arange(height) - down[:, None], 0, height - 1)
-            j = np.clip(np.arange(width) - right[:, None], 0, width - 1)
-            x = x[np.arange(len(x))[:, None, None], i[:, :, None], j[:, None, :]]
-        return {**batch, "x": x}
+        sides = batch["x"].shape[1:3]
+        # pixel i comes from i - d, held inside
+        i, j = (
+            np.clip(np.arange(side) - d[:, None], 0, side - 1)
+            for side, d in zip(sides, (down, right), strict=True)
+        )
+
+        def moved(x: np.ndarray) -> np.ndarray:
+            if self.flip:
+                x = np.where(flipped.reshape(-1, *(1,) * (x.ndim - 1)), x[:, :, ::-1], x)
+            if self.shift:
+                x = x[np.arange(len(x))[:, None, None], i[:, :, None], j[:, None, :]]
+            return x
+
+        return {k: moved(v) if v.shape[1:3] == sides else v for k, v in batch.items()}

@@ -103,6 +103,40 @@ def load(
         DataError: on a folder without images, a bad file, or files that do not go together.
     """
     tree: Tree = FolderTree(root) if root.is_dir() else ZipTree(root)
+    name = root.resolve().name if root.is_dir() else root.stem
+    found = read(tree, name, size, fit, mode, test_fraction, seed, in_memory_mb, earlier)
+    what = "folder" if root.is_dir() else "file"
+    return dataclasses.replace(found, source=f"{what} {root}")
+
+
+def read(
+    tree: Tree,
+    name: str,
+    size: tuple[int, int] | None,
+    fit: str,
+    mode: str | None,
+    test_fraction: float,
+    seed: int,
+    in_memory_mb: float,
+    earlier: bool = False,
+) -> Dataset:
+    """The images of a tree, as `load` reads those of a folder.
+
+    Args:
+        tree: that holds them.
+        name: of the data set.
+        size: see `load`, as the rest.
+        fit: see there.
+        mode: see there.
+        test_fraction: see there.
+        seed: see there.
+        in_memory_mb: see there.
+        earlier: see there.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    root = tree.root
     layout = laid_out(tree, test_fraction, seed, earlier)
     files = sorted(file for part in layout.files.values() for file in part)
 
@@ -120,37 +154,38 @@ def load(
     if len(files) * kind.height * kind.width * kind.channels * wide <= in_memory_mb * 1e6:
         splits = {name: split.decoded() for name, split in splits.items()}
     spec = DataSpec.of(
-        name=root.resolve().name if root.is_dir() else root.stem,
+        name=name,
         shape=(kind.height, kind.width, kind.channels),
         levels=kind.levels,
         num_classes=len(layout.classes),
     )
-    what = "folder" if root.is_dir() else "file"
-    notes = (*layout.notes, *_frames(files, kinds), *_elsewhere(root, files))
+    notes = (*layout.notes, *_frames(files, kinds), *_elsewhere(tree, files))
     drawn = layout.held_out
-    return Dataset(spec, splits, f"{what} {root}", layout.classes, notes, held_out=drawn)
+    return Dataset(spec, splits, str(root), layout.classes, notes, held_out=drawn)
 
 
-def _elsewhere(root: pathlib.Path, files: Sequence[str]) -> list[str]:
+def _elsewhere(tree: Tree, files: Sequence[str]) -> list[str]:
     """Says that links lead out of a folder, which somebody else may have made."""
+    root = tree.root
     if not root.is_dir():
         return []
     home = root.resolve()
+    places = {file: pathlib.Path(tree.open(file)) for file in files}
     inside = {
-        folder: (root / folder).resolve().is_relative_to(home)
-        for folder in {file.rpartition("/")[0] for file in files}
+        folder: folder.resolve().is_relative_to(home)
+        for folder in {place.parent for place in places.values()}
     }
     found = [
         file
-        for file in files
-        if not inside[file.rpartition("/")[0]]
-        or os.path.islink(root / file)
-        and not (root / file).resolve().is_relative_to(home)
+        for file, place in places.items()
+        if not inside[place.parent]
+        or os.path.islink(place)
+        and not place.resolve().is_relative_to(home)
     ]
     if not found:
         return []
     count = f"{len(found):,} image{'s' if len(found) > 1 else ''}"
-    where = (root / found[0]).resolve()
+    where = places[found[0]].resolve()
     return [f"links lead to {count} outside of {root}, e.g. {printable(found[0])} to {where}"]
 
 

@@ -104,6 +104,26 @@ class Geometry:
         around = ((top, self.height - new_h - top), (left, self.width - new_w - left), (0, 0))
         return np.pad(image, around)
 
+    def nearest(self, numbers: np.ndarray) -> np.ndarray:
+        """[H, W] to [height, width] of the same numbers, where `apply` puts an image; not of "pad".
+
+        Between two classes there is none: each pixel is that of the nearest place.
+        """
+        height, width = numbers.shape
+        if (height, width) == (self.height, self.width):
+            return numbers
+        down, right = height / self.height, width / self.width
+        if self.fit == "crop":
+            down = right = min(down, right)
+        rows, columns = (
+            ((np.arange(new) + 0.5) * step + (old - new * step) / 2).astype(int).clip(0, old - 1)
+            for new, step, old in (
+                (self.height, down, height),
+                (self.width, right, width),
+            )
+        )
+        return numbers[rows[:, None], columns]
+
     def _scale(self, image: np.ndarray, box: tuple, height: int, width: int) -> np.ndarray:
         """Resamples the box (left, top, right, bottom) of an image."""
         out = lanczos.scaled(image, box, height, width)
@@ -158,6 +178,10 @@ def resized(dataset: Dataset, size: tuple[int, int] | None, fit: str) -> Dataset
         return dataset
     if spec.x.kind != "image":
         raise DataError(f"{spec.name} holds points, which have no size: leave out data.size")
+    if tied := [k for k, f in spec.fields.items() if k != "x" and f.shape[:2] == spec.shape[:2]]:
+        raise DataError(
+            f"{spec.name} has {', '.join(tied)} of the size of its images: leave out data.size"
+        )
     geometry = Geometry(*size, fit, spec.levels)
     splits: dict[str, Split] = {}
     for name, split in dataset.splits.items():
@@ -245,6 +269,23 @@ def decode(
             raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
     pixels = pixels.astype(np.uint16 if mode.startswith("I") else np.uint8, copy=False)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def numbers(file: Any, where: str) -> np.ndarray:
+    """The numbers that an image of one channel holds, int32 [H, W]: those of a palette unpainted.
+
+    Raises:
+        DataError: on a damaged file, or an image of several channels.
+    """
+    with _open(file, where) as image:
+        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+            raise DataError(
+                f"{where}: expected one number a pixel, grey or of a palette; it is {image.mode}"
+            )
+        try:
+            return np.asarray(_upright(image)).astype(np.int32)
+        except _UNREADABLE as error:
+            raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
 
 
 def _upright(image: Any) -> Any:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxgen.data import arrays, folder, images, kept, points, published, ranges, tables
+from jaxgen.data import arrays, domains, folder, images, kept, painted, points, published
+from jaxgen.data import ranges, tables
 from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
@@ -25,7 +26,8 @@ TABLES = tables.SUFFIXES
 FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
-OWN = re.compile(f"(?!folder:|tfds:){DOTTED.pattern}", re.ASCII)  # of a function, when it has a ":"
+FOLDERS = {"folder:": folder.load, "domains:": domains.load, "layouts:": painted.load}
+OWN = re.compile(f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII)  # of a function, when it has a ":"
 Reader = Callable[..., Dataset]
 
 
@@ -61,7 +63,9 @@ def load(
             checkerboard spirals`), a target or simulator (`simulated.NAMES`), `mnist`,
             `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds name ("cifar100",
             "imagenet_resized/64x64", with or without "tfds:" before), a folder of images
-            ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
+            ("folder:photos", or its path) or a .zip of it, two folders of images that are no pairs
+            ("domains:horse2zebra", see `domains.load`), images with their layouts
+            ("layouts:streets", see `painted.load`), an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
             `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
@@ -132,7 +136,9 @@ def load(
     elif is_table:
         dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb, earlier)
     else:
-        dataset = folder.load(path, shape, fit, mode, test_fraction, seed, in_memory_mb, earlier)
+        options = dict(size=shape, fit=fit, mode=mode, test_fraction=test_fraction, seed=seed)
+        read = FOLDERS[_prefix(name) or "folder:"]
+        dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options)
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
     dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
@@ -285,7 +291,7 @@ def _is_there(name: Any) -> bool:
     return (
         callable(name)
         or name in EMBEDDED
-        or pathlib.Path(name.removeprefix("folder:")).expanduser().exists()
+        or pathlib.Path(_plain(name)).expanduser().exists()
     )
 
 
@@ -295,7 +301,7 @@ def absolute(name: str) -> str:
         path = _path(name)
     except DataError:  # nothing is there, which is for `load` to say
         return name
-    return name if path is None else os.path.abspath(path)
+    return name if path is None else _prefix(name).replace("folder:", "") + os.path.abspath(path)
 
 
 def _suffix(path: pathlib.Path) -> str:
@@ -312,9 +318,18 @@ def _listed(names: Any) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts)
 
 
+def _prefix(name: str) -> str:
+    """How a folder is read, of `FOLDERS`; "" where the name does not say."""
+    return next((prefix for prefix in FOLDERS if name.startswith(prefix)), "")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(_prefix(name))
+
+
 def _path(name: str) -> pathlib.Path | None:
     """The file or folder that a name stands for; None if it is the name of a data set."""
-    plain = name.removeprefix("folder:")
+    plain = _plain(name)
     if not plain.strip():
         raise DataError("data.name is empty: expected a data set, a folder or a file")
     path = pathlib.Path(plain).expanduser()

@@ -9,6 +9,7 @@ import os
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from jaxgen.data.dataset import DataError
@@ -33,7 +34,7 @@ class Tree(Protocol):
         ...
 
     @property
-    def empty(self) -> list[str]:
+    def empty(self) -> Sequence[str]:
         """Relative paths of folders that hold nothing, sorted."""
         ...
 
@@ -165,6 +166,42 @@ class ZipTree:
     def where(self, file: str) -> str:
         """See `Tree.where`."""
         return printable(f"{self.root}/{file}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some files of a tree, under other paths.
+
+    Attributes:
+        whole: the tree.
+        paths: path here -> path there.
+    """
+
+    whole: Tree
+    paths: Mapping[str, str]
+    empty = ()
+
+    @property
+    def root(self) -> pathlib.Path:
+        """Of the whole tree."""
+        return self.whole.root
+
+    @property
+    def files(self) -> list[str]:
+        """See `Tree.files`."""
+        return sorted(self.paths)
+
+    def open(self, file: str) -> Any:
+        """See `Tree.open`."""
+        return self.whole.open(self.paths[file])
+
+    def size(self, file: str) -> int:
+        """See `Tree.size`."""
+        return self.whole.size(self.paths[file])
+
+    def where(self, file: str) -> str:
+        """See `Tree.where`."""
+        return self.whole.where(self.paths[file])
 
 
 def read_bytes(tree: Tree, file: str) -> bytes:
