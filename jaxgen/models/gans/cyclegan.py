@@ -28,22 +28,26 @@ class Generator(nn.Module):
         blocks: residual blocks; the paper has 6 for sides of 128, 9 from 256 on.
         halvings: of the sides, on the way in, and doublings on the way out.
         kernel: side of the first and the last kernel.
+        head: whether the last layer is there; without it, its features are what comes out.
     """
 
     width: int = 64
     blocks: int = 9
     halvings: int = 2
     kernel: int = 7
+    head: bool = True
 
     @nn.compact
     def __call__(self, x: Images, channels: int) -> Resized:
-        """[B, H, W, C] -> [B, H, W, channels].
+        """[B, H, W, C] -> [B, H, W, channels], or the features [B, H, W, width].
 
         Raises:
             ValueError: for sides that cannot be halved so often, or are too small to be reflected.
         """
         self._check(x)
         features = self.features(x)
+        if not self.head:
+            return features
         return jnp.tanh(Reflected(channels, self.kernel, name="last")(features))
 
     def features(self, x: Images) -> Resized:

@@ -100,13 +100,13 @@ class MultiScale(nn.Module):
         made = []
         for i in range(self.scales):
             if i:
-                x = _halved(x)
+                x = shrunk(x)
             one = PatchDiscriminator(self.width, self.layers, self.norm, name=f"scale{i}")
             made.append(one(x, cond, features))
         return tuple(zip(*made, strict=True)) if features else tuple(made)
 
 
-def _halved(x: Images) -> Resized:
+def shrunk(x: Images) -> Resized:
     """Means of 3x3, every second one; pixels beyond the border do not count."""
     window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
     pads = ((0, 0), *PAD, (0, 0))
