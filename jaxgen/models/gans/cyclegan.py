@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxgen.models.gans.patchgan import PatchDiscriminator
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.values import Natural
 
 INIT = nn.initializers.normal(0.02)
 Maps = Float[Array, "b h2 w2"]
@@ -32,7 +33,7 @@ class Generator(nn.Module):
 
     width: int = 64
     blocks: int = 9
-    halvings: int = 2
+    halvings: Natural = 2
     kernel: int = 7
 
     @nn.compact
@@ -95,7 +96,7 @@ class Generators(nn.Module):
 
     width: int = 64
     blocks: int = 9
-    halvings: int = 2
+    halvings: Natural = 2
     kernel: int = 7
 
     @nn.compact
