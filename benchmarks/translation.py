@@ -1,4 +1,6 @@
-"""How well a run translates, where the truth is known: `python benchmarks/translation.py RUN ...`
+"""How well a run translates, where the truth is known.
+
+    python benchmarks/translation.py RUN ...
 
 Of runs on `digits_two` and `digits_two_bright`: the share of translated test images that a support
 vector machine reads as the digit that was written, trained on real images of the domain they are
@@ -48,7 +50,11 @@ def of_digits(run: Any) -> dict[str, float]:
         x, y = halves[to]
         judge = SVC(C=10).fit(flat(x, to), y)
         made = run.translate(real[other], to)
-        read = {"read": flat(made, to), "truth": flat(real[to], to), "none": flat(real[other], other)}
+        read = {
+            "read": flat(made, to),
+            "truth": flat(real[to], to),
+            "none": flat(real[other], other),
+        }
         for name, images in read.items():
             found[f"{name}_{to}"] = float(np.mean(judge.predict(images) == label["test"]))
         truth = flat(real[to], to)

@@ -62,8 +62,8 @@ class CycleGAN:
         kinds = {name: f.kind for name, f in self.spec.fields.items()}
         if {kinds.get(name) for name in FIELDS.values()} != {"image"}:
             raise ConfigError(
-                f"{self.spec.name} has the fields {', '.join(kinds)}: expected images x and b of two "
-                "domains, as those of --config.data.name=domains:FOLDER"
+                f"{self.spec.name} has the fields {', '.join(kinds)}: expected images x and b of "
+                "two domains, as those of --config.data.name=domains:FOLDER"
             )
         if self.identity_weight and self._channels("a") != self._channels("b"):
             raise ConfigError(

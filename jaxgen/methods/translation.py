@@ -165,9 +165,9 @@ class Translation:
         return weight * paid, (state.vars, accuracies(self.rules, of_real[0], of_fake[0]))
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
-        """Per example, [B] each, in the network's range: `ops.scores.sample_scores`, and
+        """Per example, [B] each, in the network's range: see `ops.scores.sample_scores`.
 
-        `absolute`, |x - x'|, which is lowest for the median of all that could be there.
+        `absolute` is |x - x'|, which is lowest for the median of all that could be there.
         """
         x, cond = self._scaled(batch["x"]), self.givens.of_batch(batch)
         fake = self._shown(state, cond, rng, self._prior(rng, len(x)))
@@ -237,9 +237,7 @@ class Translation:
         latent = self.generator.latent
         return jax.random.normal(rng, (num, latent)) if latent else None
 
-    def _made(
-        self, state: State, x: Array, cond: Any, rng: Array
-    ) -> tuple[Array, Array, State]:
+    def _made(self, state: State, x: Array, cond: Any, rng: Array) -> tuple[Array, Array, State]:
         """As in training: images, the divergence of their styles in nats, and what moved."""
         noise, dropout = jax.random.split(rng)
         z, kl = None, jnp.float32(0)
@@ -248,9 +246,7 @@ class Translation:
             z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(noise, mean.shape)
             each = 0.5 * (jnp.square(mean) + jnp.exp(log_var) - 1 - log_var)
             kl = jnp.mean(jnp.sum(each, axis=1))
-        fake, state = self._generator.train(
-            state, cond, x.shape[-1], z, rngs={"dropout": dropout}
-        )
+        fake, state = self._generator.train(state, cond, x.shape[-1], z, rngs={"dropout": dropout})
         return fake, kl, state
 
     def _shown(self, state: State, cond: Any, rng: Array, z: Any) -> Array:
@@ -277,9 +273,7 @@ class Translation:
             return of_real, of_fake, state
         both, twice = jnp.concatenate([fake, real]), jnp.concatenate([cond, cond])
         seen, state = self._discriminator.train(state, both, twice, features=True)
-        of_fake, of_real = (
-            jax.tree.map(lambda v, i=i: jnp.split(v, 2)[i], seen) for i in (0, 1)
-        )
+        of_fake, of_real = (jax.tree.map(lambda v, i=i: jnp.split(v, 2)[i], seen) for i in (0, 1))
         return of_real, of_fake, state
 
     def _scaled(self, x: Array) -> Array:
@@ -301,7 +295,5 @@ def feature_distance(real: Any, fake: Any) -> Array:
         fake: the same.
     """
     scales = real if isinstance(real[0], tuple) else (real,)
-    apart = jax.tree.map(
-        lambda a, b: jnp.mean(jnp.abs(jax.lax.stop_gradient(a) - b)), real, fake
-    )
-    return sum(jax.tree.leaves(apart), jnp.float32(0)) / len(scales)
+    apart = jax.tree.map(lambda a, b: jnp.mean(jnp.abs(jax.lax.stop_gradient(a) - b)), real, fake)
+    return jnp.sum(jnp.stack(jax.tree.leaves(apart))) / len(scales)

@@ -21,8 +21,8 @@ from jaxgen.models.gans.gan import leaky
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv
-from jaxgen.nn.spectral_norm import Conv as SpectralConv
 from jaxgen.nn.gan_layers import BatchNorm
+from jaxgen.nn.spectral_norm import Conv as SpectralConv
 
 INIT = nn.initializers.normal(0.02)
 PAD = ((1, 1), (1, 1))
@@ -60,7 +60,9 @@ class PatchDiscriminator(nn.Module):
             width = self.width * min(2**i, 8)
             stride = 2 if i < self.layers else 1
             if self.spectral:
-                h = SpectralConv(width, 4, False, INIT, stride=stride, padding=self.padding)(made[-1])
+                h = SpectralConv(width, 4, False, INIT, stride=stride, padding=self.padding)(
+                    made[-1]
+                )
             else:
                 h = self._conv(width, stride, self.norm != "batch")(made[-1])
             if self.norm == "instance":
@@ -107,7 +109,9 @@ class MultiScale(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None, features: bool = False) -> Any:
-        """[B, H, W, C] -> a tuple of [B, h, w], of the image itself first; what is given is halved too.
+        """[B, H, W, C] -> a tuple of [B, h, w], of the image itself first.
+
+        What is given is halved with it.
 
         With `features` also those of each scale, a tuple of the tuples of `PatchDiscriminator`.
         """

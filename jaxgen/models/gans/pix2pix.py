@@ -9,6 +9,8 @@ innermost layer without dropout and has it in the three after that.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -55,14 +57,14 @@ class Generator(nn.Module):
         maps = [cond]
         for i, width in enumerate(widths):
             h = leaky(maps[-1], 0.2) if i else cond
-            name, options = f"down_{i}", dict(padding=PAD, kernel_init=INIT)
-            h = Conv(width, (4, 4), (2, 2), use_bias=False, name=name, **options)(h)
+            options: Any = dict(padding=PAD, kernel_init=INIT, name=f"down_{i}")
+            h = Conv(width, (4, 4), (2, 2), use_bias=False, **options)(h)
             maps.append(BatchNorm(name=f"norm_{i}")(h) if 0 < i < last else h)
         h = maps.pop()
         for i in reversed(range(self.halvings)):
             width = widths[i - 1] if i else channels
-            options = dict(use_bias=i == 0, kernel_init=INIT, name=f"up_{i}")
-            h = ConvTranspose(width, (4, 4), 2, **options)(nn.relu(h))
+            up: Any = dict(use_bias=i == 0, kernel_init=INIT, name=f"up_{i}")
+            h = ConvTranspose(width, (4, 4), 2, **up)(nn.relu(h))
             if i:
                 h = BatchNorm(name=f"norm_up_{i}")(h)
                 if last - i < DROPPED:

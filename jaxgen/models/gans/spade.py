@@ -7,6 +7,8 @@ width of a block. With a latent, an encoder finds the style of an image, as in s
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,7 +39,7 @@ class Spade(nn.Module):
         """x [B, h, w, C], layout [B, H, W, K], of which the nearest pixels are taken."""
         x = batch_norm.BatchNorm(scaled=False, name="moments")(x)
         layout = nearest(layout, x.shape[1], x.shape[2])
-        options = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
+        options: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
         h = nn.relu(Conv(self.hidden, (3, 3), name="shared", **options)(layout))
         gain = Conv(x.shape[-1], (3, 3), name="gain", **options)(h)
         shift = Conv(x.shape[-1], (3, 3), name="shift", **options)(h)
@@ -91,7 +93,7 @@ class Encoder(nn.Module):
         for i in range(self.halvings):
             h = leaky(h, 0.2) if i else h
             width = self.width * min(2**i, 8)
-            options = dict(kernel_init=INIT, stride=2, padding=1, name=f"conv_{i}")
+            options: Any = dict(kernel_init=INIT, stride=2, padding=1, name=f"conv_{i}")
             h = SpectralConv(width, 3, False, **options)(h)
             h = nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False)(h)
         h = leaky(h, 0.2).reshape(len(h), -1)
@@ -146,7 +148,7 @@ class Generator(nn.Module):
             )
         low, wide = (height // part, width // part), self.width * self.multipliers[0]
         if z is None:
-            pad = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
+            pad: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
             h = Conv(wide, (3, 3), name="first", **pad)(nearest(cond, *low))
         else:
             h = nn.Dense(low[0] * low[1] * wide, kernel_init=INIT, name="first")(z)
@@ -156,8 +158,8 @@ class Generator(nn.Module):
         for i, (multiplier, double) in enumerate(zip(self.multipliers, doubles, strict=True)):
             h = doubled(h) if double else h
             h = Block(self.width * multiplier, self.hidden, name=f"block_{i}")(h, cond)
-        pad = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
-        return jnp.tanh(Conv(channels, (3, 3), name="last", **pad)(leaky(h, 0.2)))
+        last: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
+        return jnp.tanh(Conv(channels, (3, 3), name="last", **last)(leaky(h, 0.2)))
 
 
 def nearest(x: Batched, height: int, width: int) -> Batched:
