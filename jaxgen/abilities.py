@@ -173,6 +173,24 @@ class Completes(Protocol):
 
 
 @runtime_checkable
+class Translates(Protocol):
+    """Makes of what one field holds what another could."""
+
+    @property
+    def translations(self) -> Mapping[str, tuple[str, str]]:
+        """Name of a direction -> (field that is translated, field of what is made)."""
+        ...
+
+    def translate(self, state: State, batch: Batch, rng: Array, to: str) -> Array:
+        """What is made, [B, ...] in the units of its field.
+
+        The batch has the field that is translated, and where that is one of `Conditional.given`,
+        all of these. Its pictures may be of another size than the data, where the method can.
+        """
+        ...
+
+
+@runtime_checkable
 class Latents(Protocol):
     """Draws latents without an example."""
 
@@ -300,7 +318,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped)
+ABILITIES += (Restarts, Stepped, Translates)
 
 
 def given(method: Any) -> tuple[str, ...]:

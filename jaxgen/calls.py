@@ -21,12 +21,14 @@ from jaxgen.abilities import (
     Infers,
     Latents,
     Restores,
+    Translates,
     given,
 )
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
 from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import Sampler, chunk_key, chunk_size, filled
+from jaxgen.evaluate.translation import sources
 from jaxgen.evaluate.validation import (
     Options,
     check_codes,
@@ -51,6 +53,7 @@ DOING = {  # calls -> what is said of those that take long
     "log_prob": "evaluating",
     "reconstruct": "reconstructing",
     "complete": "completing",
+    "translate": "translating",
 }
 
 
@@ -156,6 +159,28 @@ class Calls:
         found = self._whole("complete", state, self._key(seed), (x, known), options, len(x))
         return self._outward(found)
 
+    def translate(
+        self, state: State, x: Any, to: str | None, seed: int, options: Mapping[str, Any]
+    ) -> Any:
+        """What is made of a field [B, ...], or of a mapping of fields.
+
+        Raises:
+            ConfigError: for a method without it, an unknown direction, arrays that are not of the
+                fields that are asked for, a size that the method does not take, or options that
+                it does not have.
+        """
+        self._function("translate")
+        to, batch = sources(self._method, self._spec, x, to)
+        given = {"to": to, **options}
+        found = options_of(self._method.translate, LEADING.get("translate", 3), given)
+        leaf = next(iter(batch.values()))
+        usual = leaf.shape[1:3] == self._spec.shape[:2]
+        size = None if usual else 1  # of other sizes one at a time: how many fit is not known
+        key, num = self._key(seed), len(leaf)
+        return _joined(
+            self._chunks("translate", state, key, batch, found, num, given, size), num, "B"
+        )
+
     def calibrate(
         self, state: State, x: np.ndarray, draws: int, seed: int
     ) -> calibration.Calibration:
@@ -190,11 +215,10 @@ class Calls:
         options: Options,
         num: int,
         given: Mapping[str, Any],
+        size: int | None = None,
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
-        size = self._size
-        if num <= FEW:
-            size = min(size, FEW)
+        size = size or min(self._size, FEW if num <= FEW else num)
         call = self._call(name, options)
         starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
         for number, start in enumerate(starts):
@@ -251,6 +275,8 @@ class Calls:
             return method.reconstruct
         if name == "complete" and isinstance(method, Completes):
             return method.complete
+        if name == "translate" and isinstance(method, Translates):
+            return method.translate
         raise ConfigError(f"{type(method).__name__} has no {name}")
 
     def _latent_shapes(self, state: State) -> PyTree:

@@ -44,14 +44,22 @@ def view(field: Field, x: np.ndarray) -> np.ndarray:
     if field.kind in ("label", "tokens"):
         rows = _coloured(x.reshape(1, len(x), -1), field.values or 1)
         return grid(rows.repeat(CELL, 1).repeat(CELL, 2))
-    if field.kind == "layout":
-        return grid(_coloured(x, field.values or 1))
+    if field.kind in ("layout", "instances"):
+        return grid(painted(field, x))
     images = to_uint8(x, field.levels, field.range)
     if field.kind == "image":
         return grid(images)
     depth = x.shape[1]
     shown = np.unique(np.linspace(0, depth - 1, min(depth, SLICES)).round().astype(int))
     return grid(images[:, shown].reshape(-1, *x.shape[2:]), columns=len(shown))
+
+
+def painted(field: Field, x: np.ndarray) -> np.ndarray:
+    """Images, layouts or instances [N, H, W, ...] as colours, [N, H, W, 3] uint8."""
+    if field.kind == "image":
+        images = to_uint8(x, field.levels, field.range)
+        return np.repeat(images[..., :1], 3, -1) if images.shape[-1] < 3 else images[..., :3]
+    return _coloured(x, field.values or int(np.max(x)) + 1)
 
 
 def _coloured(numbers: np.ndarray, count: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from jaxgen.measure import Request, measure_run
 from jaxgen.methods.guided import Guided
 from jaxgen.names import checked
 from jaxgen.progress import stage
-from jaxgen.rundir import open_existing, read_json
+from jaxgen.rundir import check_step, open_existing, read_json
 from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.train import frozen
@@ -75,7 +75,7 @@ class Run(Views):
                 `step` is no step, or `average` no average.
             CheckpointError: when there is no good checkpoint.
         """
-        step = _checked_step(step)
+        step = check_step(step)
         if not isinstance(path, str | os.PathLike):
             raise ConfigError(f"run={path!r}, expected the path of a run directory")
         self.directory = open_existing(path)
@@ -229,6 +229,21 @@ class Run(Views):
         """x [B, ...] with what is not known drawn; `known` is bool, as x or an example of it."""
         return self._calls.complete(self._averaged, x, known, seed, options)
 
+    def translate(self, x: Any, to: str | None = None, seed: int = 0, **options: Any) -> Any:
+        """What the field x [B, ...] is in another domain, in its units.
+
+        Args:
+            x: of the field that is translated, in its units and of any size that the network
+                takes; or a mapping, field -> array.
+            to: name of the direction, as "b"; where there is one alone, it is that.
+            seed: of what is drawn.
+            **options: of the method.
+
+        Raises:
+            ConfigError: for a method that does not translate, or arrays that do not fit.
+        """
+        return self._calls.translate(self._averaged, x, to, seed, options)
+
     def log_prob(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """[B], in nats.
 
@@ -378,19 +393,3 @@ class Run(Views):
             dataset = build(load_as(known, self._allow), "data", **options | places)
         known = frozen.gives(self.directory)
         return derived(dataset, self._stages, self.config, known, say)
-
-
-def _checked_step(step: Any) -> int | str | None:
-    """None, "best", or a number that may be text.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    if step is None or step == "best":
-        return step
-    text = (
-        step if isinstance(step, str) else str(step) if isinstance(step, int | np.integer) else ""
-    )
-    if isinstance(step, bool) or not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"step={step!r}: expected a number of train steps, or 'best'")
-    return int(text)

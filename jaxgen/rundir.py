@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -152,3 +153,19 @@ def write_json(path: pathlib.Path, value: Any) -> None:
         WriteError: when it cannot be written.
     """
     write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def check_step(step: Any) -> int | str | None:
+    """None, "best", or a number that may be text.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if step is None or step == "best":
+        return step
+    text = (
+        step if isinstance(step, str) else str(step) if isinstance(step, numbers.Integral) else ""
+    )
+    if isinstance(step, bool) or not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"step={step!r}: expected a number of train steps, or 'best'")
+    return int(text)

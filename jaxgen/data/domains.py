@@ -65,8 +65,7 @@ class UnpairedSplit(Split):
         """See `Split.draw`. B walks by a seed of its own, so that no two stay side by side."""
         seeds = seed, int(np.random.RandomState([seed, SECOND]).randint(2**32, dtype=np.uint32))
         orders = (
-            Order(len(s), len(indices), own)
-            for s, own in zip((self.a, self.b), seeds, strict=True)
+            Order(len(s), len(indices), own) for s, own in zip((self.a, self.b), seeds, strict=True)
         )
         x, b = (s.take(o[index][rows])["x"] for s, o in zip((self.a, self.b), orders, strict=True))
         return {"x": x, "b": b}
@@ -123,4 +122,3 @@ def _domain(tree: Tree, root: pathlib.Path, name: str, options: dict[str, Any]) 
             "testA/ and testB/"
         )
     return folder.read(part, name, **options)
-

@@ -11,8 +11,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxgen.data import arrays, domains, folder, images, kept, painted, points, published
-from jaxgen.data import ranges, tables
+from jaxgen.data import (
+    arrays,
+    domains,
+    folder,
+    images,
+    kept,
+    painted,
+    points,
+    published,
+    ranges,
+    tables,
+)
 from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
@@ -27,7 +37,9 @@ FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 FOLDERS = {"folder:": folder.load, "domains:": domains.load, "layouts:": painted.load}
-OWN = re.compile(f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII)  # of a function, when it has a ":"
+OWN = re.compile(
+    f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII
+)  # of a function, when it has a ":"
 Reader = Callable[..., Dataset]
 
 
@@ -288,11 +300,7 @@ def _divided_earlier(
 
 
 def _is_there(name: Any) -> bool:
-    return (
-        callable(name)
-        or name in EMBEDDED
-        or pathlib.Path(_plain(name)).expanduser().exists()
-    )
+    return callable(name) or name in EMBEDDED or pathlib.Path(_plain(name)).expanduser().exists()
 
 
 def absolute(name: str) -> str:

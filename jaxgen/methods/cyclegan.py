@@ -19,6 +19,7 @@ from jaxgen.ops.ranges import symmetric, to_levels
 from jaxgen.ops.scores import sample_scores
 from jaxgen.schedules import Scheduled, value
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
+from jaxgen.values import Natural
 
 FIELDS = {"a": "x", "b": "b"}  # domain -> its field
 OTHER = {"a": "b", "b": "a"}
@@ -54,18 +55,16 @@ class CycleGAN:
     spec: DataSpec
     cycle_weight: Scheduled = 10.0
     identity_weight: Scheduled = 0.5
-    pool: int = 50
+    pool: Natural = 50
 
     def __post_init__(self) -> None:
         """Checks the options."""
         kinds = {name: f.kind for name, f in self.spec.fields.items()}
         if {kinds.get(name) for name in FIELDS.values()} != {"image"}:
             raise ConfigError(
-                f"{self.spec.name} has the fields {', '.join(kinds)}: expected images x and b of two "
-                "domains, as those of --config.data.name=domains:FOLDER"
+                f"{self.spec.name} has the fields {', '.join(kinds)}: expected images x and b of "
+                "two domains, as those of --config.data.name=domains:FOLDER"
             )
-        if self.pool < 0:
-            raise ConfigError(f"config.method.pool={self.pool}, expected 0 or more")
         if self.identity_weight and self._channels("a") != self._channels("b"):
             raise ConfigError(
                 "config.method.identity_weight: domains of other numbers of channels have no "

@@ -15,9 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.fields import Field
+from jaxgen.ops.boundaries import boundaries
 from jaxgen.ops.ranges import symmetric
 
-PLACED = ("image", "volume", "layout")  # kinds of fields whose values have positions
+WITHOUT_CHANNELS = ("layout", "instances")  # kinds of fields
+PLACED = ("image", "volume", *WITHOUT_CHANNELS)  # kinds of fields whose values have positions
 
 Rows = Float[Array, "b k"]
 Condition = Rows | Float[Array, "b *positions k"]
@@ -29,7 +31,8 @@ def condition(
     """The named fields side by side, None without any.
 
     A label is a one-hot row, a vector its numbers, grey levels are in [-1, 1], tokens and layouts
-    are one-hot at every place, and all places are flattened. But where x has positions, and one of
+    are one-hot at every place, instances are told by where they meet (`ops.boundaries`), and all
+    places are flattened. But where x has positions, and one of
     the fields has as many axes of them, the condition is a map of features at the positions of
     that field, over which the other fields are repeated.
 
@@ -74,7 +77,7 @@ def condition_shape(
 
 def positions(field: Field) -> tuple[int, ...]:
     """Of a field's values, without the channels."""
-    return field.shape if field.kind == "layout" else field.shape[:-1]
+    return field.shape if field.kind in WITHOUT_CHANNELS else field.shape[:-1]
 
 
 def aligned(cond: Condition, shape: Sequence[int]) -> Array:
@@ -151,6 +154,8 @@ def _numbers(field: Field, values: Array) -> Array:
     """[B, ...] of a field as real numbers, features last."""
     if field.kind in ("image", "volume"):
         return symmetric(jnp.asarray(values), field.levels)
+    if field.kind == "instances":
+        return boundaries(jnp.asarray(values))[..., None]
     if field.values is None:
         return jnp.asarray(values, jnp.float32)
     return jax.nn.one_hot(values, field.values)

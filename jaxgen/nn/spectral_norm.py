@@ -80,7 +80,7 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """A "SAME" convolution with a spectrally normalised kernel, unless `spectral` is False.
+    """A convolution with a spectrally normalised kernel, unless `spectral` is False.
 
     Attributes:
         features: channels out.
@@ -89,6 +89,7 @@ class Conv(nn.Module):
         kernel_init: initialiser of the kernel, [kernel, kernel, in, features].
         spectral: whether to normalise.
         stride: of both axes.
+        padding: "SAME", or pixels on every side.
     """
 
     features: int
@@ -97,13 +98,15 @@ class Conv(nn.Module):
     kernel_init: Callable[..., Array] = GLOROT
     spectral: bool = True
     stride: int = 1
+    padding: str | int = "SAME"
 
     @nn.compact
     def __call__(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H', W', features]."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        y = conv(x, normalised(self, kernel) if self.spectral else kernel, self.stride)
+        kernel = normalised(self, kernel) if self.spectral else kernel
+        y = conv(x, kernel, self.stride, self.padding)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)

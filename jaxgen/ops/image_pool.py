@@ -36,7 +36,9 @@ def exchanged(pool: Pool, count: Count, images: Images, rng: Array) -> tuple[Poo
     swaps = jax.random.bernoulli(coins, 0.5, images.shape[:1])
     drawn = jax.random.randint(places, images.shape[:1], 0, size)
 
-    def put(carry: tuple[Array, Array], new: tuple[Array, Array, Array]) -> tuple[object, Array]:
+    def put(
+        carry: tuple[Array, Array], new: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array], Array]:
         pool, count = carry
         image, swap, place = new
         filling = count < size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxgen.views import completions, latents, styles, trajectory
+from jaxgen.views import completions, latents, styles, trajectory, translations
 
 
 class Views:
@@ -16,5 +16,6 @@ class Views:
     walk = latents.walk
     evolve = latents.evolve
     trajectory = trajectory.trajectory
+    translations = translations.translations
     mix = styles.mix
     project = styles.project

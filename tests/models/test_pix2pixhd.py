@@ -1,16 +1,22 @@
-"""pix2pixHD: the official networks' sizes; boundaries and means against loops."""
+"""pix2pixHD: the official networks' sizes, and what each phase moves."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.config import ConfigError
+from jaxgen.methods.coarse_to_fine import CoarseToFine
 from jaxgen.models.gans.cyclegan import Generator
-from jaxgen.models.gans.patchgan import MultiScale
-from jaxgen.models.gans.pix2pixhd import Encoder, Enhanced
-from jaxgen.ops.instances import boundaries, instance_means, instance_sums
+from jaxgen.models.gans.patchgan import MultiScale, shrunk
+from jaxgen.models.gans.pix2pixhd import Enhanced
+from jaxgen.types import DataSpec, State
 
-IDS = np.random.RandomState(0).randint(0, 5, (2, 6, 7))
+SPEC = DataSpec.of("scenes", (16, 16, 3), 256).with_field(
+    "layout", kind="layout", shape=(16, 16), dtype="uint8", classes=4
+)
+TINY = Enhanced(width=4, blocks=1, coarse_blocks=1, halvings=1, kernel=3)
+JUDGE = MultiScale(scales=1, width=4, layers=1, norm="none")
 
 
 def count(module, *args):
@@ -18,63 +24,80 @@ def count(module, *args):
     return sum(x.size for x in jax.tree.leaves(shapes))
 
 
+def test_official_sizes():
+    """Of Cityscapes: 35 classes and the boundaries, beside a picture for the discriminators."""
+    planes, seen = (jnp.zeros((1, 64, 64, channels)) for channels in (36, 39))
+    assert count(Generator(64, 9, 4), planes, 3) == 182_546_755
+    last = 7 * 7 * 64 * 3 + 3  # of the coarse part, which the official code throws away
+    assert count(Enhanced(), planes, 3) == 182_857_059 + last
+    assert count(MultiScale(), seen) == 5_603_202
+
+
+def phased(**options):
+    options = dict(game="least_squares", feature_weight=10.0) | options
+    return CoarseToFine(TINY, JUDGE, SPEC, **options)
+
+
+@pytest.fixture(scope="module")
+def begun():
+    random = np.random.RandomState(0)
+    batch = {
+        "x": jnp.asarray(random.randint(0, 256, (2, 16, 16, 3)), jnp.uint8),
+        "layout": jnp.asarray(random.randint(0, 4, (2, 16, 16)), jnp.uint8),
+    }
+    params, variables = jax.jit(phased().init)(jax.random.key(0), batch)
+    return batch, State(jnp.int32(0), params, variables, {}, {})
+
+
 @pytest.mark.parametrize(
-    ("module", "channels", "expected"),
-    [
-        (Generator(64, 9, 4), 36, 182_546_755),
-        (Enhanced(), 36, 182_857_059),
-        (MultiScale(), 39, 5_603_202),
-    ],
+    ("step", "coarse", "last", "around"),
+    [(0, True, True, False), (2, False, False, True), (3, False, False, True)]
+    + [(4, True, False, True), (9, True, False, True)],
 )
-def test_official_sizes(module, channels, expected):
-    """Of Cityscapes: 35 classes and the boundaries, beside a picture for the discriminator."""
-    args = (3,) if channels == 36 else ()
-    assert count(module, jnp.zeros((1, 64, 64, channels)), *args) == expected
+def test_what_each_phase_moves(begun, step, coarse, last, around):
+    """Two steps of the coarse part, two around it, then both; its last layer is of the first."""
+    batch, state = begun
+    method = phased(coarse_steps=2, fixed_steps=2)
+
+    def loss(params):
+        moved = state.replace(step=jnp.int32(step), params=params)
+        return method.generator_loss(moved, batch, jax.random.key(1))[0]
+
+    slopes = jax.jit(jax.grad(loss))(state.params)["generator"]
+    inner = dict(slopes["coarse"])
+    assert any_slope(inner.pop("last")) == last
+    assert any_slope(inner) == coarse
+    assert any_slope({k: v for k, v in slopes.items() if k != "coarse"}) == around
 
 
-def test_boundaries_are_those_of_four_neighbours():
-    found = boundaries(jnp.asarray(IDS))
-    for b, row, column in np.ndindex(IDS.shape):
-        near = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
-        inside = [(r, c) for r, c in near if 0 <= r < 6 and 0 <= c < 7]
-        other = any(IDS[b, r, c] != IDS[b, row, column] for r, c in inside)
-        assert found[b, row, column, 0] == other
-    assert not boundaries(jnp.ones((1, 4, 4), jnp.int32)).any()
+def any_slope(tree):
+    return any(bool(jnp.any(x != 0)) for x in jax.tree.leaves(tree))
 
 
-def test_means_over_instances():
-    x = np.random.RandomState(1).randn(2, 6, 7, 3).astype(np.float32)
-    found = np.asarray(instance_means(jnp.asarray(x), jnp.asarray(IDS), 9))
-    sums = np.asarray(instance_sums(jnp.asarray(x), jnp.asarray(IDS), 9))
-    for b in range(2):
-        for i in range(5):
-            here = IDS[b] == i
-            np.testing.assert_allclose(sums[b, i], x[b][here].sum(0), atol=1e-5)
-            np.testing.assert_allclose(
-                found[b][here], np.broadcast_to(x[b][here].mean(0), (here.sum(), 3)), atol=1e-6
-            )
-    assert not sums[:, 5:].any()
+def test_the_first_phase_is_the_game_of_halved_images(begun):
+    batch, state = begun
+    method = phased(coarse_steps=5)
+    found = jax.jit(method.discriminator_loss)(state, batch, jax.random.key(2))[0]
+    x, cond = method.pair(batch)
+    fake = TINY.apply({"params": state.params["generator"]}, shrunk(cond), 3, coarse=True)
+    assert fake.shape == (2, 8, 8, 3)
+    real, made = (
+        JUDGE.apply({"params": state.params["discriminator"]}, image, shrunk(cond))[0]
+        for image in (shrunk(x), fake)
+    )
+    wanted = 0.5 * jnp.mean((real - 1) ** 2) + 0.5 * jnp.mean(made**2)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
-def test_an_instance_has_the_same_features_everywhere():
-    encoder = Encoder(width=4, halvings=1)
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
-    ids = jnp.zeros((2, 8, 8), jnp.int32).at[:, 4:].set(1)
-    params = encoder.init(jax.random.key(1), x, ids, 2)
-    planes = encoder.apply(params, x, ids, 2)
-    assert planes.shape == (2, 8, 8, 3)
-    for rows in (slice(0, 4), slice(4, 8)):
-        first = planes[:, rows][:, :1, :1]
-        np.testing.assert_array_equal(planes[:, rows], np.broadcast_to(first, (2, 4, 8, 3)))
-    assert not np.allclose(planes[:, 0], planes[:, 4])
-
-
-def test_the_enhancer_sees_all_of_the_picture_through_the_coarse_generator():
-    network = Enhanced(width=4, blocks=1, coarse_blocks=1, halvings=1, kernel=3)
+def test_the_enhancer_sees_all_of_the_picture_through_the_coarse_part():
     x = jax.random.normal(jax.random.key(0), (1, 16, 16, 5))
-    params = network.init(jax.random.key(1), x, 3)
-    assert network.apply(params, x, 3).shape == (1, 16, 16, 3)
-    assert "last" not in params["params"]["coarse"]
-    without = jax.tree.map(lambda p: p, params)
-    without["params"]["coarse"] = jax.tree.map(jnp.zeros_like, params["params"]["coarse"])
-    assert not np.allclose(network.apply(params, x, 3), network.apply(without, x, 3))
+    params = TINY.init(jax.random.key(1), x, 3)["params"]
+    without = params | {"coarse": jax.tree.map(jnp.zeros_like, params["coarse"])}
+    full, blind = (TINY.apply({"params": p}, x, 3) for p in (params, without))
+    assert full.shape == (1, 16, 16, 3) and not np.allclose(full, blind)
+
+
+def test_odd_sides_are_refused():
+    spec = SPEC.with_field("x", shape=(15, 16, 3)).with_field("layout", shape=(15, 16))
+    with pytest.raises(ConfigError, match="expected even sides"):
+        CoarseToFine(TINY, JUDGE, spec)

@@ -203,4 +203,7 @@ def agreement(found: np.ndarray, layout: np.ndarray) -> dict[str, float]:
     both = np.diag(counts)
     either = counts.sum(0) + counts.sum(1) - both
     there = either > 0
-    return {"accuracy": both.sum() / counts.sum(), "iou": float(np.mean(both[there] / either[there]))}
+    return {
+        "accuracy": both.sum() / counts.sum(),
+        "iou": float(np.mean(both[there] / either[there])),
+    }

@@ -8,6 +8,8 @@ and instance normalisation. Layers that halve or double have the paddings of the
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,6 +17,7 @@ from jaxtyping import Array, Float
 from jaxgen.models.gans.patchgan import PatchDiscriminator
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.values import Natural
 
 INIT = nn.initializers.normal(0.02)
 Maps = Float[Array, "b h2 w2"]
@@ -28,27 +31,26 @@ class Generator(nn.Module):
         blocks: residual blocks; the paper has 6 for sides of 128, 9 from 256 on.
         halvings: of the sides, on the way in, and doublings on the way out.
         kernel: side of the first and the last kernel.
-        head: whether the last layer is there; without it, its features are what comes out.
+        with_features: whether what the last layer is given comes out beside the image.
     """
 
     width: int = 64
     blocks: int = 9
-    halvings: int = 2
+    halvings: Natural = 2
     kernel: int = 7
-    head: bool = True
+    with_features: bool = False
 
     @nn.compact
-    def __call__(self, x: Images, channels: int) -> Resized:
-        """[B, H, W, C] -> [B, H, W, channels], or the features [B, H, W, width].
+    def __call__(self, x: Images, channels: int) -> Any:
+        """[B, H, W, C] -> [B, H, W, channels]; or that, and features [B, H, W, width].
 
         Raises:
             ValueError: for sides that cannot be halved so often, or are too small to be reflected.
         """
         self._check(x)
         features = self.features(x)
-        if not self.head:
-            return features
-        return jnp.tanh(Reflected(channels, self.kernel, name="last")(features))
+        image = jnp.tanh(Reflected(channels, self.kernel, name="last")(features))
+        return (image, features) if self.with_features else image
 
     def features(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H, W, width]: all but the last layer. In a compact method alone."""
@@ -99,7 +101,7 @@ class Generators(nn.Module):
 
     width: int = 64
     blocks: int = 9
-    halvings: int = 2
+    halvings: Natural = 2
     kernel: int = 7
 
     @nn.compact

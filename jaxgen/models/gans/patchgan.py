@@ -3,7 +3,8 @@
 Source: Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks"
 (CVPR), section 3.2.2 and appendix 6.1.2; Wang et al. 2018, "High-Resolution Image Synthesis and
 Semantic Manipulation with Conditional GANs" (pix2pixHD), section 3.2, for several scales. Paddings
-are those of the PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix). A game takes its loss of each
+are those of the PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix), unless `padding` says
+otherwise. A game takes its loss of each
 patch, then means: see `ops.games.mean_loss`.
 """
 
@@ -21,6 +22,7 @@ from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.gan_layers import BatchNorm
+from jaxgen.nn.spectral_norm import Conv as SpectralConv
 
 INIT = nn.initializers.normal(0.02)
 PAD = ((1, 1), (1, 1))
@@ -33,11 +35,15 @@ class PatchDiscriminator(nn.Module):
         width: channels of the first layer; doubled by each after it, up to eight times.
         layers: that halve the image.
         norm: "instance", "batch" or "none", on all layers but the first and the last.
+        padding: pixels of zeros around each map; 2 in pix2pixHD and SPADE.
+        spectral: normalise the kernels of those layers too, which then have no bias, as in SPADE.
     """
 
     width: int = 64
     layers: int = 3
     norm: str = "instance"
+    padding: int = 1
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None, features: bool = False) -> Any:
@@ -52,7 +58,13 @@ class PatchDiscriminator(nn.Module):
         made = [leaky(self._conv(self.width, 2)(x), 0.2)]
         for i in range(1, self.layers + 1):
             width = self.width * min(2**i, 8)
-            h = self._conv(width, 2 if i < self.layers else 1, self.norm != "batch")(made[-1])
+            stride = 2 if i < self.layers else 1
+            if self.spectral:
+                h = SpectralConv(width, 4, False, INIT, stride=stride, padding=self.padding)(
+                    made[-1]
+                )
+            else:
+                h = self._conv(width, stride, self.norm != "batch")(made[-1])
             if self.norm == "instance":
                 h = nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False)(h)
             elif self.norm == "batch":
@@ -63,16 +75,16 @@ class PatchDiscriminator(nn.Module):
 
     def _check(self, x: Images) -> None:
         """Refuses images of which nothing would be left."""
-        least = min(x.shape[1:3]) // 2**self.layers - 2
-        if least < 1:
+        if self.padding == 1 and min(x.shape[1:3]) // 2**self.layers < 3:
             raise ValueError(
                 f"images of {x.shape[1]}x{x.shape[2]} are too small for {self.layers} layers: "
                 f"expected sides of {3 * 2**self.layers} or more"
             )
 
     def _conv(self, features: int, stride: int, bias: bool = True) -> Conv:
+        pad = ((self.padding, self.padding),) * 2
         return Conv(
-            features, (4, 4), (stride, stride), padding=PAD, use_bias=bias, kernel_init=INIT
+            features, (4, 4), (stride, stride), padding=pad, use_bias=bias, kernel_init=INIT
         )
 
 
@@ -84,25 +96,31 @@ class MultiScale(nn.Module):
         width: channels of the first layer of each.
         layers: of each, that halve the image.
         norm: of each; see `PatchDiscriminator`.
+        padding: of each.
+        spectral: of each.
     """
 
     scales: int = 2
     width: int = 64
     layers: int = 3
     norm: str = "instance"
+    padding: int = 1
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None, features: bool = False) -> Any:
         """[B, H, W, C] -> a tuple of [B, h, w], of the image itself first.
 
+        What is given is halved with it.
+
         With `features` also those of each scale, a tuple of the tuples of `PatchDiscriminator`.
         """
-        made = []
+        made, x = [], beside(x, cond)
         for i in range(self.scales):
             if i:
                 x = shrunk(x)
-            one = PatchDiscriminator(self.width, self.layers, self.norm, name=f"scale{i}")
-            made.append(one(x, cond, features))
+            parts = self.width, self.layers, self.norm, self.padding, self.spectral
+            made.append(PatchDiscriminator(*parts, name=f"scale{i}")(x, None, features))
         return tuple(zip(*made, strict=True)) if features else tuple(made)
 
 

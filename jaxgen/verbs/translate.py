@@ -1,0 +1,81 @@
+"""`jaxgen translate`: pictures of one's own, or test examples, in another domain."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from typing import Any
+
+from jaxgen.config import ConfigError
+from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
+from jaxgen.tools.outputs import STILL, add_out, kind, output
+from jaxgen.tools.ranges import SIDE
+
+PYTHON = ("jaxgen.run.Run.translate", "jaxgen.run.Run.translations")
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of `jaxgen`."""
+    command = commands.add_parser(
+        "translate",
+        help="pictures of another domain, or of a layout",
+        epilog="Further --NAME=VALUE are the method's own knobs, as --temperature=0.9.",
+    )
+    command.set_defaults(command=run, takes_knobs=True)
+    add_run(command)
+    text = "image files, folders or .zip, which keep their sizes; default: test examples"
+    command.add_argument("pictures", nargs="*", metavar="picture", help=text)
+    command.add_argument("--to", metavar="DOMAIN", help="as b or a; needed where there are several")
+    command.add_argument("--num", type=SIDE, default=8, help="test examples; default: 8")
+    add_seed(command, "of what is drawn")
+    add_places(command)
+    text = ".png of one picture, FOLDER/ of several; of test examples a sheet, .png or .npz"
+    add_out(command, text, *STILL, folder=True)
+
+
+def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
+    """Translates; one picture is written as one, several into a folder under their own names."""
+    from jaxgen.evaluate.translation import direction
+    from jaxgen.evaluate.validation import options_of
+    from jaxgen.views.translations import translating
+
+    out: pathlib.Path | None = arguments.out
+    found = load_run(arguments, 0 if arguments.pictures else 4 * arguments.num)
+    method = translating(found)
+    to = direction(method, arguments.to)
+    options_of(method.translate, 3, {"to": to, **knobs})  # before any work
+    if arguments.pictures:
+        _translate_own(arguments, found, to, knobs)
+        return
+    if out is not None and kind(out) not in STILL:
+        raise ConfigError(f"--out={out}/: of test examples there is one sheet: name a .png or .npz")
+    asked = {"to": to, "num": arguments.num, **dict(sorted(knobs.items()))}
+    out = output(arguments, found, "translations", ".png", **asked, seed=arguments.seed)
+    sheet = found.translations(to, arguments.num, arguments.seed, **places(arguments), **knobs)
+    print(f"translations of step {found.step}: {sheet.save(out)}")
+
+
+def _translate_own(
+    arguments: argparse.Namespace, found: Any, to: str, knobs: dict[str, Any]
+) -> None:
+    from jaxgen.pictures import save_png, to_uint8
+    from jaxgen.tools.own import named
+    from jaxgen.views.translations import own
+
+    source, target = found.method.translations[to]
+    field = found.spec.fields[target]
+    pictures = list(own(found.spec, source, arguments.pictures))
+    single, out = len(pictures) == 1, arguments.out
+    if single and (out is None or kind(out) == ".png"):
+        asked = {"of": named(arguments.pictures), "to": to, **dict(sorted(knobs.items()))}
+        places = [output(arguments, found, "translation", ".png", **asked, seed=arguments.seed)]
+    elif out is None or kind(out) in STILL:
+        raise ConfigError(f"{len(pictures)} pictures: name a folder for them with --out=FOLDER/")
+    else:
+        places = [out / f"{stem}.png" for stem, _ in pictures]
+    for (_, x), place in zip(pictures, places, strict=True):
+        if place.exists() and arguments.out is not None and not arguments.force:
+            raise ConfigError(f"--out: {place} exists: name another, or add --force")
+        made = found.translate(x, to, arguments.seed, **knobs)
+        save_png(place, to_uint8(made[0], field.levels, field.range))
+    print(f"{len(pictures)} translated by step {found.step}: {places[0] if single else out}")
