@@ -65,9 +65,7 @@ class Codebook(nn.Module):
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay={self.decay}, expected 0 or more, and less than 1")
         if self.revive and self.learned == "gradient":
-            raise ValueError(
-                "revive=True is of learned='averages': here a gradient moves codes"
-            )
+            raise ValueError("revive=True is of learned='averages': here a gradient moves codes")
 
     @property
     def groups(self) -> int:
