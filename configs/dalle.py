@@ -4,7 +4,7 @@
         the first stage: 4x8 codes of two coloured digits side by side, finite scalars of 36
         values, squared error; two CPU cores, minutes
     python -m jaxgen.main --config=configs/dalle.py
-        the second: caption and codes in one causal sequence; two CPU cores, 9 CPU minutes
+        the second: caption and codes in one causal sequence; two CPU cores, 15 CPU minutes
     python -m jaxgen.main --config=configs/dalle.py:digits_codes --workdir=runs/dalle-digits-codes
     python -m jaxgen.main --config=configs/dalle.py:digits
         the same with two to four digits in the quarters of 16x16
@@ -62,7 +62,7 @@ def digits(c: ConfigDict) -> None:
     c.data.name = "captioned_digits"
     c.frozen = dict(first=dict(run="runs/dalle-digits-codes", field="codes"))
     c.model.model.words = 36
-    c.train.steps = c.optim.model.decay_steps = c.optim.ranker.decay_steps = 10_000
+    c.train.steps = c.optim.model.decay_steps = c.optim.ranker.decay_steps = 5_000
 
 
 def published(c: ConfigDict) -> None:
@@ -119,17 +119,17 @@ def get_config(arg: str = "") -> ConfigDict:
             weight_decay=0.02,
             warmup_steps=50,
             schedule="cosine",
-            decay_steps=7000,
+            decay_steps=12_000,
             clip_norm=1.0,
         ),
-        ranker=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=7000),
+        ranker=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=12_000),
     )
     c.ema = dict(model=dict(half_life_steps=100.0, ramp_up=0.05))
-    c.train.update(steps=7000, batch_size=32, steps_per_dispatch=20)
+    c.train.update(steps=12_000, batch_size=32, steps_per_dispatch=20)
     c.evaluate.update(
         best="test/code_nll",
-        every_steps=1000,
-        sample_every_steps=3500,
+        every_steps=3000,
+        sample_every_steps=6000,
         num_samples=64,
         max_examples=1000,
     )

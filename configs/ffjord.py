@@ -1,7 +1,8 @@
 """FFJORD (Grathwohl et al. 2019): a continuous flow trained by likelihood; nats, bits for images.
 
     python -m jaxgen.main --config=configs/ffjord.py
-        eight Gaussians on a ring; also moons checkerboard grid25 spirals
+        eight Gaussians on a ring: two CPU cores, 15 CPU minutes, test 2.835 nats (entropy 2.832);
+        also moons checkerboard grid25 spirals
     python -m jaxgen.main --config=configs/ffjord.py:digits
         digits, 8x8, as vectors, with a divergence that is estimated
     python -m jaxgen.main --config=configs/ffjord.py:power --config.data.name=FILE.npz
@@ -13,8 +14,8 @@
 Published, test log-likelihood in nats (paper, table 2): POWER 0.46, GAS 8.59, HEPMASS -14.92,
 MINIBOONE -10.43, BSDS300 157.40; MNIST 0.99 and CIFAR-10 3.40 bits/dim, with convolutions, which
 there are not here. A step of training solves an ODE forwards and back, whose steps grow in number
-as the flow bends: `test/solver_steps` says how many, six evaluations each. Nobody has
-trained these presets to a result.
+as the flow bends: `test/solver_steps` says how many, six evaluations each; 19 of ring8. Nobody has
+trained the other presets to a result.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,8 @@
     python -m jaxgen.main --config=configs/pixelcnnpp.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, with its 256 grey levels, three resolutions
     python -m jaxgen.main --config=configs/pixelcnnpp.py:mnist_binary --config.data.manual_dir=DIR
-        MNIST binarised anew at every visit, with a Bernoulli for each pixel
+        MNIST binarised anew at every visit, with a Bernoulli for each pixel: an epoch in batches of
+        16, test 81.56 nats (s.e. 0.20), exact; half-way 82.61
     python -m jaxgen.main --config=configs/pixelcnnpp.py:cifar10
         the official run: 5 blocks of 160 at each of three resolutions
     python -m jaxgen.main --config=configs/pixelcnnpp.py:PRESET,tiny

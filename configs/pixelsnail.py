@@ -78,7 +78,7 @@ def get_config(arg: str = "") -> ConfigDict:
         width=40,
         blocks=2,
         resnets=2,
-        keys=16,
+        key_width=16,
         dropout=0.2,
         nonlinearity="elu",
         memory="store",
@@ -109,5 +109,5 @@ def get_config(arg: str = "") -> ConfigDict:
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)
-        c.model.update(width=4, blocks=1, resnets=1, keys=2, memory="store")
+        c.model.update(width=4, blocks=1, resnets=1, key_width=2, memory="store")
     return c

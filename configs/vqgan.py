@@ -26,7 +26,7 @@ from jaxgen.recipes import shorten
 def digits(c: ConfigDict) -> None:
     """4x4 codes of 64, averages, a discriminator of 16x16 patches, hence of all."""
     c.model.model.update(width=32, multipliers=(1, 2), blocks=1, attention=(4,), features=32)
-    c.model.model.quantizer.update(codes=64, dim=8, update="averages", decay=0.98, start="kmeans")
+    c.model.model.quantizer.update(codes=64, dim=8, learned="averages", decay=0.98, start="kmeans")
     c.model.model.quantizer.update(revive=True, revive_steps=1000)
     c.model.discriminator.update(width=32, layers=1, norm="instance")
     c.method.update(start_steps=500, warmup_steps=500, perceptual="none")
@@ -80,7 +80,7 @@ def get_config(arg: str = "") -> ConfigDict:
         codes=1024,
         dim=256,
         commitment=0.25,
-        update="gradient",
+        learned="gradient",
         decay=0.99,
         start="narrow",
         revive=False,

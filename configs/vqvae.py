@@ -48,7 +48,7 @@ def digits(c: ConfigDict) -> None:
 def digits_plain(c: ConfigDict) -> None:
     """As the paper's equation 3, without its appendix."""
     digits(c)
-    c.model.quantizer.update(update="gradient", start="uniform", revive=False, revive_steps=0)
+    c.model.quantizer.update(learned="gradient", start="uniform", revive=False, revive_steps=0)
 
 
 def mnist(c: ConfigDict) -> None:
@@ -116,7 +116,7 @@ def get_config(arg: str = "") -> ConfigDict:
         codes=512,
         dim=64,
         commitment=0.25,
-        update="averages",
+        learned="averages",
         decay=0.99,
         start="uniform",
         revive=False,

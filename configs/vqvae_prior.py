@@ -10,7 +10,8 @@
     python -m jaxgen.main --config=configs/vqvae_prior.py:vqvae2
         over the two maps of `configs/vqvae2.py`, in runs/vqvae2: the lower codes given the upper
     python -m jaxgen.main --config=configs/vqvae_prior.py:mnist --config.data.manual_dir=DIR
-        over the 7x7 codes of `configs/vqvae.py:mnist`, in runs/vqvae-mnist, given the class
+        over the 7x7 codes of `configs/vqvae.py:mnist`, in runs/vqvae-mnist, given the class: 9.9
+        CPU minutes, 1.271 bits/dim, Frechet ratio of samples 0.025 (docs/results.md)
     python -m jaxgen.main --config=configs/vqvae_prior.py:PRESET,tiny
         seconds, for tests
 

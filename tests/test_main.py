@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from command import GLOW, ROOT, TINY, rows, saved
+from ml_collections import ConfigDict
 
 import jaxgen
 from jaxgen.abilities import DensityOf
@@ -350,6 +351,14 @@ def test_every_preset_loads(path):
         check_sections(full)
         assert full.keys() == tiny.keys(), name
         assert tiny["train"]["steps"] <= 100, name
+        # `--config.model.update=...` would be of ConfigDict's method, not of the option
+        assert not names_in(full) & set(dir(ConfigDict)), name
+
+
+def names_in(tree):
+    """Those of all options."""
+    inner = [names_in(v) for v in tree.values() if isinstance(v, dict)]
+    return set(tree).union(*inner)
 
 
 PUBLISHED = {  # data sets that presets name and that are not on every machine

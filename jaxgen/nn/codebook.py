@@ -17,14 +17,14 @@ from jaxgen.nn.codes import FSQ, VARS, Ids, Quantized, check_dim
 from jaxgen.ops import quantize
 from jaxgen.ops.quantize import Averages
 
-UPDATES = ("averages", "gradient")
+LEARNED = ("averages", "gradient")
 STARTS = ("uniform", "narrow", "kmeans")
 
 
 class Codebook(nn.Module):
     """K vectors, the nearest of which stands for a vector.
 
-    `loss` is the commitment, and with `update="gradient"` the codebook's own distance. Codes are
+    `loss` is the commitment, and with `learned="gradient"` the codebook's own distance. Codes are
     looked for before they move.
 
     Source: van den Oord et al. 2017, Neural discrete representation learning, section 3.2,
@@ -35,7 +35,7 @@ class Codebook(nn.Module):
         codes: K.
         dim: D.
         commitment: weight beta of the mean squared distance that moves the vectors.
-        update: "averages": codes are exponential averages of their vectors; "gradient": they move
+        learned: "averages": codes are exponential averages of their vectors; "gradient": they move
             down the gradient of their mean squared distance.
         decay: of the averages, and of the counts that say which codes are dead.
         start: "uniform" as Sonnet's, "narrow" as VQGAN's, in [-1 / K, 1 / K], or "kmeans",
@@ -49,7 +49,7 @@ class Codebook(nn.Module):
     codes: int = 512
     dim: int = 64
     commitment: float = 0.25
-    update: str = "averages"
+    learned: str = "averages"
     decay: float = 0.99
     start: str = "uniform"
     revive: bool = False
@@ -60,12 +60,12 @@ class Codebook(nn.Module):
     def __post_init__(self) -> None:
         """Checks the options."""
         super().__post_init__()
-        _check_choice("update", self.update, UPDATES)
+        _check_choice("learned", self.learned, LEARNED)
         _check_choice("start", self.start, STARTS)
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay={self.decay}, expected 0 or more, and less than 1")
-        if self.revive and self.update == "gradient":
-            raise ValueError("revive=True is of update='averages': here a gradient moves the codes")
+        if self.revive and self.learned == "gradient":
+            raise ValueError("revive=True is of learned='averages': here a gradient moves codes")
 
     @property
     def groups(self) -> int:
@@ -88,7 +88,7 @@ class Codebook(nn.Module):
         averages = self.variable(
             VARS, "averages", lambda: quantize.starting_averages(self.codes, self.dim)
         )
-        if self.update == "gradient":
+        if self.learned == "gradient":
             return self._coded(self.param("table", begin)), None, averages
         table = self.variable(VARS, "table", lambda: begin(self.make_rng("params")))
         return self._coded(table.value), table, averages
@@ -106,7 +106,7 @@ class Codebook(nn.Module):
         chosen = quantize.one_hot(ids, self.codes)
         q = table[ids]
         loss = self.commitment * quantize.commitment_loss(flat, q)
-        if self.update == "gradient":
+        if self.learned == "gradient":
             loss = loss + quantize.codebook_loss(flat, q)
         counts = averages.value.counts
         if train and not self.is_initializing():

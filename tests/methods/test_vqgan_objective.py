@@ -29,7 +29,7 @@ class Scale(nn.Module):
     last = ("out", "kernel")
 
     def setup(self):
-        self.book = Codebook(4, 1, update="gradient", start="kmeans")
+        self.book = Codebook(4, 1, learned="gradient", start="kmeans")
         self.out = nn.Dense(1, use_bias=False)
 
     @nn.nowrap

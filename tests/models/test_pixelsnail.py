@@ -13,7 +13,7 @@ RANDOM = np.random.RandomState(0)
 X = jnp.asarray(RANDOM.randint(0, 4, (2, 3, 4, 2)), jnp.uint8)
 HEAD = Head(4, 8)
 MAP = jnp.asarray(RANDOM.randn(2, 3, 4, 2), jnp.float32)
-TINY = dict(width=4, blocks=2, resnets=1, keys=3)
+TINY = dict(width=4, blocks=2, resnets=1, key_width=3)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ Z = jnp.asarray(np.random.RandomState(0).randn(8, 2, 3, 4), jnp.float32)
 BOOK = dict(codes=6, dim=4, start="kmeans")
 QUANTIZERS = {
     "averages": Codebook(**BOOK, revive=True, decay=0.9),
-    "gradient": Codebook(**BOOK, update="gradient"),
+    "gradient": Codebook(**BOOK, learned="gradient"),
     "cosine": Codebook(**BOOK, cosine=True, decay=0.9),
     "grouped": GroupedCodebook(Codebook(codes=6, dim=2, start="kmeans", revive=True), 2),
     "residual": ResidualCodebook(Codebook(**BOOK, decay=0.9), 3),
@@ -265,9 +265,9 @@ def test_sections(section, kind, groups, codes):
         (dict(name="codebook", code=9), "unknown option .*'code': did you mean 'codes'"),
         (dict(name="codebook", groups=2), "unknown option .*'groups'"),
         (dict(name="codebook", start="zeros"), "start='zeros', expected one of"),
-        (dict(name="codebook", update="sum"), "update='sum', expected one of"),
+        (dict(name="codebook", learned="sum"), "learned='sum', expected one of"),
         (dict(name="codebook", decay=1.0), "decay=1.0, expected 0 or more, and less than 1"),
-        (dict(name="codebook", update="gradient", revive=True), "revive=True is of update="),
+        (dict(name="codebook", learned="gradient", revive=True), "revive=True is of learned="),
         (dict(name="residual", cosine=True), "cosine=True: what codes of length one leave"),
         (dict(name="fsq", levels=(4, 1)), r"levels=\(4, 1\), expected numbers of 2 or more"),
     ],

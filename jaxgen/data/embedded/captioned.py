@@ -16,15 +16,19 @@ others from the test scans.
 from __future__ import annotations
 
 import itertools
+import pathlib
 
 import numpy as np
 
+from jaxgen.data import prepare
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset
 from jaxgen.data.embedded import digits
 from jaxgen.types import DataSpec, Field
 
 NAMES = ("captioned_pairs", "captioned_digits")
-COUNTS = {"train": 40_000, "test": 1_000, "combinations": 1_000, "objects": 1_000}
+VERSION = "2.0.0"
+TRAIN = {"captioned_pairs": 200_000, "captioned_digits": 40_000}
+COUNTS = {"test": 1_000, "combinations": 1_000, "objects": 1_000}
 GRIDS = {"captioned_pairs": (1, 2), "captioned_digits": (2, 2)}
 LENGTHS = {"captioned_pairs": 9, "captioned_digits": 36}  # tokens
 SIDE = 8
@@ -57,7 +61,7 @@ _HELD_OUT = np.random.RandomState(7).rand(OBJECTS, OBJECTS) < 0.2  # (earlier, l
 
 
 def load(name: str, data_dir: str | None = None) -> Dataset:
-    """One of the two; the scans themselves are prepared under `data_dir`.
+    """One of the two, drawn into `data_dir` by the first who asks.
 
     Raises:
         DataError: on another name, or where `data_dir` cannot be written.
@@ -65,30 +69,49 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     if name not in NAMES:
         raise DataError(f"expected one of {', '.join(NAMES)}; got {name!r}")
     scans = digits.load(data_dir=data_dir)
-    rows, columns = GRIDS[name]
-    splits = {}
-    for seed, (split, count) in enumerate(COUNTS.items()):
-        random = np.random.RandomState(seed)
-        own = scans.splits["train" if split == "train" else "test"]
-        objects = drawn_objects(random, rows * columns, count, split)
-        every = own.take(np.arange(len(own)))
-        layouts = objects.reshape(count, rows, columns)
-        arrays = {
-            "x": pictures(random, every["x"], every["label"], layouts),
-            "text": np.stack([tokens(caption(random, o), LENGTHS[name]) for o in objects]),
-            "digits": np.where(layouts < 0, NO_DIGIT, layouts % 10).astype(np.int32),
-            "colours": np.where(layouts < 0, NO_COLOUR, layouts // 10).astype(np.int32),
-        }
-        splits[split] = ArraySplit(arrays)
+    (rows, columns), length = GRIDS[name], LENGTHS[name]
     grid = (rows, columns)
     fields = {
         "x": Field("image", (SIDE * rows, SIDE * columns, 3), "uint8", levels=scans.spec.levels),
-        "text": Field("tokens", (LENGTHS[name],), "int32", vocabulary=len(WORDS), words=WORDS),
+        "text": Field("tokens", (length,), "int32", vocabulary=len(WORDS), words=WORDS),
         "digits": Field("layout", grid, "int32", classes=NO_DIGIT + 1),
         "colours": Field("layout", grid, "int32", classes=NO_COLOUR + 1),
     }
-    source = "seeded pictures of the digits scans, and captions of a small grammar"
-    return Dataset(DataSpec(name, fields), splits, source, notes=scans.notes)
+
+    def fill(work: pathlib.Path) -> None:
+        counts = {"train": TRAIN[name]} | COUNTS
+        for seed, (split, count) in enumerate(counts.items()):
+            own = scans.splits["train" if split == "train" else "test"]
+            arrays = _arrays(name, split, count, seed, own.take(np.arange(len(own))))
+            for field, array in arrays.items():
+                np.save(work / f"{split}_{field}.npy", array)
+
+    def read(target: pathlib.Path) -> dict[str, ArraySplit]:
+        return {
+            split: ArraySplit({f: np.load(target / f"{split}_{f}.npy") for f in fields})
+            for split in ("train", *COUNTS)
+        }
+
+    target = prepare.data_root(data_dir) / name / VERSION
+    notes = list(scans.notes)
+    splits = prepare.opened(target, fill, read, notes)
+    source = f"seeded pictures of the digits scans, and captions of a small grammar, in {target}"
+    return Dataset(DataSpec(name, fields), splits, source, notes=tuple(notes))
+
+
+def _arrays(
+    name: str, split: str, count: int, seed: int, scans: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """field -> [count, ...] of a split."""
+    random, (rows, columns) = np.random.RandomState(seed), GRIDS[name]
+    objects = drawn_objects(random, rows * columns, count, split)
+    layouts = objects.reshape(count, rows, columns)
+    return {
+        "x": pictures(random, scans["x"], scans["label"], layouts),
+        "text": np.stack([tokens(caption(random, o), LENGTHS[name]) for o in objects]),
+        "digits": np.where(layouts < 0, NO_DIGIT, layouts % 10).astype(np.int32),
+        "colours": np.where(layouts < 0, NO_COLOUR, layouts // 10).astype(np.int32),
+    }
 
 
 def drawn_objects(random: np.random.RandomState, places: int, count: int, split: str) -> np.ndarray:

@@ -84,14 +84,14 @@ class Block(nn.Module):
 
     Attributes:
         resnets: number of residual blocks.
-        keys: channels of a key.
+        key_width: channels of a key.
         dropout: see `PixelSNAIL`.
         nonlinearity: see there.
         size: height and width of the image.
     """
 
     resnets: int
-    keys: int
+    key_width: int
     dropout: float
     nonlinearity: str
     size: tuple[int, int]
@@ -119,19 +119,19 @@ class Block(nn.Module):
         seen = jnp.concatenate(
             [h, jnp.broadcast_to(sides.here, (*h.shape[:3], sides.here.shape[-1]))], -1
         )
-        q = WeightNormDense(self.keys, name="query_out")(
+        q = WeightNormDense(self.key_width, name="query_out")(
             self._point("query")(seen, None, sides.cond)
         )
-        return q.reshape(len(h), -1, self.keys)
+        return q.reshape(len(h), -1, self.key_width)
 
     def _content(self, h: Images, sides: Sides) -> tuple[Batched, Batched]:
         """Keys and values."""
         where = jnp.broadcast_to(sides.before, (*h.shape[:3], sides.before.shape[-1]))
         seen = jnp.concatenate([sides.image, h, where], axis=-1)
         made = self._point("content")(seen, None, sides.cond_before)
-        features = h.shape[-1] // 2 + self.keys
+        features = h.shape[-1] // 2 + self.key_width
         made = WeightNormDense(features, name="content_out")(made).reshape(len(h), -1, features)
-        return made[..., : self.keys], made[..., self.keys :]
+        return made[..., : self.key_width], made[..., self.key_width :]
 
     def _attended(self, h: Images, sides: Sides, place: Place) -> Batched:
         """At a position; first it makes key and value of the one before, whose value is now known.
@@ -160,7 +160,7 @@ class PixelSNAIL(Causal):
         width: channels of the stream.
         blocks: with attention.
         resnets: residual blocks in each.
-        keys: channels of a key.
+        key_width: channels of a key.
         dropout: share of the channels inside of the residual blocks that training leaves out.
         nonlinearity: "elu", or "concat_elu".
         memory: "store" keeps all activations for the backward pass, "remat" one per block.
@@ -170,7 +170,7 @@ class PixelSNAIL(Causal):
     width: int = 256
     blocks: int = 12
     resnets: int = 4
-    keys: int = 16
+    key_width: int = 16
     dropout: float = 0.5
     nonlinearity: str = "elu"
     memory: str = "store"
@@ -204,7 +204,7 @@ class PixelSNAIL(Causal):
         row = CausalConv(self.width, (1, 3), 1, shift=(1, 0), std=1.0, name="row_above")
         left = CausalConv(self.width, (2, 1), 0, shift=(0, 1), std=1.0, name="left")
         h = row(padded, place, True) + left(padded, place, True)
-        options = self.resnets, self.keys, dropout, self.nonlinearity, size
+        options = self.resnets, self.key_width, dropout, self.nonlinearity, size
         blocks = repeated(Block, self.blocks, self.memory)(*options, name="blocks")
         h, _ = blocks(h, sides_of(image, x.shape[-1], cond, place), place)
         return WeightNormDense(head.width, name="theta")(nn.elu(h)).astype(jnp.result_type(float))

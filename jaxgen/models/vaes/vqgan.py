@@ -166,7 +166,7 @@ class VQGAN(nn.Module):
     attention: Sequence[int] = (16,)
     features: int = 256
     quantizer: Annotated[Mapping[str, Any], check_quantizer] = nn.FrozenDict(
-        name="codebook", codes=1024, dim=256, update="gradient", start="narrow"
+        name="codebook", codes=1024, dim=256, learned="gradient", start="narrow"
     )
     dropout: float = 0.0
 
