@@ -25,6 +25,12 @@ def loaded(run, data_root, monkeypatch):
     return jaxgen.load(run)
 
 
+@pytest.fixture
+def wrong(jaxgen_command):
+    """The line with which a command ends."""
+    return lambda *argv: jaxgen_command(*argv, code=2).err
+
+
 def image(path, x):
     PIL.Image.fromarray(x).save(path)
     return path
@@ -71,18 +77,18 @@ def test_pictures_keep_their_sizes(loaded, run, jaxgen_command, tmp_path):
     np.testing.assert_array_equal(pixels(one), pixels(out / "wide.png"))
 
 
-def test_what_cannot_be(loaded, run, refused, tmp_path):
+def test_what_cannot_be(loaded, run, wrong, tmp_path):
     odd = image(tmp_path / "odd.png", np.zeros((9, 8), np.uint8))
-    text = refused("translate", run, odd, "--to=b", f"--out={tmp_path / 'x.png'}")
+    text = wrong("translate", run, odd, "--to=b", f"--out={tmp_path / 'x.png'}")
     assert "images of 9x8: expected sides that are multiples of 2" in text
-    assert "unknown translation" in refused("translate", run, "--to=c")
-    assert "none" in refused("translate", run)
+    assert "unknown translation" in wrong("translate", run, "--to=c")
+    assert "none" in wrong("translate", run)
     even = image(tmp_path / "even.png", np.zeros((8, 8), np.uint8))
-    text = refused("translate", run, odd, even, "--to=b", f"--out={tmp_path / 'x.png'}")
+    text = wrong("translate", run, odd, even, "--to=b", f"--out={tmp_path / 'x.png'}")
     assert "2 pictures: name a folder for them with --out=FOLDER/" in text
-    assert "no such option 'temperature'" in refused("translate", run, "--to=b", "--temperature=2")
+    assert "no such option 'temperature'" in wrong("translate", run, "--to=b", "--temperature=2")
     x = np.zeros((2, 8, 8, 1), np.uint8)
-    for wrong, to, message in (
+    for given, to, message in (
         (x[..., 0], "b", r"x of shape \[2, 8, 8\], expected \[B, H, W, 1\]"),
         (x + 17, "b", "x: uint8 from 17 to 17, expected integers from 0 to 16"),
         ({"b": x}, "b", "to='b' needs x: add x"),
@@ -90,9 +96,9 @@ def test_what_cannot_be(loaded, run, refused, tmp_path):
         (x.astype(float), "a", "b: float64 from 0.0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            loaded.translate(wrong, to)
+            loaded.translate(given, to)
 
 
-def test_other_methods_do_not_translate(zoo, refused):
-    text = refused("translate", zoo.run("vae").workdir)
+def test_other_methods_do_not_translate(zoo, wrong):
+    text = wrong("translate", zoo.run("vae").workdir)
     assert "has no translate" in text
