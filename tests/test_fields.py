@@ -22,6 +22,7 @@ FIELDS = {
     "label": Field("label", (), "int32", classes=10),
     "tokens": Field("tokens", (12,), "int32", vocabulary=50257),
     "layout": Field("layout", (8, 8), "int32", classes=35),
+    "instances": Field("instances", (8, 8), "int32"),
 }
 SPEC = DataSpec("all", {"x": FIELDS["image"], **FIELDS}, entropy=1.5)
 

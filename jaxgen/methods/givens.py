@@ -123,6 +123,6 @@ class Givens:
                 f"{list(shape)}{of}"
             )
         if field.values is not None and not isinstance(value, Tracer) and np.size(value):
-            if np.min(value) < 0 or np.max(value) >= field.values:
+            if int(np.min(value)) < 0 or int(np.max(value)) >= field.values:
                 raise ConfigError(f"{name}: expected integers from 0 to {field.values - 1}")
         return jnp.broadcast_to(jnp.asarray(value, field.dtype), shape)

@@ -7,6 +7,7 @@ width of a block. With a latent, an encoder finds the style of an image, as in s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -117,8 +118,8 @@ class Generator(nn.Module):
     """
 
     width: int = 64
-    multipliers: tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1)
-    still: tuple[int, ...] = (2,)
+    multipliers: Sequence[int] = (16, 16, 16, 8, 4, 2, 1)
+    still: Sequence[int] = (2,)
     latent: Natural = 0
     encoder_width: int = 64
     encoder_halvings: int = 6
