@@ -58,9 +58,10 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits
             captions captions_64 captions_reversed`, images with known factors (`dsprites_like
-            faces_like`), a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator (`simulated.NAMES`), `mnist`,
-            `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds name ("cifar100",
-            "imagenet_resized/64x64", with or without "tfds:" before), a folder of images
+            faces_like`), a toy (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target
+            or simulator (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`,
+            `celeb_a`, a tfds name ("cifar100", "imagenet_resized/64x64", with or without "tfds:"
+            before), a folder of images
             ("folder:photos", or its path) or a .zip of it, an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
             `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
