@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -16,21 +19,31 @@ def during(loss: Loss, start: int, end: int | None = None) -> Loss:
         start: first step.
         end: step after the last; None for no end.
     """
+    found = loss if end is None else after(loss, _nothing, end)
+    return after(_nothing, found, start) if start else found
+
+
+def after(first: Loss, second: Loss, step: int) -> Loss:
+    """The first loss on train steps below `step`, the second from there on; one is computed.
+
+    The metrics of the other are zero.
+    """
 
     def phased(state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
-        def work() -> tuple[Array, Vars, Metrics]:
-            value, (variables, metrics) = loss(state, batch, rng)
-            return value, variables, metrics
+        losses = [functools.partial(loss, state, batch, rng) for loss in (first, second)]
+        known = [jax.eval_shape(loss)[1][1] for loss in losses]
+        zeros = {k: jnp.zeros(v.shape, v.dtype) for one in known for k, v in one.items()}
 
-        def rest() -> tuple[Array, Vars, Metrics]:
-            value, _, metrics = jax.eval_shape(work)
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (value, metrics))
-            return zeros[0], state.vars, zeros[1]
+        def work(loss: Any) -> tuple[Array, Vars, Metrics]:
+            value, (variables, metrics) = loss()
+            return value, variables, zeros | metrics
 
-        active = state.step >= start
-        if end is not None:
-            active &= state.step < end
-        value, variables, metrics = jax.lax.cond(active, work, rest)
+        branches = [functools.partial(work, loss) for loss in losses]
+        value, variables, metrics = jax.lax.cond(state.step < step, *branches)
         return value, (variables, metrics)
 
     return phased
+
+
+def _nothing(state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
+    return jnp.zeros(()), (state.vars, {})

@@ -230,8 +230,11 @@ class StackGAN:
         return loss, (state.vars, shown)
 
     def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
-        """A collapse, and a discriminator that wins outright: see `ops.alarms`."""
-        return two_players(values)
+        """A collapse, and a discriminator that wins outright: see `ops.alarms`.
+
+        None while the matcher learns, and the players rest.
+        """
+        return two_players(values) if values.get("generator/loss") else {}
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each: see `ops.scores.sample_scores`, in the network's range.
