@@ -76,19 +76,19 @@ def get_config(arg: str = "") -> ConfigDict:
         given=("picture",),
         captions="captions",
         apart=("shape", "colour", "size", "place"),
-        pretrain_steps=1000,
+        pretrain_steps=800,
         temperature=0.5,
         game=1.0,
         features=1.0,
         likelihood=0.0,
     )
-    rates = ((0, 2e-3), (600, 1e-3), (1000, 1e-4))
+    rates = ((0, 2e-3), (500, 1e-3), (800, 1e-4))
     c.optim = {
         player: dict(name="adam", learning_rate=2e-3, schedule="steps", rates=rates, clip_norm=1.0)
         for player in ("captioner", "evaluator")
     }
     c.ema = dict(captioner=dict(half_life_steps=100.0))
-    c.train.update(steps=2500, batch_size=32, steps_per_dispatch=10)
+    c.train.update(steps=1800, batch_size=32, steps_per_dispatch=10)
     c.evaluate.update(
         best="test/nll", every_steps=500, sample_every_steps=500, max_examples=512, splits=("test",)
     )

@@ -54,7 +54,7 @@ def paired(c: ConfigDict) -> None:
 def birds(c: ConfigDict) -> None:
     """256x256, and the averages of the paper; every other picture is wrong."""
     c.data.update(name="folder:birds", size=(256, 256), fit="crop", flip=True)
-    c.model.generator.update(latent=100, width=64, code=128)
+    c.model.generator.update(latent=100, width=64, code=128, residual=2)
     c.model.discriminator.update(width=64)
     c.model.matcher.update(words=20, channels=32, embedding=300, width=1024)
     c.method.update(matching_steps=20_000)
@@ -90,13 +90,13 @@ def get_config(arg: str = "") -> ConfigDict:
         generator=dict(
             name="gans.stackgan.Generator",
             latent=32,
-            width=64,
+            width=32,
             code=32,
             stages=3,
-            residual=2,
+            residual=1,
             augmentation="glu",
         ),
-        discriminator=dict(name="gans.stackgan.Discriminators", width=32, unconditional=True),
+        discriminator=dict(name="gans.stackgan.Discriminators", width=24, unconditional=True),
         matcher=dict(name="gans.stackgan.Matcher", words=10, channels=16, embedding=32, width=64),
     )
     c.method = dict(
@@ -106,13 +106,13 @@ def get_config(arg: str = "") -> ConfigDict:
         kl=2.0,
         unconditional=1.0,
         colour=0.0,
-        matching_steps=1500,
+        matching_steps=600,
     )
     two_players(c, half_life_steps=200.0, learning_rate=5e-4, b1=0.5, b2=0.999)
     c.optim.matcher = dict(
-        name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=1500, final_rate=0.0
+        name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=600, final_rate=0.0
     )
-    c.train.update(steps=6500, batch_size=64, steps_per_dispatch=10)
+    c.train.update(steps=5000, batch_size=32, steps_per_dispatch=10)
     c.evaluate.update(every_steps=1000, sample_every_steps=1000, max_examples=512)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
