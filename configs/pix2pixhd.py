@@ -74,7 +74,12 @@ def get_config(arg: str = "") -> ConfigDict:
             name="gans.pix2pixhd.Enhanced", width=32, blocks=3, coarse_blocks=9, halvings=4
         ),
         discriminator=dict(
-            name="gans.patchgan.MultiScale", scales=2, width=64, layers=3, norm="instance", padding=2
+            name="gans.patchgan.MultiScale",
+            scales=2,
+            width=64,
+            layers=3,
+            norm="instance",
+            padding=2,
         ),
     )
     c.method = dict(

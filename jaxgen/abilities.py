@@ -191,6 +191,18 @@ class Translates(Protocol):
 
 
 @runtime_checkable
+class Describes(Protocol):
+    """Says in words what pictures show: x is text, and the method is given one field, an image."""
+
+    def describe(self, state: State, pictures: Array, rng: Array, num: int, beam: int) -> Array:
+        """Tokens [B, num, T] of pictures [B, H, W, C] in the units of batches.
+
+        Drawn, for a beam of 0, else the likeliest that a beam search of that width finds.
+        """
+        ...
+
+
+@runtime_checkable
 class Latents(Protocol):
     """Draws latents without an example."""
 
@@ -318,7 +330,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates)
+ABILITIES += (Restarts, Stepped, Translates, Describes)
 
 
 def given(method: Any) -> tuple[str, ...]:

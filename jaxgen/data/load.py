@@ -70,8 +70,9 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits`, images
-            with known factors (`dsprites_like faces_like`), a toy (`ring8 ring8_narrow grid25 moons
+        name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits
+            captions captions_64 captions_reversed`, images with known factors (`dsprites_like
+            faces_like`), a toy (`ring8 ring8_narrow grid25 moons
             checkerboard spirals`), a target or simulator (`simulated.NAMES`), `mnist`,
             `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds name ("cifar100",
             "imagenet_resized/64x64", with or without "tfds:" before), a folder of images

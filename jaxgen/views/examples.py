@@ -18,6 +18,7 @@ from jaxgen.evaluate.sets import FolderSet, open_set, single_file
 from jaxgen.evaluate.validation import check_data
 from jaxgen.progress import remark
 from jaxgen.rundir import RunDir, read_json
+from jaxgen.types import DataSpec
 
 FITS = images.FITS[1:]  # all but "none"
 MOST = 10_000  # pictures
@@ -51,7 +52,12 @@ def read(directory: RunDir, pictures: Any, fit: str | None = None) -> Own:
     """
     if isinstance(pictures, Own):
         return pictures
-    spec, section = directory.spec(), read_json(directory.config).get("data", {})
+    return read_as(directory.spec(), directory, pictures, fit)
+
+
+def read_as(spec: DataSpec, directory: RunDir, pictures: Any, fit: str | None = None) -> Own:
+    """As `read`, brought to what another spec has as x."""
+    section = read_json(directory.config).get("data", {})
     paths = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
     if not (isinstance(paths, Sequence) and all(isinstance(p, str | os.PathLike) for p in paths)):
         return Own(check_data(pictures, spec, "pictures"))

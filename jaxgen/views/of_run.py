@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from jaxgen.views import completions, latents, styles, trajectory, translations
+from jaxgen.views import captions, completions, latents, styles, trajectory, translations
 
 
 class Views:
-    """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`."""
+    """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
+    `caption` gives texts.
+    """
+
+    caption = captions.caption
     completions = completions.completions
     reconstructions = latents.reconstructions
     interpolate = latents.interpolate

@@ -96,7 +96,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
     few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
-    captioned = {"captioned_pairs", "captioned_digits"}
+    captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}
     assert set(asked) == few | captioned | toys | moved | set(embedded.simulated.NAMES)
 
 

@@ -1,0 +1,125 @@
+"""StackGAN++ (Zhang et al. 2018): pictures of a text, at three sizes after another.
+
+    python -m jaxgen.main --config=configs/stackgan.py
+        one coloured object and its caption, 8x8, 16x16 and 32x32; the reader of texts first
+    python -m jaxgen.main --config=configs/stackgan.py:meaning
+        the same given shape, colour, size and place as classes, without a text
+    python -m jaxgen.main --config=configs/stackgan.py:paired
+        without the second logits, as the first paper (Zhang et al. 2017): wrong and generated pairs
+        count half, and a leaky rectifier makes mean and log-deviation of a text's code
+    python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=FOLDER
+        the paper's network and optimiser at 64x64, 128x128 and 256x256, for pictures and captions
+        of one's own in FOLDER, as CUB: for GPUs
+    python -m jaxgen.main --config=configs/stackgan.py:coco --config.data.name=FOLDER
+        the same with the pictures and captions of COCO
+    python -m jaxgen.main --config=configs/stackgan.py:PRESET,tiny
+        seconds, for tests
+
+    jaxgen sample RUN --text="a small blue square at the top"
+    jaxgen sample RUN --text="a small blue square at the top" --stage=1
+
+How often pictures are of what their captions say: `python benchmarks/texts.py pictures RUN`. The
+paper reads texts with a network that was trained elsewhere; here a recurrent one is trained in the
+first `method.matching_steps`, and fixed from then on.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from jaxgen.config import common, parse_arg, preset
+from jaxgen.recipes import shorten, two_players
+
+SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
+
+
+def captions(c: ConfigDict) -> None:
+    """Wrong pairs differ in what the caption says."""
+    c.method.apart = dict(SAID)
+
+
+def meaning(c: ConfigDict) -> None:
+    """The upper bound of what a text can say."""
+    c.model.matcher = config_dict.placeholder(dict)
+    c.method.update(given=("shape", "colour", "size", "place"), matching_steps=0)
+    c.method.apart = {name: name for name in SAID}
+    del c.optim.matcher
+
+
+def paired(c: ConfigDict) -> None:
+    """Of the first paper what fits."""
+    captions(c)
+    c.model.generator.augmentation = "leaky"
+    c.model.discriminator.unconditional = False
+
+
+def birds(c: ConfigDict) -> None:
+    """256x256, and the averages of the paper; every other picture is wrong."""
+    c.data.update(name="folder:birds", size=(256, 256), fit="crop", flip=True)
+    c.model.generator.update(latent=100, width=64, code=128, residual=2)
+    c.model.discriminator.update(width=64)
+    c.model.matcher.update(words=20, channels=32, embedding=300, width=1024)
+    c.method.update(matching_steps=20_000)
+    c.optim.matcher.decay_steps = 20_000
+    c.train.update(steps=220_000, batch_size=24, save_every_steps=5000, steps_per_dispatch=1)
+    c.ema.generator.half_life_steps = 692.8  # 0.999 a step
+    c.evaluate.update(every_steps=10_000, sample_every_steps=5000)
+    for player in ("generator", "discriminator"):
+        c.optim[player].update(learning_rate=2e-4, b1=0.5, b2=0.999)
+
+
+def coco(c: ConfigDict) -> None:
+    """As birds."""
+    birds(c)
+    c.data.name = "folder:coco"
+    c.train.steps = 500_000
+
+
+PRESETS = {
+    "captions": captions,
+    "meaning": meaning,
+    "paired": paired,
+    "birds": birds,
+    "coco": coco,
+}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The config of `configs/stackgan.py:ARG`; see the module docstring."""
+    arg = parse_arg(arg, data="captions", tiny=False)
+    c = common("captions")
+    c.model = dict(
+        generator=dict(
+            name="gans.stackgan.Generator",
+            latent=32,
+            width=32,
+            code=32,
+            stages=3,
+            residual=1,
+            augmentation="glu",
+        ),
+        discriminator=dict(name="gans.stackgan.Discriminators", width=24, unconditional=True),
+        matcher=dict(name="gans.stackgan.Matcher", words=10, channels=16, embedding=32, width=64),
+    )
+    c.method = dict(
+        name="stackgan.StackGAN",
+        given=("text",),
+        apart=dict(),
+        kl=2.0,
+        unconditional=1.0,
+        colour=0.0,
+        matching_steps=600,
+    )
+    two_players(c, half_life_steps=200.0, learning_rate=5e-4, b1=0.5, b2=0.999)
+    c.optim.matcher = dict(
+        name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=600, final_rate=0.0
+    )
+    c.train.update(steps=5000, batch_size=32, steps_per_dispatch=10)
+    c.evaluate.update(every_steps=1000, sample_every_steps=1000, max_examples=512)
+    preset(arg.data, PRESETS)(c)
+    if arg.tiny:
+        shorten(c, width=4)
+        c.model.generator.update(latent=4, code=4)
+        c.train.steps_per_dispatch = 1
+        if c.method.matching_steps:
+            c.method.matching_steps = c.optim.matcher.decay_steps = 1
+            c.model.matcher.update(channels=2, embedding=4)
+    return c
