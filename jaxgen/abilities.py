@@ -195,10 +195,7 @@ class Describes(Protocol):
     """Says in words what pictures show: x is text, and the method is given one field, an image."""
 
     def describe(self, state: State, pictures: Array, rng: Array, num: int, beam: int) -> Array:
-        """Tokens [B, num, T] of pictures [B, H, W, C] in the units of batches.
-
-        Drawn, for a beam of 0, else the likeliest that a beam search of that width finds.
-        """
+        """Tokens [B, num, T] of pictures [B, H, W, C]: drawn, or by a beam search of that width."""
         ...
 
 
@@ -225,11 +222,7 @@ class Coded(Protocol):
         ...
 
     def code_log_prob(self, state: State, x: Array, z: PyTree, given: Given = None) -> Array:
-        """log p(x | z), [B], in nats: of the integers of x.
-
-        Raises:
-            ConfigError: where the decoder has no likelihood of integers.
-        """
+        """log p(x | z), [B], in nats of the integers of x; ConfigError where there is none."""
         ...
 
     def code_sample(self, state: State, z: PyTree, rng: Array, given: Given = None) -> Array:

@@ -8,7 +8,7 @@ import jax
 
 from jaxgen.config import ConfigError
 from jaxgen.methods.translation import Translation
-from jaxgen.models.gans.patchgan import shrunk
+from jaxgen.nn.gan_layers import shrunk
 from jaxgen.types import Array, Batch, Metrics, State, Vars
 
 

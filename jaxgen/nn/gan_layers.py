@@ -9,9 +9,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from jaxgen.nn import batch_norm
-from jaxgen.nn.arrays import Doubled, Features, Halved, Images, Rows, Wide
+from jaxgen.nn.arrays import Doubled, Features, Halved, Images, Resized, Rows, Wide
 from jaxgen.nn.spectral_norm import Conv, Dense
 
 
@@ -117,6 +119,16 @@ def pooled(x: Images) -> Halved:
     """[B, H, W, C] -> [B, H / 2, W / 2, C]: means of four."""
     b, h, w, c = x.shape
     return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
+
+
+def shrunk(x: Images) -> Resized:
+    """Means of 3x3, every second one; pixels beyond the border do not count."""
+    window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
+    pads = ((0, 0), (1, 1), (1, 1), (0, 0))
+    zero = np.zeros((), x.dtype)  # a constant: JAX knows the gradient of a sum from zero alone
+    total = lax.reduce_window(x, zero, lax.add, window, stride, pads)
+    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return total / lax.reduce_window(ones, zero, lax.add, window, stride, pads)
 
 
 def doubled(x: Images) -> Doubled:

@@ -9,7 +9,8 @@ import pytest
 
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.models.gans.gan import Generator
-from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator, shrunk
+from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator
+from jaxgen.nn.gan_layers import shrunk
 from jaxgen.ops.augment import AUGMENTATIONS
 from jaxgen.ops.augment.ada import ADA
 from jaxgen.types import DataSpec, State

@@ -8,8 +8,9 @@ import pytest
 from jaxgen.config import ConfigError
 from jaxgen.methods.coarse_to_fine import CoarseToFine
 from jaxgen.models.gans.cyclegan import Generator
-from jaxgen.models.gans.patchgan import MultiScale, shrunk
+from jaxgen.models.gans.patchgan import MultiScale
 from jaxgen.models.gans.pix2pixhd import Enhanced
+from jaxgen.nn.gan_layers import shrunk
 from jaxgen.types import DataSpec, State
 
 SPEC = DataSpec.of("scenes", (16, 16, 3), 256).with_field(

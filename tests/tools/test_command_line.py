@@ -30,6 +30,7 @@ TEXTS |= {
     "--data",
     "--workdir",
     "--keep",
+    "--to",
     "--path",
     "--page",
     "--manifold",

@@ -13,19 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
 from jaxgen.models.gans.gan import leaky
-from jaxgen.nn.arrays import Images, Resized
+from jaxgen.nn.arrays import Images
 from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv
-from jaxgen.nn.gan_layers import BatchNorm
+from jaxgen.nn.gan_layers import BatchNorm, shrunk
 from jaxgen.nn.spectral_norm import Conv as SpectralConv
 
 INIT = nn.initializers.normal(0.02)
-PAD = ((1, 1), (1, 1))
 
 
 class PatchDiscriminator(nn.Module):
@@ -122,13 +118,3 @@ class MultiScale(nn.Module):
             parts = self.width, self.layers, self.norm, self.padding, self.spectral
             made.append(PatchDiscriminator(*parts, name=f"scale{i}")(x, None, features))
         return tuple(zip(*made, strict=True)) if features else tuple(made)
-
-
-def shrunk(x: Images) -> Resized:
-    """Means of 3x3, every second one; pixels beyond the border do not count."""
-    window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
-    pads = ((0, 0), *PAD, (0, 0))
-    zero = np.zeros((), x.dtype)  # a constant: JAX knows the gradient of a sum from zero alone
-    total = lax.reduce_window(x, zero, lax.add, window, stride, pads)
-    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    return total / lax.reduce_window(ones, zero, lax.add, window, stride, pads)

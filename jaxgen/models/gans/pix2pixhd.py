@@ -14,9 +14,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.models.gans.cyclegan import INIT, Block, Generator, Reflected, instance
-from jaxgen.models.gans.patchgan import shrunk
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.nn.gan_layers import shrunk
 
 
 class Enhanced(nn.Module):
@@ -41,9 +41,7 @@ class Enhanced(nn.Module):
     latent = 0
 
     @nn.compact
-    def __call__(
-        self, cond: Images, channels: int, z: Any = None, coarse: bool = False
-    ) -> Resized:
+    def __call__(self, cond: Images, channels: int, z: Any = None, coarse: bool = False) -> Resized:
         """What is given [B, H, W, K] -> images [B, H, W, channels] in [-1, 1].
 
         Args:
