@@ -115,6 +115,20 @@ def test_kill_9_of_diffusion(starter, tmp_path, config):
     check_digest(starter, tmp_path, (f"--config=configs/{config},tiny", *EVERY_STEP), limit=600)
 
 
+PHASES = ("--config.method.coarse_steps=8", "--config.method.fixed_steps=6")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config", ["cyclegan", "pix2pix", "pix2pixhd", "spade", "stackgan", "caption_gan"]
+)
+def test_kill_9_of_pictures_from_pictures_and_words(starter, tmp_path, config):
+    """Pools of images, domains in orders of their own, phases and wrong pairs go on."""
+    more = PHASES if config == "pix2pixhd" else ()
+    run = (f"--config=configs/{config}.py:tiny", *more, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
 GROWING = ("--config.method.stable_steps=8", "--config.method.fade_steps=12")  # fade: 9 to 19
 
 
