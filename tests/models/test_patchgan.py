@@ -9,7 +9,7 @@ import pytest
 
 from jaxgen.methods.adversarial import Adversarial
 from jaxgen.models.gans.gan import Generator
-from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator, _halved
+from jaxgen.models.gans.patchgan import MultiScale, PatchDiscriminator, halved
 from jaxgen.ops.augment import AUGMENTATIONS
 from jaxgen.ops.augment.ada import ADA
 from jaxgen.types import DataSpec, State
@@ -61,7 +61,7 @@ def test_scales():
     @jax.jit
     def both(x):
         maps, variables = model.init_with_output(KEY, x)
-        pairs = enumerate((x, _halved(x)))
+        pairs = enumerate((x, halved(x)))
         own = [{"params": variables["params"][f"scale{i}"]} for i in range(2)]
         return maps, [one.apply(own[i], image) for i, image in pairs]
 
@@ -99,7 +99,7 @@ def test_features_of_scales():
     def both(x):
         variables = model.init(KEY, x)
         own = {"params": variables["params"]["scale1"]}
-        of_one = one.apply(own, _halved(x), features=True)[1]
+        of_one = one.apply(own, halved(x), features=True)[1]
         return model.apply(variables, x, features=True), model.apply(variables, x), of_one
 
     (logits, features), alone, expected = both(BATCH["x"])
@@ -203,7 +203,7 @@ def test_a_label_is_of_an_example():
 
 def test_halving():
     x = np.asarray(normals(1, 5, 6, 1))
-    got = np.asarray(jax.jit(_halved)(x))
+    got = np.asarray(jax.jit(halved)(x))
     assert got.shape == (1, 3, 3, 1)
     np.testing.assert_allclose(got[0, 1, 1, 0], x[0, 1:4, 1:4, 0].mean(), rtol=1e-5)
     np.testing.assert_allclose(got[0, 0, 0, 0], x[0, :2, :2, 0].mean(), rtol=1e-5)

@@ -118,13 +118,13 @@ class MultiScale(nn.Module):
         made, x = [], beside(x, cond)
         for i in range(self.scales):
             if i:
-                x = _halved(x)
+                x = halved(x)
             parts = self.width, self.layers, self.norm, self.padding, self.spectral
             made.append(PatchDiscriminator(*parts, name=f"scale{i}")(x, None, features))
         return tuple(zip(*made, strict=True)) if features else tuple(made)
 
 
-def _halved(x: Images) -> Resized:
+def halved(x: Images) -> Resized:
     """Means of 3x3, every second one; pixels beyond the border do not count."""
     window, stride = (1, 3, 3, 1), (1, 2, 2, 1)
     pads = ((0, 0), *PAD, (0, 0))

@@ -1,0 +1,102 @@
+"""The coarse-to-fine generator of pix2pixHD: a residual generator, and an enhancer around it.
+
+Source: Wang et al. 2018, "High-Resolution Image Synthesis and Semantic Manipulation with
+Conditional GANs" (CVPR), section 3.1 and appendix 6; paddings are those of NVIDIA/pix2pixHD. The
+enhancer's features at half the size are added to those of the residual generator before its last
+layer.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgen.models.gans.cyclegan import INIT, Block, Reflected, instance
+from jaxgen.models.gans.patchgan import halved
+from jaxgen.nn.arrays import Batched, Images, Resized
+from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.values import Natural
+
+
+class Generator(nn.Module):
+    """What is given [B, H, W, K] to images in [-1, 1] of the same size.
+
+    Attributes:
+        width: channels of the residual generator's first layer; each halving doubles them.
+        halvings: of its sides.
+        blocks: of it.
+        enhancer_blocks: of the enhancer, which has half the width; 0 for none: then the residual
+            generator makes the image by itself. With it, it sees the half of the size.
+        latent: none.
+    """
+
+    width: int = 64
+    halvings: int = 4
+    blocks: int = 9
+    enhancer_blocks: Natural = 0
+    latent = 0
+
+    @nn.compact
+    def __call__(self, cond: Images, channels: int, z: Batched | None = None) -> Resized:
+        """[B, H, W, K] -> [B, H, W, channels].
+
+        Raises:
+            ValueError: for sides that cannot be halved so often.
+        """
+        times = self.halvings + bool(self.enhancer_blocks)
+        part = 2**times
+        if any(side % part or side < 2 * part for side in cond.shape[1:3]):
+            raise ValueError(
+                f"images of {cond.shape[1]}x{cond.shape[2]} cannot be halved {times} times: "
+                f"expected multiples of {part}, {2 * part} or more"
+            )
+        if not self.enhancer_blocks:
+            h = Residual(self.width, self.halvings, self.blocks, name="coarse")(cond)
+        else:
+            coarse = Residual(self.width, self.halvings, self.blocks, name="coarse")(halved(cond))
+            fine = Reflected(self.width // 2, 7, name="first")(cond)
+            fine = down(nn.relu(instance(fine)), self.width, "down")
+            h = fine + coarse
+            for i in range(self.enhancer_blocks):
+                h = Block(name=f"block_{i}")(h)
+            h = up(h, self.width // 2, "up")
+        return jnp.tanh(Reflected(channels, 7, name="last")(h))
+
+
+class Residual(nn.Module):
+    """The residual generator without its last layer.
+
+    Attributes:
+        width: channels of the first layer.
+        halvings: of the sides.
+        blocks: in the middle.
+    """
+
+    width: int
+    halvings: int
+    blocks: int
+
+    @nn.compact
+    def __call__(self, x: Images) -> Resized:
+        """[B, H, W, K] -> [B, H, W, width]."""
+        h = nn.relu(instance(Reflected(self.width, 7, name="first")(x)))
+        for i in range(self.halvings):
+            h = down(h, self.width * 2 ** (i + 1), f"down_{i}")
+        for i in range(self.blocks):
+            h = Block(name=f"block_{i}")(h)
+        for i in reversed(range(self.halvings)):
+            h = up(h, self.width * 2**i, f"up_{i}")
+        return h
+
+
+def down(x: Images, width: int, name: str) -> Resized:
+    """Half the size. In a compact method alone."""
+    pad = ((1, 1), (1, 1))
+    x = Conv(width, (3, 3), 2, padding=pad, kernel_init=INIT, name=name)(x)
+    return nn.relu(instance(x))
+
+
+def up(x: Images, width: int, name: str) -> Resized:
+    """Twice the size. In a compact method alone."""
+    x = ConvTranspose(width, (3, 3), 2, ((1, 2), (1, 2)), kernel_init=INIT, name=name)(x)
+    return nn.relu(instance(x))
