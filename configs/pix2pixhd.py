@@ -1,22 +1,20 @@
-"""pix2pixHD (Wang et al. 2018): pictures of layouts and instances, first at half of the size.
+"""pix2pixHD (Wang et al. 2018): large images of layouts and of where their objects meet.
 
     python -m jaxgen.main --config=configs/pix2pixhd.py
-        layouts, 64x64 street scenes, small networks, three phases in one run; two CPU cores
-    python -m jaxgen.main --config=configs/pix2pixhd.py:cityscapes --config.data.name=layouts:FOLDER
-        the paper's networks and rates at 512x1024 without phases: a coarse part for 256x512, and
-        the enhancer; 182.9 M parameters with 35 classes, for GPUs
-    python -m jaxgen.main --config=configs/pix2pixhd.py:cityscapes_full --config.data.name=...
-        1024x2048 in three phases, three discriminators
+        layouts, 64x64 street scenes: small networks, three phases in one run; two CPU cores
+    python -m jaxgen.main --config=configs/pix2pixhd.py:folder --config.data.name=layouts:FOLDER
+        the official network and rates at 1024x512, with images/, layouts/ and instances/ in FOLDER:
+        for GPUs
+    python -m jaxgen.main --config=configs/pix2pixhd.py:folder_enhanced ...
+        the same at 2048x1024 with the enhancer, three discriminators and three phases: for GPUs
     python -m jaxgen.main --config=configs/pix2pixhd.py:PRESET,tiny
         seconds, for tests
 
-FOLDER holds images/, layouts/ and instances/, which say where objects meet. `jaxgen translate RUN`
-shows test examples. The official recipe is 100 epochs of the 2,975 images of Cityscapes one by one
-at 2e-4, and 100 more in which the rate falls in a straight line; at 1024x2048 it begins with a run
-at half of the size, then 10 epochs around it. The distance of VGG features, which it also has, is
-not there; --config.method.perceptual=lpips takes its place where the weights are. Features of
-instances, with which the paper draws several pictures of a layout, are not there either. jaxgen has
-not been trained on photographs.
+Squares, features of the discriminators ten times, rates constant over 100 epochs of the 2,975
+images of Cityscapes, one at a time, and linear to zero over 100 more; with the enhancer, as much at
+half of the size before, and then 10 epochs around what was learnt there. The distance of VGG
+features is not there; --config.method.perceptual=lpips takes its place where the weights are. Nor
+are the encoder of features of instances, and what it lets one edit.
 """
 
 from ml_collections import ConfigDict
@@ -24,35 +22,36 @@ from ml_collections import ConfigDict
 from jaxgen.config import common, parse_arg, preset
 from jaxgen.recipes import shorten, two_players
 
-IMAGES = 2975  # of Cityscapes
-
 
 def layouts(c: ConfigDict) -> None:
-    """A coarse part of 32x32 with two halvings; a quarter of the steps for it."""
-    c.model.generator.update(width=12, blocks=2, coarse_blocks=3, halvings=2)
+    """Small; a quarter of the steps at 32x32."""
+    c.model.generator.update(width=24, halvings=2, blocks=3, enhancer_blocks=2)
     c.model.discriminator.update(width=16, layers=2)
     c.method.update(coarse_steps=600, fixed_steps=200)
-    c.train.update(steps=2400, batch_size=4, steps_per_dispatch=20)
+    c.train.update(steps=2400, batch_size=4, steps_per_dispatch=10)
     rates(c, 4e-4, 2400)
 
 
-def cityscapes(c: ConfigDict) -> None:
-    """200 epochs of all at once."""
+def folder(c: ConfigDict) -> None:
+    """The official recipe of the coarse network."""
+    steps = 200 * 2975
     c.data.update(name="layouts:cityscapes", size=(512, 1024), fit="crop", flip=True)
-    c.train.update(steps=200 * IMAGES, batch_size=1, save_every_steps=IMAGES)
-    c.evaluate.update(every_steps=10 * IMAGES, sample_every_steps=IMAGES, batch_size=1)
-    c.evaluate.update(num_samples=4)
-    rates(c, 2e-4, 200 * IMAGES)
+    c.train.update(steps=steps, batch_size=1, save_every_steps=2975)
+    c.evaluate.update(every_steps=29_750, sample_every_steps=2975, batch_size=8, num_samples=4)
+    rates(c, 2e-4, steps)
 
 
-def cityscapes_full(c: ConfigDict) -> None:
-    """Phases of 200, 10 and 90 epochs."""
-    cityscapes(c)
+def folder_enhanced(c: ConfigDict) -> None:
+    """The whole network, and one more scale; the losses of three scales are added up."""
+    folder(c)
+    steps = 400 * 2975
     c.data.size = (1024, 2048)
+    c.method.update(coarse_steps=steps // 2, fixed_steps=10 * 2975)
+    c.train.steps = steps
+    rates(c, 2e-4, steps)
+    c.model.generator.enhancer_blocks = 3
     c.model.discriminator.scales = 3
-    c.method.update(coarse_steps=200 * IMAGES, fixed_steps=10 * IMAGES)
-    c.train.steps = 300 * IMAGES
-    rates(c, 2e-4, 300 * IMAGES)
+    c.method.game_weight = 6.0
 
 
 def rates(c: ConfigDict, rate: float, steps: int) -> None:
@@ -62,7 +61,7 @@ def rates(c: ConfigDict, rate: float, steps: int) -> None:
         player.learning_rate = half
 
 
-PRESETS = {"layouts": layouts, "cityscapes": cityscapes, "cityscapes_full": cityscapes_full}
+PRESETS = {"layouts": layouts, "folder": folder, "folder_enhanced": folder_enhanced}
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -71,7 +70,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c = common("layouts")
     c.model = dict(
         generator=dict(
-            name="gans.pix2pixhd.Enhanced", width=32, blocks=3, coarse_blocks=9, halvings=4
+            name="gans.pix2pixhd.Generator", width=64, halvings=4, blocks=9, enhancer_blocks=0
         ),
         discriminator=dict(
             name="gans.patchgan.MultiScale",
@@ -86,7 +85,7 @@ def get_config(arg: str = "") -> ConfigDict:
         name="coarse_to_fine.CoarseToFine",
         given=("layout", "instances"),
         game="least_squares",
-        game_weight=2.0,
+        game_weight=4.0,
         feature_weight=10.0,
         perceptual="none",
         perceptual_weights="",
@@ -103,7 +102,9 @@ def get_config(arg: str = "") -> ConfigDict:
         shorten(c, width=4)
         c.train.steps_per_dispatch = 1
         c.evaluate.max_examples = 16
-        c.model.generator.update(blocks=1, coarse_blocks=1, halvings=1)
-        c.model.discriminator.update(layers=1, scales=1)
-        c.method.update(coarse_steps=2, fixed_steps=1)
+        c.model.generator.update(width=8, halvings=1, blocks=1)
+        if c.model.generator.enhancer_blocks:
+            c.model.generator.enhancer_blocks = 1
+            c.method.update(coarse_steps=2, fixed_steps=1)
+        c.model.discriminator.layers = 1
     return c

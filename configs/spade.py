@@ -111,5 +111,5 @@ def get_config(arg: str = "") -> ConfigDict:
         if c.model.generator.latent:
             c.model.generator.latent = 4
         c.model.discriminator.layers = 1
-        c.method.feature_weight = 1.0
+        c.method.feature_weight = 0.0
     return c

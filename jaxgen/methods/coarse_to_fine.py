@@ -35,6 +35,11 @@ class CoarseToFine(Translation):
     def __post_init__(self) -> None:
         """Checks the options."""
         super().__post_init__()
+        if self.coarse_steps and not getattr(self.generator, "enhancer_blocks", 0):
+            raise ConfigError(
+                "config.method.coarse_steps: the generator has no enhancer to train afterwards "
+                "(config.model.generator.enhancer_blocks)"
+            )
         if min(self.coarse_steps, self.fixed_steps) < 0:
             raise ConfigError("config.method: coarse_steps and fixed_steps are 0 or more")
         if any(side % 2 for side in self.spec.shape[:2]):
@@ -45,6 +50,8 @@ class CoarseToFine(Translation):
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the generator pays in this phase."""
         x, cond = self.pair(batch)
+        if not self.coarse_steps + self.fixed_steps:
+            return self.generator_pays(state, x, cond, rng)
         own = state.params["generator"]
         moves = state.step >= self.coarse_steps + self.fixed_steps
 
@@ -65,6 +72,8 @@ class CoarseToFine(Translation):
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the discriminators pay in this phase."""
         x, cond = self.pair(batch)
+        if not self.coarse_steps:
+            return self.discriminator_pays(state, x, cond, rng)
         return jax.lax.cond(
             state.step < self.coarse_steps,
             lambda: self.discriminator_pays(state, shrunk(x), shrunk(cond), rng, coarse=True),

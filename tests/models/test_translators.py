@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxgen.models.gans import cyclegan, pix2pix, spade
+from jaxgen.models.gans import cyclegan, pix2pix, pix2pixhd, spade
 from jaxgen.models.gans.patchgan import MultiScale
 from jaxgen.nn.spectral_norm import unit
 
@@ -75,10 +75,45 @@ def test_parameters_of_spade(classes, size, generator, discriminator):
     assert count(judge, jnp.zeros((1, *size, classes + 3))) == discriminator
 
 
-@pytest.mark.parametrize(("scales", "channels", "expected"), [(2, 39, 5_603_202)])
-def test_parameters_of_the_discriminators_of_pix2pixhd(scales, channels, expected):
-    judge = MultiScale(scales, 64, 3, "instance", 2)
-    assert count(judge, jnp.zeros((1, 64, 128, channels))) == expected
+@pytest.mark.parametrize(("enhancer", "expected"), [(0, 182_546_755), (3, 182_857_059)])
+def test_parameters_of_pix2pixhd(enhancer, expected):
+    """Of 35 classes and a boundary, beside the image for two discriminators.
+
+    The official code throws the coarse network's last layer away when it enhances.
+    """
+    model = pix2pixhd.Generator(enhancer_blocks=enhancer)
+    last = 7 * 7 * 64 * 3 + 3 if enhancer else 0
+    assert count(model, jnp.zeros((1, 256, 512, 36)), 3) == expected + last
+    judge = MultiScale(2, 64, 3, "instance", 2)
+    assert count(judge, jnp.zeros((1, 64, 128, 39))) == 5_603_202
+
+
+def test_the_enhancer_is_pytorchs():
+    """It sees means of 3x3 for the coarse network, whose features it adds at half the size."""
+    model, x = pix2pixhd.Generator(4, 1, 1, 1), normals(2, 8, 16, 3)
+    params = shaken(model.init(KEY, x, 2)["params"])
+
+    def reflected(params, x, pad):
+        return conv(params["Conv_0"], F.pad(x, (pad,) * 4, "reflect"))
+
+    def halved(params, x):
+        return F.relu(F.instance_norm(conv(params, x, stride=2, padding=1)))
+
+    def block(params, h):
+        g = F.relu(F.instance_norm(reflected(params["conv_0"], h, 1)))
+        return h + F.instance_norm(reflected(params["conv_1"], g, 1))
+
+    def doubled(params, x):
+        return F.relu(F.instance_norm(conv_up(params, x, padding=1, output_padding=1)))
+
+    coarse, image = params["coarse"], torched(x)
+    h = F.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
+    h = F.relu(F.instance_norm(reflected(coarse["first"], h, 3)))
+    h = doubled(coarse["up_0"], block(coarse["block_0"], halved(coarse["down_0"], h)))
+    fine = F.relu(F.instance_norm(reflected(params["first"], image, 3)))
+    h = block(params["block_0"], halved(params["down"], fine) + h)
+    expected = torch.tanh(reflected(params["last"], doubled(params["up"], h), 3))
+    assert_close(model.apply({"params": params}, x, 2), expected, 1e-4)
 
 
 def test_the_encoder_of_styles_by_hand():

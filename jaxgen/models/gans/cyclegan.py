@@ -8,8 +8,6 @@ and instance normalisation. Layers that halve or double have the paddings of the
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,26 +29,23 @@ class Generator(nn.Module):
         blocks: residual blocks; the paper has 6 for sides of 128, 9 from 256 on.
         halvings: of the sides, on the way in, and doublings on the way out.
         kernel: side of the first and the last kernel.
-        with_features: whether what the last layer is given comes out beside the image.
     """
 
     width: int = 64
     blocks: int = 9
     halvings: Natural = 2
     kernel: int = 7
-    with_features: bool = False
 
     @nn.compact
-    def __call__(self, x: Images, channels: int) -> Any:
-        """[B, H, W, C] -> [B, H, W, channels]; or that, and features [B, H, W, width].
+    def __call__(self, x: Images, channels: int) -> Resized:
+        """[B, H, W, C] -> [B, H, W, channels].
 
         Raises:
             ValueError: for sides that cannot be halved so often, or are too small to be reflected.
         """
         self._check(x)
         features = self.features(x)
-        image = jnp.tanh(Reflected(channels, self.kernel, name="last")(features))
-        return (image, features) if self.with_features else image
+        return jnp.tanh(Reflected(channels, self.kernel, name="last")(features))
 
     def features(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H, W, width]: all but the last layer. In a compact method alone."""

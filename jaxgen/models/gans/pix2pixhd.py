@@ -1,65 +1,113 @@
-"""Pictures of layouts in high resolution: a generator for half of the size, one around it for all.
+"""The coarse-to-fine generator of pix2pixHD: a residual generator, and an enhancer around it.
 
 Source: Wang et al. 2018, "High-Resolution Image Synthesis and Semantic Manipulation with
-Conditional GANs" (CVPR), section 3.2, figure 3 and appendix A; paddings and poolings are those of
-the official code (NVIDIA/pix2pixHD). The generator for half of the size is CycleGAN's with four
-halvings (`cyclegan.Generator`), the discriminators are those of `patchgan.MultiScale`.
+Conditional GANs" (CVPR), section 3.1 and appendix 6; paddings are those of NVIDIA/pix2pixHD. The
+enhancer's features at half the size are added to those of the residual generator before its last
+layer.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.models.gans.cyclegan import INIT, Block, Generator, Reflected, instance
-from jaxgen.nn.arrays import Images, Resized
+from jaxgen.models.gans.cyclegan import INIT, Block, Reflected, instance
+from jaxgen.nn.arrays import Batched, Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.gan_layers import shrunk
+from jaxgen.values import Natural
 
 
-class Enhanced(nn.Module):
-    """The generator for half of the size, and the enhancer around it.
-
-    What the first makes of the halved planes before its last layer is added to what the enhancer
-    makes of the planes themselves.
+class Generator(nn.Module):
+    """What is given [B, H, W, K] to images in [-1, 1] of the same size.
 
     Attributes:
-        width: channels of the enhancer's first layer; of the other generator's twice as many.
-        blocks: residual blocks of the enhancer.
-        coarse_blocks: of the generator for half of the size.
-        halvings: of that generator.
-        kernel: side of the first and the last kernel.
+        width: channels of the residual generator's first layer; each halving doubles them.
+        halvings: of its sides.
+        blocks: of it.
+        enhancer_blocks: of the enhancer, which has half the width; 0 for none: then the residual
+            generator makes the image by itself. With it, it sees the half of the size, and has a
+            last layer of its own for a first phase of training, see `methods.coarse_to_fine`.
+        latent: none.
     """
 
-    width: int = 32
-    blocks: int = 3
-    coarse_blocks: int = 9
+    width: int = 64
     halvings: int = 4
-    kernel: int = 7
+    blocks: int = 9
+    enhancer_blocks: Natural = 0
     latent = 0
 
     @nn.compact
-    def __call__(self, cond: Images, channels: int, z: Any = None, coarse: bool = False) -> Resized:
-        """What is given [B, H, W, K] -> images [B, H, W, channels] in [-1, 1].
+    def __call__(
+        self, cond: Images, channels: int, z: Batched | None = None, coarse: bool = False
+    ) -> Resized:
+        """[B, H, W, K] -> [B, H, W, channels].
 
         Args:
-            cond: planes; of half of the size for `coarse`.
+            cond: what is given; for `coarse` of half of the size.
             channels: of the images.
-            z: None: there are no styles.
-            coarse: the generator for half of the size alone.
+            z: none.
+            coarse: make the images of the residual generator alone, where there is an enhancer.
+
+        Raises:
+            ValueError: for sides that cannot be halved so often.
         """
-        wide, parts = 2 * self.width, (self.coarse_blocks, self.halvings, self.kernel)
-        inner = Generator(wide, *parts, with_features=True, name="coarse")
-        image, features = inner(cond if coarse else shrunk(cond), channels)
+        times = self.halvings + (bool(self.enhancer_blocks) and not coarse)
+        part = 2**times
+        if any(side % part or side < 2 * part for side in cond.shape[1:3]):
+            raise ValueError(
+                f"images of {cond.shape[1]}x{cond.shape[2]} cannot be halved {times} times: "
+                f"expected multiples of {part}, {2 * part} or more"
+            )
+        residual = Residual(self.width, self.halvings, self.blocks, name="coarse")
+        if not self.enhancer_blocks:
+            return jnp.tanh(Reflected(channels, 7, name="last")(residual(cond)))
+        features = residual(cond if coarse else shrunk(cond))
+        image = jnp.tanh(Reflected(channels, 7, name="last_coarse")(features))
         if coarse:
             return image
-        h = nn.relu(instance(Reflected(self.width, self.kernel, name="first")(cond)))
-        h = Conv(wide, (3, 3), 2, padding=((1, 1), (1, 1)), kernel_init=INIT, name="down")(h)
-        h = nn.relu(instance(h)) + features
+        fine = Reflected(self.width // 2, 7, name="first")(cond)
+        h = down(nn.relu(instance(fine)), self.width, "down") + features
+        for i in range(self.enhancer_blocks):
+            h = Block(name=f"block_{i}")(h)
+        h = up(h, self.width // 2, "up")
+        return jnp.tanh(Reflected(channels, 7, name="last")(h))
+
+
+class Residual(nn.Module):
+    """The residual generator without its last layer.
+
+    Attributes:
+        width: channels of the first layer.
+        halvings: of the sides.
+        blocks: in the middle.
+    """
+
+    width: int
+    halvings: int
+    blocks: int
+
+    @nn.compact
+    def __call__(self, x: Images) -> Resized:
+        """[B, H, W, K] -> [B, H, W, width]."""
+        h = nn.relu(instance(Reflected(self.width, 7, name="first")(x)))
+        for i in range(self.halvings):
+            h = down(h, self.width * 2 ** (i + 1), f"down_{i}")
         for i in range(self.blocks):
             h = Block(name=f"block_{i}")(h)
-        h = ConvTranspose(self.width, (3, 3), 2, ((1, 2), (1, 2)), kernel_init=INIT, name="up")(h)
-        h = nn.relu(instance(h))
-        return jnp.tanh(Reflected(channels, self.kernel, name="last")(h))
+        for i in reversed(range(self.halvings)):
+            h = up(h, self.width * 2**i, f"up_{i}")
+        return h
+
+
+def down(x: Images, width: int, name: str) -> Resized:
+    """Half the size. In a compact method alone."""
+    pad = ((1, 1), (1, 1))
+    x = Conv(width, (3, 3), 2, padding=pad, kernel_init=INIT, name=name)(x)
+    return nn.relu(instance(x))
+
+
+def up(x: Images, width: int, name: str) -> Resized:
+    """Twice the size. In a compact method alone."""
+    x = ConvTranspose(width, (3, 3), 2, ((1, 2), (1, 2)), kernel_init=INIT, name=name)(x)
+    return nn.relu(instance(x))

@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.models.gans.gan import leaky
 from jaxgen.nn import batch_norm
@@ -165,6 +166,6 @@ class Generator(nn.Module):
 
 def nearest(x: Batched, height: int, width: int) -> Batched:
     """[B, H, W, K] at [B, height, width, K], of pixels that are there: the first of each block."""
-    rows = jnp.arange(height) * x.shape[1] // height
-    columns = jnp.arange(width) * x.shape[2] // width
+    rows = np.arange(height) * x.shape[1] // height
+    columns = np.arange(width) * x.shape[2] // width
     return x[:, rows[:, None], columns[None]]
