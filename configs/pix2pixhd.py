@@ -13,8 +13,8 @@
 Squares, features of the discriminators ten times, rates constant over 100 epochs of the 2,975
 images of Cityscapes, one at a time, and linear to zero over 100 more. The official training goes in
 three phases, the coarse network first; here all parts are trained at once. The distance of VGG
-features is not there; --config.method.perceptual=lpips takes its place where the weights are. Nor are the
-encoder of features of instances, and what it lets one edit. No preset has been trained to its end.
+features is not there; --config.method.perceptual=lpips takes its place where the weights are. Nor
+is the encoder of features of instances. No preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,8 @@
     python tests/parity/spade.py DIR
 
 Prints the largest difference of each output, and exits with 1 if one is above 1e-5 of the largest
-value, in float64. Needs PyTorch, on CPU. The official code is imported from DIR; its batch normalisation over devices, which lies elsewhere, is PyTorch's.
+value, in float64. Needs PyTorch, on CPU. The official code is imported from DIR; its batch
+normalisation over devices, which lies elsewhere, is PyTorch's.
 """
 
 from __future__ import annotations
