@@ -5,7 +5,7 @@
 Of runs on `digits_two` and `digits_two_bright`: the share of translated test images that a support
 vector machine reads as the digit that was written, trained on real images of the domain they are
 translated to; and the distance to the true partner, in shares of the range. Beside them the truth
-itself and, as a control, what was not translated at all.
+itself and, as controls, what was not translated at all and the distance to partners of others.
 
 Of runs on `layouts`: how much of the layout the inverse of the renderer finds in generated pictures
 (`jaxgen.data.embedded.layouts`), beside that of the truth, of the truth blurred, and of the truth
@@ -60,6 +60,8 @@ def of_digits(run: Any) -> dict[str, float]:
         truth = flat(real[to], to)
         for name in ("read", "none"):
             found[f"{name}_{to}_absolute"] = float(np.mean(np.abs(read[name] - truth)))
+        others = np.roll(truth, 1, axis=0)
+        found[f"strangers_{to}_absolute"] = float(np.mean(np.abs(read["read"] - others)))
     return found
 
 

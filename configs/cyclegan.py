@@ -1,7 +1,7 @@
 """CycleGAN (Zhu et al. 2017): translation between two domains without pairs.
 
     python -m jaxgen.main --config=configs/cyclegan.py
-        digits_two, 8x8: scans, and others of them on shaded paper; two CPU cores
+        digits_two, 8x8: scans, and others of them on shaded paper; 3 minutes of CPU time
     python -m jaxgen.main --config=configs/cyclegan.py:bright
         digits_two_bright: the same with both domains bright on dark
     python -m jaxgen.main --config=configs/cyclegan.py:folder --config.data.name=domains:FOLDER
@@ -14,7 +14,8 @@ examples. Rates of `folder` are constant over the first half of the steps and fa
 over the second, 100 + 100 epochs of the 1,334 images of zebras; another set wants other steps. The
 paper scales to 286 and cuts 256 out at random; here images are moved by up to 15 pixels instead.
 The identity loss is half of the cycle's there, as in the PyTorch code; the paper has it for
-paintings alone. jaxgen has not been trained on photographs.
+paintings alone. jaxgen has not been trained on photographs. `python benchmarks/translation.py RUN`
+measures a run on digits; our own measurements are in docs/results.md.
 """
 
 from ml_collections import ConfigDict

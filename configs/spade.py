@@ -2,7 +2,7 @@
 
     python -m jaxgen.main --config=configs/spade.py
         layouts, 64x64 street scenes in three styles: a small network with an encoder of styles;
-        two CPU cores
+        21 minutes of CPU time
     python -m jaxgen.main --config=configs/spade.py:ade20k --config.data.name=layouts:FOLDER
         the paper's network and rates at 256x256; 96.5 M parameters with 151 classes: for GPUs
     python -m jaxgen.main --config=configs/spade.py:ade20k_styles --config.data.name=layouts:FOLDER
@@ -17,7 +17,8 @@ scales, 1e-4 and 4e-4, constant over 100 epochs of the 20,210 images of ADE20K i
 linear to zero over 100 more. The official code adds up the divergence of styles over the images of
 a device, four of them, hence a weight of 0.2 for each. The distance of VGG features, which it also
 has, is not there; --config.method.perceptual=lpips takes its place where the weights are.
-jaxgen has not been trained on photographs.
+jaxgen has not been trained on photographs. `python benchmarks/translation.py RUN` measures a run on
+`layouts`; our own measurements are in docs/results.md.
 """
 
 from ml_collections import ConfigDict

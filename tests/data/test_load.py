@@ -31,7 +31,7 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", r"unknown data set .digit.: did you mean digits\? embedded sets are capt"),
+        ("digit", r"unknown data set .digit.: did you mean digits or digits_two\? embedded sets"),
         ("mnst", "did you mean .*mnist"),
         ("cifar1", "did you mean cifar10"),
         ("tfds:cifra10", "did you mean cifar10"),
@@ -94,6 +94,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
         jaxgen.data.load(name)
     assert asked == list(embedded.EMBEDDED)
     few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
+    few |= {"digits_two", "digits_two_bright", "layouts"}
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
     captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}

@@ -29,6 +29,7 @@ TEXTS |= {
     "--yes",
     "--data",
     "--workdir",
+    "--to",
     "--keep",
     "--to",
     "--path",
