@@ -7,6 +7,8 @@
     python -m jaxgen.main --config=configs/stackgan.py:paired
         without the second logits, as the first paper (Zhang et al. 2017): wrong and generated pairs
         count half, and a leaky rectifier makes mean and log-deviation of a text's code
+    python -m jaxgen.main --config=configs/stackgan.py:stage --config.data.name=FOLDER
+        64x64 alone with that loss, its rate halved every 50 of 600 epochs, of CUB
     python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=FOLDER
         the paper's network and optimiser at 64x64, 128x128 and 256x256, for pictures and captions
         of one's own in FOLDER, as CUB: for GPUs
@@ -28,6 +30,7 @@ from ml_collections import ConfigDict, config_dict
 from jaxgen.config import common, parse_arg, preset
 from jaxgen.recipes import shorten, two_players
 
+EPOCH = 138  # steps of 64 of CUB's 8,855 pictures for training
 SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
 
 
@@ -66,6 +69,19 @@ def birds(c: ConfigDict) -> None:
         c.optim[player].update(learning_rate=2e-4, b1=0.5, b2=0.999)
 
 
+def stage(c: ConfigDict) -> None:
+    """The first paper's first stage, by the layers of the second."""
+    birds(c)
+    c.data.size = (64, 64)
+    c.model.generator.update(stages=1, augmentation="leaky")
+    c.model.discriminator.unconditional = False
+    start, epoch = c.method.matching_steps, EPOCH
+    c.train.update(steps=start + 600 * epoch, batch_size=64)
+    rates = [(0, 2e-4), *((start + 50 * i * epoch, 2e-4 * 0.5**i) for i in range(1, 12))]
+    for player in ("generator", "discriminator"):
+        c.optim[player].update(schedule="steps", rates=tuple(rates))
+
+
 def coco(c: ConfigDict) -> None:
     """As birds."""
     birds(c)
@@ -77,6 +93,7 @@ PRESETS = {
     "captions": captions,
     "meaning": meaning,
     "paired": paired,
+    "stage": stage,
     "birds": birds,
     "coco": coco,
 }
