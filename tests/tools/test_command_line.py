@@ -31,7 +31,6 @@ TEXTS |= {
     "--workdir",
     "--to",
     "--keep",
-    "--to",
     "--path",
     "--page",
     "--manifold",
