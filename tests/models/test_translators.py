@@ -273,6 +273,8 @@ def test_styles_change_the_picture_and_layouts_place_it():
     assert mean.shape == log_var.shape == (2, 3)
     one, two = (model.apply(made, cond, 3, normals(2, 3) * 9) for _ in range(2))
     assert one.shape == (2, 8, 8, 3) and float(jnp.abs(one - two).max()) > 0
+    with pytest.raises(ValueError, match="16x8: a network with styles makes images of one size"):
+        model.apply(made, normals(2, 16, 8, 3), 3, normals(2, 3))
     picture = jnp.arange(64.0).reshape(1, 8, 8, 1)
     np.testing.assert_array_equal(
         spade.nearest(picture, 4, 4)[0, ..., 0],

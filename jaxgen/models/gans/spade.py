@@ -140,7 +140,8 @@ class Generator(nn.Module):
         """[B, H, W, K], and styles [B, latent] where there are any -> [B, H, W, channels].
 
         Raises:
-            ValueError: for sides that the doublings do not reach.
+            ValueError: for sides that the doublings do not reach; with styles, also for others than
+                the network was made for.
         """
         doubles = [i > 0 and i not in self.still for i in range(len(self.multipliers))]
         part, (height, width) = 2 ** sum(doubles), cond.shape[1:3]
@@ -153,6 +154,7 @@ class Generator(nn.Module):
             pad: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
             h = Conv(wide, (3, 3), name="first", **pad)(nearest(cond, *low))
         else:
+            self._check(low[0] * low[1] * wide, (height, width))
             h = nn.Dense(low[0] * low[1] * wide, kernel_init=INIT, name="first")(z)
             h = h.reshape(-1, *low, wide)
         if z is not None and self.is_initializing():
@@ -162,6 +164,17 @@ class Generator(nn.Module):
             h = Block(self.width * multiplier, self.hidden, name=f"block_{i}")(h, cond)
         last: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
         return jnp.tanh(Conv(channels, (3, 3), name="last", **last)(leaky(h, 0.2)))
+
+    def _check(self, numbers: int, size: tuple[int, int]) -> None:
+        """Refuses another size of the smallest map than the layer has that makes it of a style."""
+        if self.is_initializing() or not self.has_variable("params", "first"):
+            return
+        made = self.get_variable("params", "first")["kernel"].shape[1]
+        if made != numbers:
+            raise ValueError(
+                f"images of {size[0]}x{size[1]}: a network with styles makes images of one size, "
+                "that of its data"
+            )
 
 
 def nearest(x: Batched, height: int, width: int) -> Batched:
