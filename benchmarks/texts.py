@@ -38,7 +38,7 @@ SILENT = np.array([*captions.COUNT_OF.values()])  # an attribute of this value i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Read pictures of texts, or texts.")
     parser.add_argument("what", choices=("pictures", "captions"))
     parser.add_argument("run")
     parser.add_argument("--num", type=int, default=1000)
@@ -81,7 +81,7 @@ def is_so(found: np.ndarray, said: np.ndarray) -> np.ndarray:
     return (found == said) | (said == SILENT)
 
 
-def share(right: np.ndarray) -> str:
+def share(right: Any) -> str:
     """In percent, with its standard error."""
     return f"{100 * right.mean():.1f} ± {100 * right.std() / len(right) ** 0.5:.1f}"
 
@@ -176,7 +176,7 @@ def show(name: str, texts: list[list[str]], meaning: np.ndarray) -> None:
     manners = [None if s is None else s.manner for s, _ in known]
     forms = [None if s is None else s.form for s, _ in known]
     sets = [[t.split() for t in own] for own in texts]
-    of_forms = dict(enumerate(captions.FORMS.values()))
+    of_forms: dict[Any, float] = dict(enumerate(captions.FORMS.values()))
     line = [
         f"grammatical {100 * np.mean([s is not None for s, _ in known]):.1f}",
         f"true {100 * np.mean(true):.1f}",
@@ -194,15 +194,15 @@ def show(name: str, texts: list[list[str]], meaning: np.ndarray) -> None:
 
 def spoken(meaning: np.ndarray) -> dict[Any, float]:
     """Manner -> its probability, mean over pictures."""
-    found: Counter[Any] = Counter()
+    found: dict[Any, float] = {}
     for sentence in captions.SENTENCES.values():
-        found[sentence.manner] += 0.0
+        found[sentence.manner] = 0.0
     for key, count in Counter(map(tuple, meaning.tolist())).items():
         tokens, chances = captions.spoken_of(*key)
         for words, chance in zip(tokens, chances, strict=True):
             manner = captions.SENTENCES[captions.TEXT.text(words)].manner
             found[manner] += chance * count / len(meaning)
-    return dict(found)
+    return found
 
 
 if __name__ == "__main__":

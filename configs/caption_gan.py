@@ -80,7 +80,7 @@ def get_config(arg: str = "") -> ConfigDict:
         temperature=0.5,
         game=1.0,
         features=1.0,
-        likelihood=0.0,
+        likelihood=1.0,
     )
     rates = ((0, 2e-3), (500, 1e-3), (800, 1e-4))
     c.optim = {

@@ -133,7 +133,7 @@ class CaptionGAN:
 
     def one_hot(self, tokens: Array) -> Array:
         """Tokens [...] to [..., V]."""
-        return jax.nn.one_hot(tokens, self.spec.x.vocabulary)
+        return jax.nn.one_hot(tokens, self.spec.x.vocabulary or 0)
 
     def noise(self, rng: Array, num: int, several: int) -> Array:
         """Draws [num, several, latent] of what captions depend on beside their picture."""

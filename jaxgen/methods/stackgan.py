@@ -160,7 +160,7 @@ class StackGAN:
             found.append(pooled(found[-1]))
         return tuple(found[::-1])
 
-    def code(self, state: State, cond: Array) -> Array:
+    def code(self, state: State, cond: Array | None) -> Array:
         """What the two players are given of rows: the matcher's vectors, or the rows."""
         rows = self._rows(cond)
         if self.matcher is None:
@@ -200,7 +200,7 @@ class StackGAN:
         for pictures in (real, swapped, out.images):
             found, state = self.judge.train(state, pictures, out.mean)
             logits.append(found)
-        loss = sum(
+        loss = jnp.zeros(()) + sum(
             discriminators_pay(r, w, f, there, self.unconditional)
             for r, w, f in zip(*logits, strict=True)
         )
@@ -308,8 +308,9 @@ class StackGAN:
     def _size(self, num: int) -> tuple[int, ...]:
         return (num, *self.spec.shape)
 
-    def _rows(self, cond: Any) -> Array:
+    def _rows(self, cond: Array | None) -> Array:
         """[B, K]."""
+        assert cond is not None  # something is given
         return cond.reshape(len(cond), -1)
 
 

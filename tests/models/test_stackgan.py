@@ -63,12 +63,13 @@ def test_pictures_double_and_every_size_has_two_logits():
     assert out.mean.shape == out.log_var.shape == (2, 2)
     for unconditional in (True, False):
         judge = Discriminators(4, unconditional)
-        logits, _ = jax.eval_shape(lambda j=judge: j.init_with_output(KEY, out.images, out.mean))
+        images = tuple(jnp.zeros(x.shape) for x in out.images)
+        logits, _ = jax.jit(judge.init_with_output)(KEY, images, jnp.zeros((2, 2)))
         assert len(logits) == 3 and all(with_text.shape == (2,) for with_text, _ in logits)
         assert all((plain is not None) == unconditional for _, plain in logits)
     for size in ((2, 24, 24, 3), (2, 16, 16, 3), (2, 32, 64, 3)):
         with pytest.raises(ValueError, match="StackGAN of 3 stages: images of"):
-            jax.eval_shape(lambda s=size: generator.init(streams, z, s, text))
+            generator.init(streams, z, size, text)
     with pytest.raises(ValueError, match="StackGAN is given a text"):
         jax.eval_shape(lambda: generator.init(streams, z, (2, 32, 32, 3)))
 
@@ -230,7 +231,7 @@ def test_phases_of_the_training(made):
 
 def test_smaller_pictures_are_shown_at_full_size(made):
     method, state, batch = made
-    given = {"text": batch["text"][:2]}
+    given = {"text": np.asarray(batch["text"][:2])}
     draw = jax.jit(lambda stage: method.sample(state, KEY, 2, given, stage=stage), static_argnums=0)
     first, last = draw(1), draw(3)
     assert first.shape == last.shape == (2, 32, 32, 3) and first.dtype == jnp.uint8

@@ -160,7 +160,7 @@ class Generator(nn.Module):
             images.append(self._image(h, size[3], stage))
         return Painted(tuple(images), mean, log_var)
 
-    def _image(self, h: Images, channels: int, stage: int) -> Images:
+    def _image(self, h: Images, channels: int, stage: int) -> Resized:
         return jnp.tanh(conv3(channels, f"image_{stage}")(h))
 
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Texts | None = None) -> Images:
@@ -212,7 +212,7 @@ class Discriminator(nn.Module):
         real = self._logit(h, "real") if self.unconditional else None
         return self._logit(joint, "matching"), real
 
-    def _plain(self, h: Images, channels: int, name: str) -> Images:
+    def _plain(self, h: Images, channels: int, name: str) -> Resized:
         h = BatchNorm(name=f"{name}_norm")(conv3(channels, name)(h))
         return jax.nn.leaky_relu(h, SLOPE)
 
