@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.data.palette import colours
 from jaxgen.errors import ConfigError
 from jaxgen.fields import Field
 from jaxgen.files import write, write_image
@@ -59,7 +60,17 @@ def painted(field: Field, x: np.ndarray) -> np.ndarray:
     if field.kind == "image":
         images = to_uint8(x, field.levels, field.range)
         return np.repeat(images[..., :1], 3, -1) if images.shape[-1] < 3 else images[..., :3]
-    return _coloured(x, field.values or int(np.max(x)) + 1)
+    if field.kind == "layout":
+        return colours(field.values or 1)[np.asarray(x)]
+    return _coloured(x, int(np.max(x)) + 1)
+
+
+def swatches(count: int, side: int = 32, columns: int = 8) -> np.ndarray:
+    """The colours of classes 0 to count - 1 in rows, [H, W, 3] uint8, white where there is none."""
+    rows = -(-count // columns)
+    cells = np.full((rows * columns, 3), 255, np.uint8)
+    cells[:count] = colours(count)
+    return cells.reshape(rows, columns, 3).repeat(side, 0).repeat(side, 1)
 
 
 def _coloured(numbers: np.ndarray, count: int) -> np.ndarray:

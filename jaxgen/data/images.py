@@ -12,6 +12,7 @@ import numpy as np
 from jaxgen.data import lanczos
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split
 from jaxgen.data.limits import open_image
+from jaxgen.data.palette import numbers_of
 
 FITS = ("none", "crop", "pad", "stretch")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -272,18 +273,19 @@ def decode(
 
 
 def numbers(file: Any, where: str) -> np.ndarray:
-    """The numbers that an image of one channel holds, int32 [H, W]: those of a palette unpainted.
+    """The numbers of an image, int32 [H, W]: its grey levels or indices, or classes by colour.
 
     Raises:
-        DataError: on a damaged file, or an image of several channels.
+        DataError: on a damaged file, or colours that are not those of `palette.colours`.
     """
     with _open(file, where) as image:
-        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-            raise DataError(
-                f"{where}: expected one number a pixel, grey or of a palette; it is {image.mode}"
-            )
         try:
-            return np.asarray(_upright(image)).astype(np.int32)
+            image = _upright(image)
+            if len(image.getbands()) == 1:
+                return np.asarray(image).astype(np.int32)
+            return numbers_of(np.asarray(image.convert("RGB")))
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
         except _UNREADABLE as error:
             raise DataError(f"damaged image {where}: {error}; copy it anew or delete it") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxgen.views import captions, completions, latents, styles, trajectory, translations
+from jaxgen.views import captions, completions, latents, palette, styles, trajectory, translations
 
 
 class Views:
@@ -21,5 +21,6 @@ class Views:
     evolve = latents.evolve
     trajectory = trajectory.trajectory
     translations = translations.translations
+    palette = palette.palette
     mix = styles.mix
     project = styles.project

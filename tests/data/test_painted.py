@@ -61,7 +61,10 @@ WRONG = {
     "instances/0.png": (None, "images/0.jpg has no partner in instances/"),
     "layouts/2.bmp": ((12, 16), "has both layouts/2.bmp and layouts/2.png: one name, one file"),
     "layouts/1.png": ((12, 15), r"layouts/1.png is 12x15 and its image 12x16"),
-    "layouts/0.png": ((12, 16, 3), "layouts/0.png: expected one number a pixel.*it is RGB"),
+    "layouts/0.png": (
+        (12, 16, 3),
+        r"layouts/0.png: the colour 7, 7, 7 in row 0, column 0 is of no class",
+    ),
     "classes.txt": ("road\nsky\n", r"has class 3 and classes.txt names 2, 0 to 1: add a line"),
 }
 
@@ -74,7 +77,7 @@ def test_what_is_wrong_is_named(root, file):
     elif isinstance(change, str):
         (root / file).write_text(change)
     else:
-        PIL.Image.fromarray(np.zeros(change, np.uint8)).save(root / file)
+        PIL.Image.fromarray(np.full(change, 7, np.uint8)).save(root / file)
     with pytest.raises(DataError, match=message) as raised:
         jaxgen.data.load(f"layouts:{root}")
     assert "\n" not in str(raised.value)
