@@ -59,6 +59,9 @@ def knobs(made):
     asked = {}
     if "context" in given(made.method):
         asked["context"] = made.batch["context"]
+    fields = made.spec.fields
+    if shown := [n for n in given(made.method) if fields[n].kind in ("tokens", "image")]:
+        asked["given"] = {name: made.batch[name] for name in shown}
     if isinstance(made.method, Density) and "observation" in made.method.density.given:
         asked["observation"] = made.batch["x"][0, made.method.parameters :]
     return asked
