@@ -1,7 +1,7 @@
 """Colours of classes, so that layouts can be looked at, and painted.
 
-Class 0 is black; the bits of a number, three at a time from the lowest, are the highest bits of red,
-green and blue: the colours of the PASCAL VOC challenge, all different up to 256 classes.
+Class 0 is black; the bits of a number, three at a time from the lowest, are the highest bits of
+red, green and blue: the colours of the PASCAL VOC challenge, all different up to 256 classes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def numbers_of(rgb: np.ndarray) -> np.ndarray:
         row, column = wrong[0]
         red, green, blue = rgb[row, column]
         raise ValueError(
-            f"the colour {red}, {green}, {blue} in row {row}, column {column} is of no class: paint "
-            "without soft edges, with the colours of jaxgen palette RUN"
+            f"the colour {red}, {green}, {blue} in row {row}, column {column} is of no class: "
+            "paint without soft edges, with the colours of jaxgen palette RUN"
         )
     return at.astype(np.int32)
