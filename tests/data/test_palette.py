@@ -1,5 +1,6 @@
 """Colours of classes: those of PASCAL VOC, and back."""
 
+import io
 import types
 
 import numpy as np
@@ -17,6 +18,10 @@ KNOWN = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 
 KNOWN |= {7: (128, 128, 128), 8: (64, 0, 0), 20: (0, 64, 128), 255: (224, 224, 192)}
 
 
+def read(path):
+    return images.numbers(io.BytesIO(path.read_bytes()), path.name)
+
+
 def test_the_challenges_colours():
     table = colours(256)
     assert {number: tuple(table[number].tolist()) for number in KNOWN} == KNOWN
@@ -30,7 +35,7 @@ def test_a_painting_is_read(tmp_path):
     indexed = PIL.Image.fromarray(layout.astype(np.uint8), "L")
     for image in (painting, painting.convert("RGBA"), indexed):
         image.save(tmp_path / "painted.png")
-        found = images.numbers(open(tmp_path / "painted.png", "rb"), "painted.png")
+        found = read(tmp_path / "painted.png")
         np.testing.assert_array_equal(found, layout)
 
 
@@ -41,7 +46,7 @@ def test_other_colours_are_refused(tmp_path):
         numbers_of(rgb)
     PIL.Image.fromarray(rgb).save(tmp_path / "soft.png")
     with pytest.raises(DataError, match="soft.png: the colour 3, 0, 0.*jaxgen palette RUN"):
-        images.numbers(open(tmp_path / "soft.png", "rb"), "soft.png")
+        read(tmp_path / "soft.png")
 
 
 def test_the_palette_of_a_run():
@@ -51,6 +56,6 @@ def test_the_palette_of_a_run():
     spec = spec.with_field("layout", kind="layout", shape=(8, 8), dtype="uint8", classes=10)
     found = palette(types.SimpleNamespace(spec=spec))
     assert found.image.shape == (64, 256, 3)
-    read = numbers_of(found.image[16::32, 16::32][:1])
-    np.testing.assert_array_equal(read, [np.arange(8)])
+    middles = found.image[16::32, 16::32][:1]
+    np.testing.assert_array_equal(numbers_of(middles), [np.arange(8)])
     assert (found.image[32:, 64:] == 255).all()
