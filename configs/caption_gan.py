@@ -1,12 +1,14 @@
 """A captioning GAN (Shetty et al. 2017): captions as varied as those of people.
 
     python -m jaxgen.main --config=configs/caption_gan.py
-        captions of pictures of one coloured object: likelihood first, then the game
+        captions of pictures of one coloured object: likelihood first, then the game with it; two
+        CPU cores, three CPU minutes (docs/results.md)
     python -m jaxgen.main --config=configs/caption_gan.py:likelihood
         the same captioner by likelihood alone, for as many steps
-    python -m jaxgen.main --config=configs/caption_gan.py:published --config.data.name=FOLDER
-        sizes of the paper, for pictures and captions of one's own: three layers of 512, noise of
-        50, dropout none; for GPUs
+    python -m jaxgen.main --config=configs/caption_gan.py:published --config.data.name=YOURS
+        sizes of the paper: three layers of 512, noise of 50, dropout none; for GPUs. YOURS is a
+        function that gives pictures and captions, my_package.my_module:function (docs/data.md):
+        files of captions are not read yet
     python -m jaxgen.main --config=configs/caption_gan.py:PRESET,tiny
         seconds, for tests
 

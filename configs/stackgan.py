@@ -7,12 +7,12 @@
     python -m jaxgen.main --config=configs/stackgan.py:paired
         without the second logits, as the first paper (Zhang et al. 2017): wrong and generated pairs
         count half, and a leaky rectifier makes mean and log-deviation of a text's code
-    python -m jaxgen.main --config=configs/stackgan.py:stage --config.data.name=FOLDER
+    python -m jaxgen.main --config=configs/stackgan.py:stage --config.data.name=YOURS
         64x64 alone with that loss, its rate halved every 50 of 600 epochs, of CUB
-    python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=FOLDER
+    python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=YOURS
         the paper's network and optimiser at 64x64, 128x128 and 256x256, for pictures and captions
-        of one's own in FOLDER, as CUB: for GPUs
-    python -m jaxgen.main --config=configs/stackgan.py:coco --config.data.name=FOLDER
+        as those of CUB: for GPUs
+    python -m jaxgen.main --config=configs/stackgan.py:coco --config.data.name=YOURS
         the same with the pictures and captions of COCO
     python -m jaxgen.main --config=configs/stackgan.py:PRESET,tiny
         seconds, for tests
@@ -20,9 +20,11 @@
     jaxgen sample RUN --text="a small blue square at the top"
     jaxgen sample RUN --text="a small blue square at the top" --stage=1
 
-How often pictures are of what their captions say: `python benchmarks/texts.py pictures RUN`. The
-paper reads texts with a network that was trained elsewhere; here a recurrent one is trained in the
-first `method.matching_steps`, and fixed from then on.
+YOURS is a function that gives pictures and captions, my_package.my_module:function (docs/data.md):
+files of captions are not read yet. How often pictures are of what their captions say:
+`python benchmarks/texts.py pictures RUN`. The paper reads texts with a network that was trained
+elsewhere; here a recurrent one is trained in the first `method.matching_steps`, and fixed from then
+on.
 """
 
 from ml_collections import ConfigDict, config_dict
