@@ -27,7 +27,7 @@ elsewhere; here a recurrent one is trained in the first `method.matching_steps`,
 on.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
 from jaxgen.recipes import shorten, two_players
@@ -43,7 +43,7 @@ def captions(c: ConfigDict) -> None:
 
 def meaning(c: ConfigDict) -> None:
     """The upper bound of what a text can say."""
-    c.model.matcher = config_dict.placeholder(dict)
+    del c.model.matcher
     c.method.update(given=("shape", "colour", "size", "place"), matching_steps=0)
     c.method.apart = {name: name for name in SAID}
     del c.optim.matcher

@@ -218,7 +218,7 @@ class Calls:
         size: int | None = None,
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
-        size = size or min(self._size, FEW if num <= FEW else num)
+        size = size or (min(self._size, FEW) if num <= FEW else self._size)
         call = self._call(name, options)
         starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
         for number, start in enumerate(starts):

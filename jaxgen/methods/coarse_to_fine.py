@@ -35,11 +35,6 @@ class CoarseToFine(Translation):
     def __post_init__(self) -> None:
         """Checks the options."""
         super().__post_init__()
-        if self.coarse_steps and not getattr(self.generator, "enhancer_blocks", 0):
-            raise ConfigError(
-                "config.method.coarse_steps: the generator has no enhancer to train afterwards "
-                "(config.model.generator.enhancer_blocks)"
-            )
         if min(self.coarse_steps, self.fixed_steps) < 0:
             raise ConfigError("config.method: coarse_steps and fixed_steps are 0 or more")
         if any(side % 2 for side in self.spec.shape[:2]):
