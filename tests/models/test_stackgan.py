@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from command import ROOT
 
 from jaxgen.config import ConfigError
@@ -24,6 +23,13 @@ from jaxgen.models.gans.stackgan import (
     Matcher,
 )
 from jaxgen.types import State
+
+try:
+    import torch
+except ModuleNotFoundError:
+    torch = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="pip install torch")
 
 KEY = jax.random.key(0)
 SPEC = DataSpec(
@@ -74,6 +80,7 @@ def test_pictures_double_and_every_size_has_two_logits():
         jax.eval_shape(lambda: generator.init(streams, z, (2, 32, 32, 3)))
 
 
+@needs_torch
 def test_gated_units_halve_the_channels():
     """By PyTorch's, of the same convolution and moments."""
     layer, x = Gated(3), jax.random.normal(KEY, (2, 5, 5, 4))
@@ -117,6 +124,7 @@ def test_codes_of_a_text_have_the_mean_and_variance_that_are_said(kind):
         Augmentation(3, "none").init({"params": KEY, "noise": KEY}, text)
 
 
+@needs_torch
 def test_divergence_is_that_of_torch():
     mean, log_var = np.random.RandomState(1).randn(2, 7, 4).astype(np.float32)
     own = torch.distributions.Normal(torch.tensor(mean), torch.tensor(log_var).mul(0.5).exp())
@@ -125,6 +133,7 @@ def test_divergence_is_that_of_torch():
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+@needs_torch
 def test_weights_of_right_wrong_and_generated_pairs():
     """By PyTorch's binary cross-entropies with the labels of the papers."""
     logits = np.random.RandomState(2).randn(3, 2, 6).astype(np.float32)
