@@ -149,9 +149,7 @@ class Starter:
 def rows(workdir, split=None):
     """The metrics of a run without their speed."""
     found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    for row in found:
-        for unit in ("images", "points"):
-            row.pop(f"{unit}_per_second", None)
+    found = [{k: v for k, v in row.items() if not k.endswith("_per_second")} for row in found]
     return [row for row in found if split in (None, row["split"])]
 
 
