@@ -21,7 +21,7 @@ measures a run on digits; our own measurements are in docs/results.md.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import falling, shorten, two_players
 
 
 def digits_two(c: ConfigDict) -> None:
@@ -30,7 +30,7 @@ def digits_two(c: ConfigDict) -> None:
     c.model.discriminator.update(width=32, layers=1)
     c.method.identity_weight = 0.0
     c.train.update(steps=4000, batch_size=16, steps_per_dispatch=20)
-    rates(c, 1e-3, 4000)
+    falling(c, 4000, generator=1e-3, discriminator=1e-3)
 
 
 def bright(c: ConfigDict) -> None:
@@ -45,14 +45,7 @@ def folder(c: ConfigDict) -> None:
     c.data.update(name="domains:horse2zebra", size=(256, 256), fit="crop", flip=True, shift=15)
     c.train.update(steps=steps, batch_size=1, save_every_steps=1334)
     c.evaluate.update(every_steps=13_340, sample_every_steps=1334, batch_size=8, num_samples=16)
-    rates(c, 2e-4, steps)
-
-
-def rates(c: ConfigDict, rate: float, steps: int) -> None:
-    """Constant, then in a straight line to zero over the second half."""
-    for player in c.optim.values():
-        half = dict(name="linear", start=rate, end=0.0, steps=steps // 2, begin=steps // 2)
-        player.learning_rate = half
+    falling(c, steps, generator=2e-4, discriminator=2e-4)
 
 
 PRESETS = {"digits_two": digits_two, "bright": bright, "folder": folder}

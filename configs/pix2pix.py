@@ -17,7 +17,7 @@ samples, as in the paper. jaxgen has not been trained on photographs.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import falling, shorten, two_players
 
 
 def layouts(c: ConfigDict) -> None:
@@ -25,7 +25,7 @@ def layouts(c: ConfigDict) -> None:
     c.model.generator.update(width=16, halvings=5)
     c.model.discriminator.update(width=16, layers=2)
     c.train.update(steps=2000, batch_size=4, steps_per_dispatch=20)
-    rates(c, 2e-4, 2000)
+    falling(c, 2000, generator=2e-4, discriminator=2e-4)
 
 
 def folder(c: ConfigDict) -> None:
@@ -34,14 +34,7 @@ def folder(c: ConfigDict) -> None:
     c.data.update(name="layouts:facades", size=(256, 256), fit="crop", flip=True, shift=15)
     c.train.update(steps=steps, batch_size=1, save_every_steps=4000)
     c.evaluate.update(every_steps=4000, sample_every_steps=4000, batch_size=8, num_samples=16)
-    rates(c, 2e-4, steps)
-
-
-def rates(c: ConfigDict, rate: float, steps: int) -> None:
-    """Constant, then in a straight line to zero over the second half."""
-    for player in c.optim.values():
-        half = dict(name="linear", start=rate, end=0.0, steps=steps // 2, begin=steps // 2)
-        player.learning_rate = half
+    falling(c, steps, generator=2e-4, discriminator=2e-4)
 
 
 PRESETS = {"layouts": layouts, "folder": folder}

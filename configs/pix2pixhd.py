@@ -21,7 +21,7 @@ are the encoder of features of instances, and what it lets one edit.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import falling, shorten, two_players
 
 
 def layouts(c: ConfigDict) -> None:
@@ -30,7 +30,7 @@ def layouts(c: ConfigDict) -> None:
     c.model.discriminator.update(width=16, layers=2)
     c.method.update(coarse_steps=600, fixed_steps=200)
     c.train.update(steps=2400, batch_size=4, steps_per_dispatch=10)
-    rates(c, 4e-4, 2400)
+    falling(c, 2400, generator=4e-4, discriminator=4e-4)
 
 
 def folder(c: ConfigDict) -> None:
@@ -39,7 +39,7 @@ def folder(c: ConfigDict) -> None:
     c.data.update(name="layouts:cityscapes", size=(512, 1024), fit="crop", flip=True)
     c.train.update(steps=steps, batch_size=1, save_every_steps=2975)
     c.evaluate.update(every_steps=29_750, sample_every_steps=2975, batch_size=8, num_samples=4)
-    rates(c, 2e-4, steps)
+    falling(c, steps, generator=2e-4, discriminator=2e-4)
 
 
 def folder_enhanced(c: ConfigDict) -> None:
@@ -49,17 +49,10 @@ def folder_enhanced(c: ConfigDict) -> None:
     c.data.size = (1024, 2048)
     c.method.update(coarse_steps=steps // 2, fixed_steps=10 * 2975)
     c.train.steps = steps
-    rates(c, 2e-4, steps)
+    falling(c, steps, generator=2e-4, discriminator=2e-4)
     c.model.generator.enhancer_blocks = 3
     c.model.discriminator.scales = 3
     c.method.game_weight = 6.0
-
-
-def rates(c: ConfigDict, rate: float, steps: int) -> None:
-    """Constant, then in a straight line to zero over the second half."""
-    for player in c.optim.values():
-        half = dict(name="linear", start=rate, end=0.0, steps=steps // 2, begin=steps // 2)
-        player.learning_rate = half
 
 
 PRESETS = {"layouts": layouts, "folder": folder, "folder_enhanced": folder_enhanced}

@@ -24,7 +24,7 @@ jaxgen has not been trained on photographs. `python benchmarks/translation.py RU
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import falling, shorten, two_players
 
 
 def layouts(c: ConfigDict) -> None:
@@ -33,7 +33,7 @@ def layouts(c: ConfigDict) -> None:
     c.model.generator.update(latent=8, encoder_width=12, encoder_halvings=4)
     c.model.discriminator.update(width=16, layers=2)
     c.train.update(steps=2000, batch_size=8, steps_per_dispatch=10)
-    rates(c, 4e-4, 2000)
+    falling(c, 2000, generator=4e-4, discriminator=0.0016)
 
 
 def ade20k(c: ConfigDict) -> None:
@@ -42,21 +42,13 @@ def ade20k(c: ConfigDict) -> None:
     c.data.update(name="layouts:ade20k", size=(256, 256), fit="crop", flip=True)
     c.train.update(steps=steps, batch_size=32, save_every_steps=5000)
     c.evaluate.update(every_steps=5000, sample_every_steps=5000, batch_size=32)
-    rates(c, 1e-4, steps)
+    falling(c, steps, generator=1e-4, discriminator=0.0004)
 
 
 def ade20k_styles(c: ConfigDict) -> None:
     """As ade20k."""
     ade20k(c)
     c.model.generator.latent = 256
-
-
-def rates(c: ConfigDict, rate: float, steps: int) -> None:
-    """Constant, then linear to zero over the second half; four times as high for discriminators."""
-    for name, player in c.optim.items():
-        start = 4 * rate if name == "discriminator" else rate
-        half = dict(name="linear", start=start, end=0.0, steps=steps // 2, begin=steps // 2)
-        player.learning_rate = half
 
 
 PRESETS = {"layouts": layouts, "ade20k": ade20k, "ade20k_styles": ade20k_styles}

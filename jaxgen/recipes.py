@@ -22,6 +22,19 @@ def two_players(c: Any, half_life_steps: float = 500.0, **adam: Any) -> None:
     c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
 
 
+def falling(c: Any, steps: int, **rates: float) -> None:
+    """Rates that are constant, then fall in a straight line to zero over the second half.
+
+    Args:
+        c: its section `optim` is changed.
+        steps: of the training.
+        **rates: of each player, at the start.
+    """
+    for player, rate in rates.items():
+        half = dict(name="linear", start=rate, end=0.0, steps=steps // 2, begin=steps // 2)
+        c.optim[player].learning_rate = half
+
+
 def shorten(c: Any, **sizes: Any) -> None:
     """Makes a config train 20 steps on few examples, for tests.
 

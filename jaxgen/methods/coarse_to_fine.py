@@ -18,7 +18,8 @@ class CoarseToFine(Translation):
 
     For `coarse_steps` the game is of halved images and planes, and `coarse` alone moves; then, for
     `fixed_steps`, what is around it. The official code trains three runs, and begins with new
-    discriminators where the size changes; here they go on.
+    discriminators and optimisers where the phase changes. Here they go on: what an optimiser
+    remembers of the slopes before moves a part for a few steps after it came to rest.
 
     Source: Wang et al. 2018 (pix2pixHD), section 3.2.
 

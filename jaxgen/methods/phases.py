@@ -1,4 +1,7 @@
-"""Losses of a part of the training: before and after it a player rests."""
+"""Losses of a part of the training: before and after it a player rests.
+
+It pays nothing then. An optimiser that remembers slopes still moves it for a few steps afterwards.
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from jaxgen.methods.code_prior import CodePrior
 from jaxgen.methods.givens import Givens
 from jaxgen.methods.handing import handing
 from jaxgen.methods.player import Player
+from jaxgen.ops.pairs import contradicted, matching_nats
 from jaxgen.ops.ranges import symmetric
 from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Turn, Vars
 
@@ -73,11 +74,9 @@ class Ranked(CodePrior):
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """Mean nats by which a picture is known among the batch's, and a caption."""
         pictures, captions, scale = self.judge.apply(state, *self._pair(batch))
-        logits = scale * pictures @ captions.T
-        both = [jnp.diag(jax.nn.log_softmax(logits, axis)) for axis in (0, 1)]
-        nats = -jnp.mean(jnp.stack(both))
-        right = jnp.argmax(logits, axis=1) == jnp.arange(len(logits))
-        return nats, (state.vars, {"nats": nats, "accuracy": jnp.mean(right)})
+        products = scale * pictures @ captions.T
+        nats, right = matching_nats(products, contradicted((), len(products)))
+        return nats, (state.vars, {"nats": nats, "accuracy": right})
 
     @handing(lambda self: [cast(Any, super(Ranked, self)).sample])  # noqa: UP008
     def sample(

@@ -50,11 +50,11 @@ def matching_nats(
     """Mean nats by which a partner is known, among itself and the wrong ones, both ways.
 
     Args:
-        products: of texts (first) and examples, scaled.
+        products: of what is to know its partner (first) and the partners, scaled.
         wrong: see `contradicted`; what is neither wrong nor the partner is not looked at.
 
     Returns:
-        The nats, and the share of texts whose own example has the largest product.
+        The nats, and the share of rows whose own partner has the largest product.
 
     Source: Radford et al. 2021, CLIP, figure 3.
     """
