@@ -78,7 +78,7 @@ def our_pixelcnnpp() -> tuple[Callable[[], Any], int]:
 
 
 def our_vqgan() -> tuple[Callable[[], Any], int]:
-    book = dict(name="codebook", codes=CODES, dim=DIM, update="gradient", start="narrow")
+    book = dict(name="codebook", codes=CODES, dim=DIM, learned="gradient", start="narrow")
     net = vqgan.VQGAN(WIDTH, (1, 2), 1, (8,), FEATURES, book)
     judge = PatchDiscriminator(WIDTH, 1, "instance")
     return ours(VQGAN(net, SPEC, discriminator=judge, game_weight=0.8), "model", "discriminator")
