@@ -26,8 +26,8 @@ from jaxgen.data.embedded import digits
 from jaxgen.types import DataSpec, Field
 
 NAMES = ("captioned_pairs", "captioned_digits")
-VERSION = "2.0.0"
-TRAIN = {"captioned_pairs": 200_000, "captioned_digits": 40_000}
+VERSIONS = {"captioned_pairs": "2.0.0", "captioned_digits": "2.1.0"}
+TRAIN = 200_000
 COUNTS = {"test": 1_000, "combinations": 1_000, "objects": 1_000}
 GRIDS = {"captioned_pairs": (1, 2), "captioned_digits": (2, 2)}
 LENGTHS = {"captioned_pairs": 9, "captioned_digits": 36}  # tokens
@@ -79,7 +79,7 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     }
 
     def fill(work: pathlib.Path) -> None:
-        counts = {"train": TRAIN[name]} | COUNTS
+        counts = {"train": TRAIN} | COUNTS
         for seed, (split, count) in enumerate(counts.items()):
             own = scans.splits["train" if split == "train" else "test"]
             arrays = _arrays(name, split, count, seed, own.take(np.arange(len(own))))
@@ -92,7 +92,7 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
             for split in ("train", *COUNTS)
         }
 
-    target = prepare.data_root(data_dir) / name / VERSION
+    target = prepare.data_root(data_dir) / name / VERSIONS[name]
     notes = list(scans.notes)
     splits = prepare.opened(target, fill, read, notes)
     source = f"seeded pictures of the digits scans, and captions of a small grammar, in {target}"
