@@ -163,10 +163,13 @@ class Denoising:
         return without(cond, self.null, rng)
 
     def trained(
-        self, state: State, z: Array, time: Array, cond: Array | None, rng: Array
+        self, state: State, z: Array, time: Array, cond: Array | None, rng: Array, **told: Array
     ) -> tuple[Array, State]:
-        """What the network says in training, with dropout, and the state with what it moved."""
-        options = {"train": True, "rngs": {"dropout": rng}}
+        """What the network says in training, with dropout, and the state with what it moved.
+
+        `told` are further arguments of the network.
+        """
+        options = {"train": True, "rngs": {"dropout": rng}, **told}
         out, state = self.player.train(state, z, time, cond, **options)
         return out.astype(jnp.promote_types(out.dtype, jnp.float32)), state
 

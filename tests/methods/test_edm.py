@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from oracles import DIGITS, KEY, PLANE, Oracle, V, integers, normal, state_of
 
 from jaxgen.abilities import check
+from jaxgen.errors import ConfigError
 from jaxgen.methods.edm import EDM
+from jaxgen.ops.augment.labelled import LABELS
 
 STD = np.sqrt(V)
 
@@ -115,3 +119,32 @@ def test_grey_levels():
     assert drawn.dtype == jnp.uint8 and drawn.max() <= 16
     assert method.density.kind == "ode-12" and method.density.given == ("label",)
     check(method)
+
+
+class Told(nn.Module):
+    """Says the sum of its labels, times a parameter that is 1."""
+
+    augment: int = LABELS
+
+    @nn.compact
+    def __call__(self, x, time, cond=None, train=False, augmented=None):
+        factor = self.param("factor", nn.initializers.ones, ())
+        seen = jnp.zeros(len(x)) if augmented is None else jnp.sum(augmented, axis=1)
+        return factor * jnp.zeros_like(x) + seen.reshape(-1, 1, 1, 1)
+
+
+def test_the_network_is_told_how_training_images_were_changed():
+    """Of others its labels are 0; without changes both losses are the same."""
+    method = EDM(Told(), DIGITS, augment=1.0)
+    state, batch = state_of(method, batch={"x": integers(64)}), {"x": integers(64)}
+    changed = jax.jit(method.loss)(state, batch, KEY)[0]
+    still = jax.jit(dataclasses.replace(method, augment=0.0).loss)(state, batch, KEY)[0]
+    assert changed > 1.05 * still  # labels have a variance of several
+    found = method.estimate(state, jnp.zeros((2, *DIGITS.shape)), jnp.float32(1.0), None)
+    np.testing.assert_array_equal(found.x, 0)
+
+
+@pytest.mark.parametrize("options", [{"model": Told(0)}, {"spec": PLANE}, {"augment": 2.0}])
+def test_changes_need_images_and_a_network_that_is_told(options):
+    with pytest.raises(ConfigError, match="augment"):
+        dataclasses.replace(EDM(Told(), DIGITS, augment=0.5), **options)

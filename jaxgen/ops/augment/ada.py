@@ -22,7 +22,7 @@ Images = Float[Array, "b h w c"]
 LUMA = 1 / math.sqrt(3)  # the grey axis, each colour
 
 
-def happens(rng: Array, p: Array, num: int) -> Float[Array, " b"]:
+def happens(rng: Array, p: Array | float, num: int) -> Float[Array, " b"]:
     """1 with probability p, else 0, for each image."""
     return (jax.random.uniform(rng, (num,)) < p).astype(jnp.float32)
 
@@ -31,7 +31,7 @@ def _eye(num: int, size: int) -> Array:
     return jnp.broadcast_to(jnp.eye(size)[None], (num, size, size))
 
 
-def _affine(a: Array, b: Array, c: Array, d: Array, x: Array, y: Array) -> Array:
+def affine(a: Array, b: Array, c: Array, d: Array, x: Array, y: Array) -> Array:
     """[[a, b, x], [c, d, y], [0, 0, 1]] of each image, from [B] each."""
     zero, one = jnp.zeros_like(a), jnp.ones_like(a)
     rows = [jnp.stack(row, -1) for row in ((a, b, x), (c, d, y), (zero, zero, one))]
@@ -63,15 +63,15 @@ def geometry(rng: Array, p: Array, num: int, height: int, width: int) -> Float[A
         return scale * jax.random.normal(next(keys), (num,))
 
     mirror = happens(next(keys), p, num) * jax.random.bernoulli(next(keys), 0.5, (num,))
-    compose(_affine(1 - 2 * mirror, zero, zero, one, zero, zero))
+    compose(affine(1 - 2 * mirror, zero, zero, one, zero, zero))
     turns = happens(next(keys), p, num) * jax.random.randint(next(keys), (num,), 0, 4)
     quarter = jnp.round(turns)
     cos, sin = jnp.round(jnp.cos(quarter * math.pi / 2)), jnp.round(jnp.sin(quarter * math.pi / 2))
-    compose(_affine(cos, -sin, sin, cos, zero, zero))
+    compose(affine(cos, -sin, sin, cos, zero, zero))
     whole = happens(next(keys), p, num)
     shift = jax.random.uniform(next(keys), (2, num), minval=-0.125, maxval=0.125)
     compose(
-        _affine(
+        affine(
             one,
             zero,
             zero,
@@ -81,36 +81,41 @@ def geometry(rng: Array, p: Array, num: int, height: int, width: int) -> Float[A
         )
     )
     scale = jnp.exp2(-happens(next(keys), p, num) * normal(0.2))
-    compose(_affine(scale, zero, zero, scale, zero, zero))
+    compose(affine(scale, zero, zero, scale, zero, zero))
     rotates = 1 - jnp.sqrt(1 - jnp.minimum(p, 1.0))
 
     def rotation() -> Array:
         turned = happens(next(keys), rotates, num)
         angle = turned * jax.random.uniform(next(keys), (num,), minval=-math.pi, maxval=math.pi)
-        return _affine(jnp.cos(angle), jnp.sin(angle), -jnp.sin(angle), jnp.cos(angle), zero, zero)
+        return affine(jnp.cos(angle), jnp.sin(angle), -jnp.sin(angle), jnp.cos(angle), zero, zero)
 
     compose(rotation())
     stretch = jnp.exp2(-happens(next(keys), p, num) * normal(0.2))
-    compose(_affine(stretch, zero, zero, 1 / stretch, zero, zero))
+    compose(affine(stretch, zero, zero, 1 / stretch, zero, zero))
     compose(rotation())
     moved = happens(next(keys), p, num)
     compose(
-        _affine(one, zero, zero, one, moved * normal(0.125) * width, moved * normal(0.125) * height)
+        affine(one, zero, zero, one, moved * normal(0.125) * width, moved * normal(0.125) * height)
     )
     return total
 
 
-def warped(x: Images, maps: Float[Array, "b 3 3"]) -> Images:
+def warped(
+    x: Images, maps: Float[Array, "b 3 3"], size: tuple[int, int] | None = None
+) -> Float[Array, "b h2 w2 c"]:
     """Each image at the places that its map says, bilinear, mirrored beyond the borders.
 
     Args:
         x: images.
         maps: from pixels of the result, measured from the centre, to those of x.
+        size: height and width of the result; None: those of x.
     """
     b, h, w, _ = x.shape
+    size = size or (h, w)
     middle = jnp.array([(w - 1) / 2, (h - 1) / 2])
-    rows, columns = jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij")
-    places = jnp.stack([columns, rows], -1).reshape(-1, 2) - middle[None]
+    rows, columns = jnp.meshgrid(*map(jnp.arange, size), indexing="ij")
+    centre = jnp.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    places = jnp.stack([columns, rows], -1).reshape(-1, 2) - centre[None]
     at = jnp.einsum("bij,nj->bni", maps[:, :2, :2], places) + maps[:, None, :2, 2]
     at = at + middle.reshape(1, 1, 2)
     low = jnp.floor(at)
@@ -125,7 +130,7 @@ def warped(x: Images, maps: Float[Array, "b 3 3"]) -> Images:
     fx, fy = part[..., :1], part[..., 1:]
     top = (1 - fx) * taken(0, 0) + fx * taken(1, 0)
     bottom = (1 - fx) * taken(0, 1) + fx * taken(1, 1)
-    return ((1 - fy) * top + fy * bottom).reshape(x.shape)
+    return ((1 - fy) * top + fy * bottom).reshape(b, *size, -1)
 
 
 def _mirrored(index: Array, size: int) -> Array:
