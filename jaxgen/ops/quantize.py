@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgen.ops import gumbel
+
 Vectors = Float[Array, "n d"]
 Table = Float[Array, "k d"]
 Ids = Int[Array, " n"]
@@ -302,11 +304,9 @@ def gumbel_softmax(
     """
     logits = wide(logits)
     noise = jax.random.gumbel(rng, logits.shape, logits.dtype)
-    soft = jax.nn.softmax((logits + noise) / temperature)
-    if not hard:
-        return soft
-    one = jax.nn.one_hot(jnp.argmax(soft, -1), soft.shape[-1], dtype=soft.dtype)
-    return straight_through(soft, one)
+    if hard:
+        return gumbel.straight_through(logits, noise, temperature)
+    return jax.nn.softmax((logits + noise) / temperature)
 
 
 def kl_to_uniform(logits: Float[Array, "b *positions k"]) -> Float[Array, " b"]:
