@@ -7,30 +7,31 @@
     python -m jaxgen.main --config=configs/stackgan.py:paired
         without the second logits, as the first paper (Zhang et al. 2017): wrong and generated pairs
         count half, and a leaky rectifier makes mean and log-deviation of a text's code
-    python -m jaxgen.main --config=configs/stackgan.py:stage --config.data.name=YOURS
+    python -m jaxgen.main --config=configs/stackgan.py:stage
         64x64 alone with that loss, its rate halved every 50 of 600 epochs, of CUB
-    python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=YOURS
-        the paper's network and optimiser at 64x64, 128x128 and 256x256, for pictures and captions
-        as those of CUB: for GPUs
-    python -m jaxgen.main --config=configs/stackgan.py:coco --config.data.name=YOURS
-        the same with the pictures and captions of COCO
+    python -m jaxgen.main --config=configs/stackgan.py:birds
+        the paper's network and optimiser at 64x64, 128x128 and 256x256, for the pictures and
+        captions of CUB in a folder "birds" (docs/data.md), or --config.data.name=captions:FOLDER:
+        for GPUs
+    python -m jaxgen.main --config=configs/stackgan.py:coco
+        the same with those of COCO, in a folder "coco"
     python -m jaxgen.main --config=configs/stackgan.py:PRESET,tiny
         seconds, for tests
 
     jaxgen sample RUN --text="a small blue square at the top"
     jaxgen sample RUN --text="a small blue square at the top" --stage=1
+    jaxgen sample RUN --texts=FILE
 
-YOURS is a function that gives pictures and captions, my_package.my_module:function (docs/data.md):
-files of captions are not read yet. How often pictures are of what their captions say:
-`python benchmarks/texts.py pictures RUN`. The paper reads texts with a network that was trained
-elsewhere; here a recurrent one is trained in the first `method.matching_steps`, and fixed from then
-on.
+How often pictures are of what their captions say: `python benchmarks/texts.py pictures RUN`. The
+paper reads texts with a network that was trained elsewhere; here a recurrent one is trained in the
+first `method.matching_steps`, and fixed from then on. Pictures are mirrored as in the paper, which
+is wrong of captions that say left or right.
 """
 
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import captioned, shorten, two_players
 
 EPOCH = 138  # steps of 64 of CUB's 8,855 pictures for training
 SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
@@ -58,10 +59,10 @@ def paired(c: ConfigDict) -> None:
 
 def birds(c: ConfigDict) -> None:
     """256x256, and the averages of the paper; every other picture is wrong."""
-    c.data.update(name="folder:birds", size=(256, 256), fit="crop", flip=True)
+    c.data.update(name="captions:birds", size=(256, 256), fit="crop", flip=True, least_count=5)
     c.model.generator.update(latent=100, width=64, code=128, residual=2)
     c.model.discriminator.update(width=64)
-    c.model.matcher.update(words=20, channels=32, embedding=300, width=1024)
+    c.model.matcher.update(words=0, channels=32, embedding=300, width=1024)
     c.method.update(matching_steps=20_000)
     c.optim.matcher.decay_steps = 20_000
     c.train.update(steps=220_000, batch_size=24, save_every_steps=5000, steps_per_dispatch=1)
@@ -87,7 +88,7 @@ def stage(c: ConfigDict) -> None:
 def coco(c: ConfigDict) -> None:
     """As birds."""
     birds(c)
-    c.data.name = "folder:coco"
+    c.data.name = "captions:coco"
     c.train.steps = 500_000
 
 
@@ -105,6 +106,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/stackgan.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="captions", tiny=False)
     c = common("captions")
+    captioned(c)
     c.model = dict(
         generator=dict(
             name="gans.stackgan.Generator",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, unknown
-from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.givens import Givens, chosen, sized
 from jaxgen.methods.phases import during
 from jaxgen.methods.player import Player
 from jaxgen.nn.gan_layers import doubled, pooled
@@ -84,6 +84,10 @@ class StackGAN:
                 "config.model.matcher: it reads the one field of text, expected "
                 f"config.method.given=text, got {', '.join(self.given)}"
             )
+        if self.matcher is not None:
+            length = self.spec.fields[self.given[0]].dims
+            matcher = sized(self.matcher, "words", length, "matcher", self.spec.name)
+            object.__setattr__(self, "matcher", matcher)
         if (self.matcher is None) != (self.matching_steps == 0):
             raise ConfigError(
                 f"config.method.matching_steps={self.matching_steps}: expected 1 or more with "

@@ -250,13 +250,13 @@ class Matcher(nn.Module):
     here with the loss of Radford et al. 2021 (CLIP), figure 3.
 
     Attributes:
-        words: tokens of a text.
+        words: tokens of a text; a method takes 0 for those of its data.
         channels: of the first convolution, doubled by each of the others.
         embedding: width of the vectors of words.
         width: of the recurrent state, and of the vectors.
     """
 
-    words: int
+    words: int = 0
     channels: int = 16
     embedding: int = 32
     width: int = 64
