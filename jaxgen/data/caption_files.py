@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxgen.data.dataset import DataError
 from jaxgen.data.layout import LABELS
+from jaxgen.data.limits import utf8
 from jaxgen.data.trees import Tree, printable, read_bytes
 from jaxgen.stored import parse
 from jaxgen.words import words_of
@@ -20,7 +21,6 @@ from jaxgen.words import words_of
 LARGEST = 2**28  # bytes of a file of captions; COCO's largest has 92 MB
 FILE_KEYS = ("file", "file_name")
 CAPTION_KEYS = ("captions", "caption", "text")
-BOM = b"\xef\xbb\xbf"
 _ABSOLUTE = re.compile("/|[A-Za-z]:")
 
 
@@ -103,21 +103,12 @@ def _home(tree: Tree, folder: str) -> str:
 
 
 def _text(tree: Tree, file: str) -> str:
-    """The content of a file, without a byte-order mark."""
+    """The content of a file."""
     if tree.size(file) > LARGEST:
         raise DataError(
             f"{tree.where(file)} has {tree.size(file):,} bytes, expected at most {LARGEST:,}"
         )
-    content = read_bytes(tree, file).removeprefix(BOM)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, byte = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise DataError(
-            f"{tree.where(file)}, line {line}, byte {byte}: 0x{content[error.start]:02x} is not "
-            "UTF-8: save the file as UTF-8"
-        ) from None
+    return utf8(read_bytes(tree, file), tree.where(file))
 
 
 def _parsed(text: str, where: str) -> Any:
