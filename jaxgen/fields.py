@@ -174,8 +174,10 @@ class Field:
         known = self.words[1:]
         words = []
         for piece in text.lower().split():
-            parts = (piece,) if piece in known else parted(piece)
-            words += [part for part in parts if part in known or not is_mark(part)]
+            if piece in self.words:
+                words.append(piece)
+            else:
+                words += [part for part in parted(piece) if part in known or not is_mark(part)]
         for word in words:
             if word not in known:
                 raise ValueError(unknown("word", word, known))

@@ -242,7 +242,7 @@ def test_a_run_over_a_run_that_was_killed_ends_in_the_same_state(starter, tmp_pa
         f"--workdir={tmp_path / 'run'}",
     )
     whole = starter.run(*options[:-1], f"--workdir={tmp_path / 'whole'}", limit=600)
-    job = starter.start(*options).until(has_row(tmp_path / "run", 9), 600)
+    job = starter.start(*options).until(has_row(tmp_path / "run", 13), 600)
     job.kill().wait(-signal.SIGKILL)
     resumed = starter.run(*options, limit=600)
     assert "resumed at step" in resumed.out and resumed.digest == whole.digest
