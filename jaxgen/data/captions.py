@@ -84,6 +84,11 @@ class CaptionedSplit(Split):
         """See `Split`."""
         return self.pictures.decodes
 
+    @property
+    def redraws(self) -> bool:
+        """See `Split`."""
+        return self.of_pictures
+
     def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """See `Split.take`."""
         indices = np.asarray(indices)

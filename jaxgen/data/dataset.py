@@ -28,6 +28,7 @@ class Split(abc.ABC):
 
     place: str  # for the report: "in memory" or "from disk"
     decodes: bool = False  # files, when examples are asked for: it pays to do so in processes
+    redraws: bool = False  # x too: that of `draw` is not that of `take`
 
     @abc.abstractmethod
     def __len__(self) -> int:

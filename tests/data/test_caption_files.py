@@ -14,6 +14,7 @@ from jaxgen.data.augment import training
 from jaxgen.data.dataset import differences
 from jaxgen.data.loader import train_batches
 from jaxgen.fields import Field
+from jaxgen.train.derived import DerivedSplit
 from jaxgen.words import parted, words_of
 
 SAID = {  # of five images; "owl" is there once
@@ -332,3 +333,17 @@ def test_words_are_parted_at_spaces_and_marks():
         ValueError, match=r"unknown word 'w4000': did you mean .*, ... 499 in all\)"
     ):
         field.tokens("w1 w4000")
+
+
+@pytest.mark.parametrize("name", ["captions", "captions_reversed"])
+def test_codes_of_images_go_with_a_drawn_caption(root, name):
+    """But not with x, where that is the caption: there it is the first, of which the codes are."""
+    split = load(root, name, words=5, least_count=1).splits["train"]
+    codes = DerivedSplit(split, {"codes": np.arange(len(split))})
+    indices, rows = np.arange(len(split)).repeat(8), slice(2, 30)
+    found = codes.draw(indices, rows, 1, 2)
+    np.testing.assert_array_equal(found.pop("codes"), indices[rows])
+    wanted = split.draw(indices, rows, 1, 2) if name == "captions" else split.take(indices[rows])
+    assert found.keys() == wanted.keys() and all((found[k] == wanted[k]).all() for k in found)
+    field = "text" if name == "captions" else "captions"
+    assert (split.draw(indices, rows, 1, 2)[field] != split.take(indices[rows])[field]).any()
