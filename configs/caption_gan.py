@@ -5,10 +5,10 @@
         CPU cores, three CPU minutes (docs/results.md)
     python -m jaxgen.main --config=configs/caption_gan.py:likelihood
         the same captioner by likelihood alone, for as many steps
-    python -m jaxgen.main --config=configs/caption_gan.py:published --config.data.name=YOURS
-        sizes of the paper: three layers of 512, noise of 50, dropout none; for GPUs. YOURS is a
-        function that gives pictures and captions, my_package.my_module:function (docs/data.md):
-        files of captions are not read yet
+    python -m jaxgen.main --config=configs/caption_gan.py:published
+        sizes of the paper: three layers of 512, noise of 50, dropout none; for GPUs, and the
+        pictures and captions of COCO in a folder "coco" (docs/data.md); another folder by
+        --config.data.name=captions_reversed:FOLDER
     python -m jaxgen.main --config=configs/caption_gan.py:PRESET,tiny
         seconds, for tests
 
@@ -23,7 +23,7 @@ picture are its own convolutions.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten
+from jaxgen.recipes import captioned, shorten
 
 
 def captions(c: ConfigDict) -> None:
@@ -37,11 +37,13 @@ def likelihood(c: ConfigDict) -> None:
 
 def published(c: ConfigDict) -> None:
     """Optimiser, factor of the logits and batch are the official code's."""
-    c.data.name = "folder:coco"
-    c.model.captioner.update(latent=50, layers=3, width=512, embedding=512, sharpness=3.0)
+    c.data.update(name="captions_reversed:coco", size=(64, 64), fit="crop", least_count=5)
+    c.model.captioner.update(
+        vocabulary=0, latent=50, layers=3, width=512, embedding=512, sharpness=3.0
+    )
     c.model.captioner.channels = c.model.evaluator.channels = 64
     c.model.evaluator.update(embedding=512, width=512)
-    c.method.update(pretrain_steps=100_000, likelihood=0.0)
+    c.method.update(apart=(), pretrain_steps=100_000, likelihood=0.0)
     for player, rate in (("captioner", 1e-6), ("evaluator", 1e-5)):
         rates = ((0, 1e-3), (100_000, rate))
         c.optim[player] = dict(
@@ -58,6 +60,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/caption_gan.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="captions", tiny=False)
     c = common("captions_reversed")
+    captioned(c)
     c.model = dict(
         captioner=dict(
             name="gans.caption_gan.Captioner",

@@ -17,6 +17,9 @@
     jaxgen sample RUN --text="a red three beside a blue seven" --guidance=3 --num=16 --best_of=8
     jaxgen complete RUN --keep=left
 
+Pictures and captions of a folder (docs/data.md): --config.data.name=captions:FOLDER and
+--config.data.words=20 for both stages, --config.model.model.words=20 for the second.
+
 Which combinations no train picture has: `jaxgen/data/embedded/captioned.py`. How often captions
 are read from the pictures: `python benchmarks/captions.py RUN`. The weights of caption and codes
 are the paper's, 1 to 7; a tenth of the captions is left out, for guidance. The paper's first stage
@@ -26,7 +29,7 @@ is configs/dvae.py. Nothing is published that compares.
 from ml_collections import ConfigDict, config_dict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten
+from jaxgen.recipes import captioned, shorten
 
 
 def codes(c: ConfigDict) -> None:
@@ -91,6 +94,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/dalle.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="pairs", tiny=False)
     c = common(arg.data)
+    captioned(c)
     network = dict(
         name="autoregressive.dalle.DALLE",
         words=9,

@@ -7,30 +7,37 @@
     python -m jaxgen.main --config=configs/stackgan.py:paired
         without the second logits, as the first paper (Zhang et al. 2017): wrong and generated pairs
         count half, and a leaky rectifier makes mean and log-deviation of a text's code
-    python -m jaxgen.main --config=configs/stackgan.py:stage --config.data.name=YOURS
+    python -m jaxgen.main --config=configs/stackgan.py:first --workdir=runs/stackgan-first
+    python -m jaxgen.main --config=configs/stackgan.py:second
+        that paper in small: 16x16 first, and 32x32 from those pictures and the text
+    python -m jaxgen.main --config=configs/stackgan.py:stage --workdir=runs/stackgan-stage
         64x64 alone with that loss, its rate halved every 50 of 600 epochs, of CUB
-    python -m jaxgen.main --config=configs/stackgan.py:birds --config.data.name=YOURS
-        the paper's network and optimiser at 64x64, 128x128 and 256x256, for pictures and captions
-        as those of CUB: for GPUs
-    python -m jaxgen.main --config=configs/stackgan.py:coco --config.data.name=YOURS
-        the same with the pictures and captions of COCO
+    python -m jaxgen.main --config=configs/stackgan.py:second_birds
+        256x256 from that run, the second stage of the first paper: for GPUs
+    python -m jaxgen.main --config=configs/stackgan.py:birds
+        the paper's network and optimiser at 64x64, 128x128 and 256x256, for the pictures and
+        captions of CUB in a folder "birds" (docs/data.md), or --config.data.name=captions:FOLDER:
+        for GPUs
+    python -m jaxgen.main --config=configs/stackgan.py:coco
+        the same with those of COCO, in a folder "coco"
     python -m jaxgen.main --config=configs/stackgan.py:PRESET,tiny
         seconds, for tests
 
     jaxgen sample RUN --text="a small blue square at the top"
     jaxgen sample RUN --text="a small blue square at the top" --stage=1
+    jaxgen sample RUN --texts=FILE
 
-YOURS is a function that gives pictures and captions, my_package.my_module:function (docs/data.md):
-files of captions are not read yet. How often pictures are of what their captions say:
-`python benchmarks/texts.py pictures RUN`. The paper reads texts with a network that was trained
-elsewhere; here a recurrent one is trained in the first `method.matching_steps`, and fixed from then
-on.
+How often pictures are of what their captions say: `python benchmarks/texts.py pictures RUN`. The
+paper reads texts with a network that was trained elsewhere; here a recurrent one is trained in the
+first `method.matching_steps`, and fixed from then on; a second stage takes it from the first
+(--config.frozen.first=RUN), whose data are the same at another size. Pictures are mirrored as in
+the paper, which is wrong of captions that say left or right.
 """
 
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import shorten, two_players
+from jaxgen.recipes import captioned, shorten, two_players
 
 EPOCH = 138  # steps of 64 of CUB's 8,855 pictures for training
 SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
@@ -58,10 +65,10 @@ def paired(c: ConfigDict) -> None:
 
 def birds(c: ConfigDict) -> None:
     """256x256, and the averages of the paper; every other picture is wrong."""
-    c.data.update(name="folder:birds", size=(256, 256), fit="crop", flip=True)
+    c.data.update(name="captions:birds", size=(256, 256), fit="crop", flip=True, least_count=5)
     c.model.generator.update(latent=100, width=64, code=128, residual=2)
     c.model.discriminator.update(width=64)
-    c.model.matcher.update(words=20, channels=32, embedding=300, width=1024)
+    c.model.matcher.update(words=0, channels=32, embedding=300, width=1024)
     c.method.update(matching_steps=20_000)
     c.optim.matcher.decay_steps = 20_000
     c.train.update(steps=220_000, batch_size=24, save_every_steps=5000, steps_per_dispatch=1)
@@ -84,10 +91,44 @@ def stage(c: ConfigDict) -> None:
         c.optim[player].update(schedule="steps", rates=tuple(rates))
 
 
+def first(c: ConfigDict) -> None:
+    """One picture of 16x16."""
+    paired(c)
+    c.data.update(size=(16, 16), fit="crop")
+    c.model.generator.stages = 1
+
+
+def second(c: ConfigDict) -> None:
+    """Over that of `first`; there is no matcher, and nothing waits for one."""
+    captions(c)
+    c.frozen = dict(first="runs/stackgan-first")
+    c.model = dict(
+        generator=dict(name="gans.stackgan_second.Generator", width=16, code=32, residual=2),
+        discriminator=dict(name="gans.stackgan_second.Discriminator", width=24, code=32),
+    )
+    names, apart = tuple(c.method.given), dict(c.method.apart)
+    c.method = dict(name="stackgan_second.SecondStage", given=names, apart=apart, kl=2.0)
+    del c.optim.matcher
+
+
+def second_birds(c: ConfigDict) -> None:
+    """Over that of `stage`; the rates fall half as often."""
+    stage(c)
+    second(c)
+    c.frozen.first = "runs/stackgan-stage"
+    c.data.size, c.method.apart = (256, 256), dict()
+    c.model.generator.update(width=128, code=128, residual=4)
+    c.model.discriminator.update(width=64, code=128)
+    c.train.steps = 600 * EPOCH
+    rates = tuple((100 * i * EPOCH, 2e-4 * 0.5**i) for i in range(6))
+    for player in ("generator", "discriminator"):
+        c.optim[player].rates = rates
+
+
 def coco(c: ConfigDict) -> None:
     """As birds."""
     birds(c)
-    c.data.name = "folder:coco"
+    c.data.name = "captions:coco"
     c.train.steps = 500_000
 
 
@@ -95,7 +136,10 @@ PRESETS = {
     "captions": captions,
     "meaning": meaning,
     "paired": paired,
+    "first": first,
+    "second": second,
     "stage": stage,
+    "second_birds": second_birds,
     "birds": birds,
     "coco": coco,
 }
@@ -105,6 +149,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/stackgan.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="captions", tiny=False)
     c = common("captions")
+    captioned(c)
     c.model = dict(
         generator=dict(
             name="gans.stackgan.Generator",
@@ -135,9 +180,12 @@ def get_config(arg: str = "") -> ConfigDict:
     c.evaluate.update(every_steps=1000, sample_every_steps=1000, max_examples=512)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
-        shorten(c, width=4)
-        c.model.generator.update(latent=4, code=4)
+        shorten(c, width=4, code=4)
         c.train.steps_per_dispatch = 1
+        if "frozen" in c:
+            c.model.generator.residual = 1
+            return c
+        c.model.generator.latent = 4
         if c.method.matching_steps:
             c.method.matching_steps = c.optim.matcher.decay_steps = 1
             c.model.matcher.update(channels=2, embedding=4)

@@ -16,6 +16,7 @@ from jaxgen.values import check_finite, check_value, check_values
 
 SECTIONS = ("model", "method", "data", "optim", "ema", "mesh", "train", "checkpoint", "evaluate")
 OPTIONAL = ("frozen",)  # sections that most configs do without
+MOST_NAMED = 100  # of the known names that a message lists
 RENAMED = {"method.conditional": "method.given=label"}  # of version 0.1, to what it is now
 
 
@@ -24,7 +25,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}{hint} (known: {', '.join(known) or 'none'})"
+    more = f", ... {len(known):,} in all" if len(known) > MOST_NAMED else ""
+    return f"unknown {what} {name!r}{hint} (known: {', '.join(known[:MOST_NAMED]) or 'none'}{more})"
 
 
 def parse_arg(arg: str | None, **defaults: Any) -> Any:

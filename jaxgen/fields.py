@@ -13,6 +13,7 @@ import numpy as np
 from flax.core import FrozenDict
 
 from jaxgen.config import unknown
+from jaxgen.words import is_mark, parted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,13 +166,21 @@ class Field:
     def tokens(self, text: str) -> np.ndarray:
         """The numbers of a text's words, int32 [T]: lower case, parted at spaces, padded.
 
+        What is no word as it stands is parted by `parted`; marks that are no words are left out.
+
         Raises:
             ValueError: for a word that there is not, or a text that is too long.
         """
-        words = text.lower().split()
+        known = self.words[1:]
+        words = []
+        for piece in text.lower().split():
+            if piece in self.words:
+                words.append(piece)
+            else:
+                words += [part for part in parted(piece) if part in known or not is_mark(part)]
         for word in words:
-            if word not in self.words[1:]:
-                raise ValueError(unknown("word", word, self.words[1:]))
+            if word not in known:
+                raise ValueError(unknown("word", word, known))
         if len(words) > self.dims:
             raise ValueError(f"{len(words)} words, expected at most {self.dims}")
         found = [self.words.index(word) for word in words]

@@ -27,7 +27,7 @@ SMALLEST = 32  # pixels: smaller images are enlarged by a whole factor
 Ends = tuple[float, float]
 
 
-def view(field: Field, x: np.ndarray) -> np.ndarray:
+def view(field: Field, x: np.ndarray, columns: int | None = None) -> np.ndarray:
     """How a field is looked at: examples as one picture [H, W, 3] uint8.
 
     Images are a grid; a volume is a row of slices through its first axis, from front to back; of
@@ -37,6 +37,7 @@ def view(field: Field, x: np.ndarray) -> np.ndarray:
     Args:
         field: what the examples are of.
         x: [N, ...] in the units of the data.
+        columns: of a grid of images; None for as many as rows.
     """
     if field.kind == "vector":
         return _scatter(x)
@@ -49,7 +50,7 @@ def view(field: Field, x: np.ndarray) -> np.ndarray:
         return grid(painted(field, x))
     images = to_uint8(x, field.levels, field.range)
     if field.kind == "image":
-        return grid(images)
+        return grid(images, columns)
     depth = x.shape[1]
     shown = np.unique(np.linspace(0, depth - 1, min(depth, SLICES)).round().astype(int))
     return grid(images[:, shown].reshape(-1, *x.shape[2:]), columns=len(shown))

@@ -12,6 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # jaxgen.NAME or jaxgen/NAME/ -> its layer; a module imports from its own layer and those below
 LAYERS = {
     "fields": 0,
+    "words": 0,
     "progress": 0,
     "types": 0,
     "abilities": 0,

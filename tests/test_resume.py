@@ -10,6 +10,7 @@ import signal
 
 import jax
 import numpy as np
+import PIL.Image
 import pytest
 from command import LIMIT, has_row, rows, saved
 from zoo import RUNS
@@ -126,6 +127,26 @@ def test_kill_9_of_pictures_from_pictures_and_words(starter, tmp_path, config):
     """Pools of images, domains in orders of their own, phases and wrong pairs go on."""
     more = PHASES if config == "pix2pixhd" else ()
     run = (f"--config=configs/{config}.py:tiny", *more, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "data"), [("stackgan", "captions"), ("caption_gan", "captions_reversed")]
+)
+def test_kill_9_of_files_of_captions(starter, tmp_path, config, data):
+    """Which captions of an image are drawn is a function of seed and batch."""
+    lines, root = [], tmp_path / "data"
+    root.mkdir()
+    for i in range(30):
+        pixels = np.random.RandomState(i).randint(256, size=(32, 32, 3)).astype(np.uint8)
+        PIL.Image.fromarray(pixels).save(root / f"{i}.png")
+        texts = [f"a{i % 3} b{k} c" for k in range(7)]
+        lines.append(json.dumps({"file": f"{i}.png", "captions": texts}))
+    (root / "captions.jsonl").write_text("\n".join(lines))
+    preset = {"stackgan": "birds", "caption_gan": "published"}[config]
+    folder = ("--config.data.size=32,32", f"--config.data.name={data}:{root}")
+    run = (f"--config=configs/{config}.py:{preset},tiny", *folder, *EVERY_STEP)
     check_digest(starter, tmp_path, run, limit=900)
 
 

@@ -39,6 +39,7 @@ class DynamicSplit(ArraySplit):
     grey: np.ndarray = dataclasses.field(kw_only=True)
     levels: int = dataclasses.field(kw_only=True)
     place = "in memory, bits drawn anew for every batch"
+    redraws = True
 
     def draw(
         self, indices: np.ndarray, rows: slice, seed: int, index: int

@@ -28,6 +28,7 @@ class Split(abc.ABC):
 
     place: str  # for the report: "in memory" or "from disk"
     decodes: bool = False  # files, when examples are asked for: it pays to do so in processes
+    redraws: bool = False  # x too: that of `draw` is not that of `take`
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -284,6 +285,9 @@ class Dataset:
             found.append(
                 f"only {count:,} train examples: expect overfitting; compare train and test"
             )
+        words = {word for field in self.spec.fields.values() for word in field.words}
+        if self.flip and words & {"left", "right"}:
+            found.append("texts that say left or right are wrong of mirrored pictures: data.flip")
         labels = self.splits["train"].labels
         if labels is not None and self.spec.num_classes:
             absent = np.flatnonzero(np.bincount(labels, minlength=self.spec.num_classes) == 0)
@@ -357,7 +361,7 @@ def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: of another time or place.
     """
     found = [
-        f"{key} {known.get(key)!r} then, {now.get(key)!r} now"
+        f"{key} {known.get(key)!r:.300} then, {now.get(key)!r:.300} now"
         for key in sorted((known.keys() | now.keys()) - {"name", "splits"})
         if known.get(key) != now.get(key)
     ]

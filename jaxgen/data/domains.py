@@ -34,6 +34,7 @@ class UnpairedSplit(Split):
 
     a: Split
     b: Split
+    redraws = True
 
     def __post_init__(self) -> None:
         """Raises DataError for a domain without examples."""

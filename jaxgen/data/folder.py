@@ -119,6 +119,7 @@ def read(
     seed: int,
     in_memory_mb: float,
     earlier: bool = False,
+    labelled: bool = True,
 ) -> Dataset:
     """The images of a tree, as `load` reads those of a folder.
 
@@ -132,12 +133,13 @@ def read(
         seed: see there.
         in_memory_mb: see there.
         earlier: see there.
+        labelled: whether sub-folders or `dataset.json` say of which class images are.
 
     Raises:
         DataError: as `load` does.
     """
     root = tree.root
-    layout = laid_out(tree, test_fraction, seed, earlier)
+    layout = laid_out(tree, test_fraction, seed, earlier, labelled)
     files = sorted(file for part in layout.files.values() for file in part)
 
     def kind_of(file: str) -> images.Kind:

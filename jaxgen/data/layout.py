@@ -51,22 +51,25 @@ class Layout:
     held_out: bool
 
 
-def laid_out(tree: Tree, test_fraction: float, seed: int, earlier: bool = False) -> Layout:
+def laid_out(
+    tree: Tree, test_fraction: float, seed: int, earlier: bool = False, labelled: bool = True
+) -> Layout:
     """Divides the files of a tree.
 
     With a train folder, the splits are it and the test folder; without that the validation folder
     stands in; without either, or without a train folder, a file is in the test split when the
     hash of `seed` and its path says so, whatever other files there are. Below that, sub-folders
-    are classes, if there are two or more, unless `dataset.json` has the labels. The `earlier`
-    rules, of version 0.1, knew `train/` and `test/` in small letters and no `dataset.json`.
+    are classes, if there are two or more, unless `dataset.json` has the labels, or they are not
+    to be `labelled`. The `earlier` rules, of version 0.1, knew `train/` and `test/` in small
+    letters and no `dataset.json`.
 
     Raises:
         DataError: on a tree without images, or files that do not go together.
     """
     pictures = [file for file in tree.files if file.lower().endswith(images.SUFFIXES)]
-    if earlier:
+    if earlier and labelled:
         return _laid_out_earlier(tree, pictures, test_fraction, seed)
-    tables = [file for file in tree.files if file.split("/")[-1] == LABELS]
+    tables = [file for file in tree.files if labelled and file.split("/")[-1] == LABELS]
     listed, notes = _listed(tree, tables, set(pictures))
     other = [file for file in tree.files if file not in set(pictures) and file not in listed.read]
     if not pictures:
@@ -77,7 +80,7 @@ def laid_out(tree: Tree, test_fraction: float, seed: int, earlier: bool = False)
         shown = ", ".join(map(printable, tree.empty[:5])) + (", ..." if tree.empty[5:] else "")
         notes.append(f"not used: folders that are empty: {shown}")
     files, more = _divided(tree, pictures, test_fraction, seed)
-    if listed.read or _sharded(pictures):
+    if not labelled or listed.read or _sharded(pictures):
         classes, labels = (), dict.fromkeys(files)
         if listed.label or listed.absent:
             labels = _by_list(tree, files, listed.label)

@@ -6,6 +6,7 @@ grows a thousandfold. Sizes are compared with the file before anything is alloca
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import pathlib
@@ -48,6 +49,24 @@ def regular(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def utf8(content: bytes, where: str) -> str:
+    """A text, without a byte-order mark.
+
+    Raises:
+        DataError: naming line and byte of what is not UTF-8.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, byte = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise DataError(
+            f"{where}, line {line}, byte {byte}: 0x{content[error.start]:02x} is not UTF-8: save "
+            "the file as UTF-8"
+        ) from None
 
 
 def load_npy(path: pathlib.Path, mapped: bool = False) -> np.ndarray:

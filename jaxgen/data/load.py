@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxgen.data import (
     arrays,
+    captions,
     domains,
     folder,
     images,
@@ -35,12 +36,18 @@ ARRAYS = (".npz", ".npy")
 TABLES = tables.SUFFIXES
 FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
+Reader = Callable[..., Dataset]
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
-FOLDERS = {"folder:": folder.load, "domains:": domains.load, "layouts:": painted.load}
+FOLDERS: dict[str, Reader] = {
+    "folder:": folder.load,
+    "domains:": domains.load,
+    "layouts:": painted.load,
+    "captions:": captions.load,
+    "captions_reversed:": functools.partial(captions.load, of_pictures=True),
+}
 OWN = re.compile(
     f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII
 )  # of a function, when it has a ":"
-Reader = Callable[..., Dataset]
 
 
 def load(
@@ -66,6 +73,8 @@ def load(
     workers: int = 0,
     download: bool = False,
     earlier: bool = False,
+    words: int | None = None,
+    least_count: int | None = None,
 ) -> Dataset:
     """Loads a data set with a train and a test split.
 
@@ -78,9 +87,11 @@ def load(
             "imagenet_resized/64x64", with or without "tfds:" before), a folder of images
             ("folder:photos", or its path) or a .zip of it, two folders of images that are no pairs
             ("domains:horse2zebra", see `domains.load`), images with their layouts
-            ("layouts:streets", see `painted.load`), an array (.npz, .npy), or a table
-            (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
-            `Dataset` of whatever fields; a config calls it "my_package.my_module:function".
+            ("layouts:streets", see `painted.load`), images with captions ("captions:birds", or
+            "captions_reversed:birds" for captions of images, see `captions.load`), an array (.npz,
+            .npy), or a table (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=)
+            that gives a `Dataset` of whatever fields; a config calls it
+            "my_package.my_module:function".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
             `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
@@ -110,6 +121,8 @@ def load(
             prepares it, which needs `jaxgen[tf]`.
         earlier: divide a folder or array into train and test by the rules of version 0.1; a run
             of that version finds by itself that it needs them.
+        words: of a caption in a folder that are kept, see `captions.load`.
+        least_count: see there.
 
     Returns:
         The data set; print its `report()`.
@@ -138,6 +151,9 @@ def load(
         raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
     if mode is not None and (path is None or is_table):
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
+    texts = {k: v for k, v in dict(words=words, least_count=least_count).items() if v is not None}
+    if texts and not (path and _prefix(name).startswith("captions")):
+        raise DataError(f"data.{min(texts)} is of a folder of captions; {name} is none")
     if callable(name):
         dataset = _read(name, data_dir=data_dir, manual_dir=manual_dir, seed=seed)
     elif path is None:
@@ -151,7 +167,8 @@ def load(
     else:
         options = dict(size=shape, fit=fit, mode=mode, test_fraction=test_fraction, seed=seed)
         read = FOLDERS[_prefix(name) or "folder:"]
-        dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options)
+        dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options, **texts)
+        shape = None  # images have it
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
     dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))

@@ -104,18 +104,16 @@ def load(root: pathlib.Path, *, in_memory_mb: float, **options: Any) -> Dataset:
     _check_partners(root, {name: found[name] for name in pairs})
     part = Part(tree, {file.partition("/")[2]: file for file in found["images"].values()})
     name = root.resolve().name if root.is_dir() else root.stem
-    pictures = folder.read(part, name, in_memory_mb=0, **options)
+    pictures = folder.read(part, name, in_memory_mb=0, labelled=False, **options)
     classes = _classes(tree, found["layouts"].values())
     splits: dict[str, Split] = {}
     for key, split in pictures.splits.items():
         assert isinstance(split, folder.FolderSplit)
-        split = dataclasses.replace(split, label=None)
         stems = [file.rpartition(".")[0] for file in split.files]
         maps = {PLACES[k]: [found[k][stem] for stem in stems] for k in pairs if k != "images"}
         splits[key] = PaintedSplit(split, tree, maps, len(classes))
     place, count = pictures.spec.shape[:2], sum(map(len, splits.values()))
-    spec = dataclasses.replace(pictures.spec, fields={"x": pictures.spec.x})
-    spec = spec.with_field(
+    spec = pictures.spec.with_field(
         "layout", kind="layout", shape=place, dtype="int32", classes=len(classes)
     )
     if found["instances"]:
@@ -123,9 +121,7 @@ def load(root: pathlib.Path, *, in_memory_mb: float, **options: Any) -> Dataset:
     held = sum(f.dims * np.dtype(f.dtype).itemsize for f in spec.fields.values())
     if count * held <= in_memory_mb * 1e6:
         splits = {k: ArraySplit(s.take(np.arange(len(s)))) for k, s in splits.items()}
-    return dataclasses.replace(
-        pictures, spec=spec, splits=splits, source=f"layouts {root}", classes=()
-    )
+    return dataclasses.replace(pictures, spec=spec, splits=splits, source=f"layouts {root}")
 
 
 def _stems(tree: Tree, root: pathlib.Path, place: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from jaxgen.data.dataset import DataError
-from jaxgen.data.limits import allowance
+from jaxgen.data.limits import allowance, regular
 
 
 class Tree(Protocol):
@@ -211,8 +211,11 @@ def read_bytes(tree: Tree, file: str) -> bytes:
         DataError: where it cannot be read.
     """
     found = tree.open(file)
+    if not isinstance(found, pathlib.Path):
+        return found.read()
     try:
-        return found.read_bytes() if isinstance(found, pathlib.Path) else found.read()
+        with regular(found) as opened:
+            return opened.read()
     except OSError as error:
         raise DataError(f"cannot read {tree.where(file)}: {error.strerror}") from error
 

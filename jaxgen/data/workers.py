@@ -71,6 +71,11 @@ class WorkedSplit(Split):
         return self.inner.place
 
     @property
+    def redraws(self) -> bool:
+        """See `Split`."""
+        return self.inner.redraws
+
+    @property
     def labels(self) -> np.ndarray | None:
         """See `Split.labels`."""
         return self.inner.labels

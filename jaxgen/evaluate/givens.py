@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from jaxgen.abilities import given as given_to
 from jaxgen.config import ConfigError, unknown
+from jaxgen.data import limits
 from jaxgen.data.dataset import Split
 from jaxgen.evaluate.validation import CONVENTIONAL, as_array, check_integers, check_label, short
 from jaxgen.types import DataSpec, Field
@@ -128,6 +130,42 @@ def _tokens(name: str, value: Any, field: Field) -> Any:
     return found[0] if isinstance(value, str) else found
 
 
+def read_texts(texts: str | os.PathLike[str], spec: DataSpec, num: int = 1) -> dict[str, list[str]]:
+    """The texts of a file, one a line, for the field of texts that the data have.
+
+    Args:
+        texts: the file, UTF-8; empty lines are skipped.
+        spec: of the data.
+        num: of examples that each text is given to, one after the other.
+
+    Returns:
+        Field -> the text of every example, as `check_given` takes it.
+
+    Raises:
+        ConfigError: for data without texts, a file without any, or an unknown word, with its line.
+        DataError: for a file that cannot be read.
+    """
+    names = [name for name, field in spec.fields.items() if field.words and name != "x"]
+    if len(names) != 1:
+        raise ConfigError(f"texts={texts}: {spec.name} has no field of texts that is given")
+    path = pathlib.Path(texts).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"texts={texts}: no such file")
+    with limits.regular(path) as file:
+        content = limits.utf8(file.read(), str(path))
+    found = []
+    for number, text in enumerate(content.split("\n"), 1):
+        if text.strip():
+            found += [text.strip()] * num
+            try:
+                spec.fields[names[0]].tokens(text)
+            except ValueError as error:
+                raise ConfigError(f"{path}, line {number}: {error}") from None
+    if not found:
+        raise ConfigError(f"{path} holds no text: expected one a line")
+    return {names[0]: found}
+
+
 def rows_of(method: Any, spec: DataSpec, split: Split, num: int) -> dict[str, np.ndarray]:
     """What `num` evenly spaced examples have of the fields that a method is given and cannot draw.
 
@@ -202,7 +240,7 @@ def read_rows(path: str, name: str, field: Field) -> np.ndarray:
         ConfigError: for another file.
         DataError: for one that cannot be read, or has no such columns.
     """
-    from jaxgen.data import limits, tables
+    from jaxgen.data import tables
 
     file = pathlib.Path(path).expanduser()
     kind = file.name.lower()

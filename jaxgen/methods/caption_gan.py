@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, unknown
-from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.givens import Givens, chosen, sized
 from jaxgen.methods.phases import after
 from jaxgen.methods.player import Player
 from jaxgen.nn.words import counted
@@ -79,11 +79,9 @@ class CaptionGAN:
                 f"config.method.captions={self.captions}: {list(fields[self.captions].shape)}, "
                 f"expected [K, {self.spec.shape[0]}]: captions as x"
             )
-        if self.captioner.vocabulary != self.spec.x.vocabulary:
-            raise ConfigError(
-                f"config.model.captioner.vocabulary={self.captioner.vocabulary}, and "
-                f"{self.spec.name} has {self.spec.x.vocabulary} words"
-            )
+        known = self.spec.x.vocabulary
+        captioner = sized(self.captioner, "vocabulary", known, "captioner", self.spec.name)
+        object.__setattr__(self, "captioner", captioner)
         if self.pretrain_steps < 0 or self.temperature <= 0:
             raise ConfigError("config.method: pretrain_steps is 0 or more, temperature above 0")
 

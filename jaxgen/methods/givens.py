@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -126,3 +127,24 @@ class Givens:
             if int(np.min(value)) < 0 or int(np.max(value)) >= field.values:
                 raise ConfigError(f"{name}: expected integers from 0 to {field.values - 1}")
         return jnp.broadcast_to(jnp.asarray(value, field.dtype), shape)
+
+
+def sized(network: Any, name: str, size: int | None, player: str, data: str) -> Any:
+    """The network, whose number `name` is that of the data; 0 takes it from there.
+
+    Args:
+        network: with the number, a Flax module.
+        name: of its field.
+        size: that the data have.
+        player: its name in config.model, for the message.
+        data: name of the data.
+
+    Raises:
+        ConfigError: for another number.
+    """
+    own = getattr(network, name)
+    if own and own != size:
+        raise ConfigError(
+            f"config.model.{player}.{name}={own}, and {data} has {size}: leave it at 0"
+        )
+    return network.clone(**{name: size})

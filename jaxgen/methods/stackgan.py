@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.config import ConfigError, unknown
-from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.givens import Givens, chosen, sized
 from jaxgen.methods.phases import during
 from jaxgen.methods.player import Player
 from jaxgen.nn.gan_layers import doubled, pooled
@@ -84,6 +84,10 @@ class StackGAN:
                 "config.model.matcher: it reads the one field of text, expected "
                 f"config.method.given=text, got {', '.join(self.given)}"
             )
+        if self.matcher is not None:
+            length = self.spec.fields[self.given[0]].dims
+            matcher = sized(self.matcher, "words", length, "matcher", self.spec.name)
+            object.__setattr__(self, "matcher", matcher)
         if (self.matcher is None) != (self.matching_steps == 0):
             raise ConfigError(
                 f"config.method.matching_steps={self.matching_steps}: expected 1 or more with "
@@ -116,6 +120,11 @@ class StackGAN:
         return Givens(self.spec, self.given)
 
     @property
+    def stages(self) -> int:
+        """Pictures that are made of a text, each larger than the one before."""
+        return self.generator.stages
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """The matcher, then discriminators and generator."""
         start = self.matching_steps
@@ -139,7 +148,7 @@ class StackGAN:
             made["matcher"] = own[0], own[1]
         streams = {"params": keys[1], "noise": keys[2]}
         z = self.latents(keys[3], len(rows))
-        size = self._size(len(rows))
+        size = self.size(len(rows))
         out, *own = self.painter.init_with_output(streams, z, size, text, method="painted")
         made["generator"] = own[0], own[1]
         made["discriminator"] = self.judge.init(keys[4], out.images, out.mean)
@@ -168,6 +177,10 @@ class StackGAN:
         found = self.reader.apply(state, rows, method="texts")
         return jax.lax.stop_gradient(math.sqrt(found.shape[-1]) * found)
 
+    def told(self, out: Any, text: Array) -> Array:
+        """What discriminators see of a text: the mean of its code."""
+        return out.mean
+
     def wrong(self, batch: Batch) -> Array:
         """bool [B, B]: whether the text of an example (first) is wrong of another's picture."""
         said = [
@@ -191,14 +204,14 @@ class StackGAN:
         """What the discriminators pay, added up over sizes."""
         keys = jax.random.split(rng, 2)
         text = self.code(state, self.givens.of_batch(batch))
-        out, state = self._painted(state, keys[0], text)
+        out, state = self.trained(state, keys[0], text)
         out = jax.lax.stop_gradient(out)
         real = self.real(self.scaled(batch["x"]), [x.shape[1] for x in out.images])
         other, there = partners(keys[1], self.wrong(batch))
         swapped = tuple(x[other] for x in real)
         logits = []
         for pictures in (real, swapped, out.images):
-            found, state = self.judge.train(state, pictures, out.mean)
+            found, state = self.judge.train(state, pictures, self.told(out, text))
             logits.append(found)
         loss = jnp.zeros(()) + sum(
             discriminators_pay(r, w, f, there, self.unconditional)
@@ -217,8 +230,8 @@ class StackGAN:
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the generator pays; `spread` is the deviation of its samples, of the data's."""
         text = self.code(state, self.givens.of_batch(batch))
-        out, state = self._painted(state, rng, text)
-        logits, state = self.judge.train(state, out.images, out.mean)
+        out, state = self.trained(state, rng, text)
+        logits, state = self.judge.train(state, out.images, self.told(out, text))
         game = sum(generator_pays(found, self.unconditional) for found in logits)
         divergence = code_divergence(out.mean, out.log_var)
         loss = game + self.kl * divergence
@@ -243,7 +256,7 @@ class StackGAN:
         it, and `real_match`, that of its own picture.
         """
         x, cond = self.scaled(batch["x"]), self.givens.of_batch(batch)
-        images = self._made(state, rng, cond, 1.0).images[-1]
+        images = self.painted(state, rng, self.code(state, cond), 1.0).images[-1]
         found = sample_scores(x.reshape(len(x), -1), images.reshape(len(x), -1))
         if self.matcher is None:
             return found
@@ -275,11 +288,11 @@ class StackGAN:
         Raises:
             ConfigError: for a stage that there is not.
         """
-        if not 0 <= stage <= self.generator.stages:
-            raise ConfigError(f"stage={stage}, expected 1 to {self.generator.stages}, or 0")
+        if not 0 <= stage <= self.stages:
+            raise ConfigError(f"stage={stage}, expected 1 to {self.stages}, or 0")
         latent, classes = jax.random.split(rng)
         cond = self.givens.of_call(given, num, classes)
-        x = self._made(state, latent, cond, temperature).images[stage - 1]
+        x = self.painted(state, latent, self.code(state, cond), temperature).images[stage - 1]
         while x.shape[1] < self.spec.shape[0]:
             x = doubled(x)
         return to_levels(x, self.spec.levels)
@@ -290,22 +303,22 @@ class StackGAN:
         pictures, texts = self.reader.apply(state, self.scaled(x), rows)
         return jnp.sum(pictures * texts, axis=-1)
 
-    def _made(self, state: State, rng: Array, cond: Any, temperature: Any) -> Any:
-        """What the generator makes of a condition, as in evaluation."""
+    def painted(self, state: State, rng: Array, text: Array, temperature: Any) -> Any:
+        """What the generator makes of `code`s, as in evaluation."""
         latent, noise = jax.random.split(rng)
-        text = self.code(state, cond)
         z = temperature * self.latents(latent, len(text))
-        rngs, size = {"noise": noise}, self._size(len(text))
+        rngs, size = {"noise": noise}, self.size(len(text))
         return self.painter.apply(state, z, size, text, rngs=rngs, method="painted")
 
-    def _painted(self, state: State, rng: Array, text: Array) -> tuple[Any, State]:
+    def trained(self, state: State, rng: Array, text: Array) -> tuple[Any, State]:
         """The same in training, and the state with what moved."""
         latent, noise = jax.random.split(rng)
-        z, size = self.latents(latent, len(text)), self._size(len(text))
+        z, size = self.latents(latent, len(text)), self.size(len(text))
         rngs = {"noise": noise}
         return self.painter.train(state, z, size, text, rngs=rngs, method="painted")
 
-    def _size(self, num: int) -> tuple[int, ...]:
+    def size(self, num: int) -> tuple[int, ...]:
+        """The shape of so many pictures of full size."""
         return (num, *self.spec.shape)
 
     def _rows(self, cond: Array | None) -> Array:

@@ -52,6 +52,15 @@ class DerivedSplit(Split):
         """See `Split.take`."""
         return self.base.take(indices) | {k: a[indices] for k, a in self.arrays.items()}
 
+    def draw(
+        self, indices: np.ndarray, rows: slice, seed: int, index: int
+    ) -> dict[str, np.ndarray]:
+        """See `Split.draw`. What is derived belongs to the x of `take`."""
+        if self.base.redraws:
+            return self.take(indices[rows])
+        own = {k: a[indices[rows]] for k, a in self.arrays.items()}
+        return self.base.draw(indices, rows, seed, index) | own
+
     def sha256(self) -> str:
         """Of the examples: what is derived follows from them."""
         return self.base.sha256()

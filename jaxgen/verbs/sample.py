@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
+import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +17,14 @@ from jaxgen.tools.ranges import COUNT
 
 MOST_PIXELS = 2**28  # of a grid
 
-PYTHON = ("jaxgen.run.Run.sample", "jaxgen.run.Run.draws", "jaxgen.run.Run.guided_by")
+OF_A_TEXT = 8  # samples
+
+PYTHON = (
+    "jaxgen.run.Run.sample",
+    "jaxgen.run.Run.draws",
+    "jaxgen.run.Run.guided_by",
+    "jaxgen.evaluate.givens.read_texts",
+)
 
 
 def add(commands: Any) -> None:
@@ -27,7 +36,10 @@ def add(commands: Any) -> None:
     )
     sample.set_defaults(command=run, takes_knobs=True)
     add_run(sample)
-    sample.add_argument("--num", type=COUNT, default=64, help="samples; default: 64")
+    text = f"samples, of each text; default: 64, with --texts {OF_A_TEXT}"
+    sample.add_argument("--num", type=COUNT, help=text)
+    text = "a file of texts, one a line: samples of each, a row of the grid"
+    sample.add_argument("--texts", metavar="FILE", help=text)
     add_seed(sample, "of the latents")
     add_classifier(sample)
     text = ".png of a grid, .npz of arrays, or FOLDER/ of single .png; default: in the run"
@@ -47,27 +59,51 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out: pathlib.Path | None = arguments.out
     arrays = out is not None and kind(out) == ".npz"
     single = out is not None and kind(out) not in (".png", ".npz")
-    found = load_run(arguments, 0 if single or arrays else arguments.num)
+    texts, columns, num = _asked(arguments)
+    found = load_run(arguments, 0 if single or arrays else num)
     if not single and not arrays:
-        _check_grid(arguments.num, found.spec.shape)
+        _check_grid(num, found.spec.shape)
     fields, rest = split_given(found.spec, knobs)
     check_class(found, fields.get("label"))
+    if twice := next((name for name in texts if name in fields), None):
+        raise ConfigError(f"--texts and --{twice}: name one of them")
+    knobs |= texts
     check_knobs(found.method, knobs, own_options(arguments))
     if single and found.spec.x.kind != "image":
         raise ConfigError(f"--out={out}/: {found.spec.name} has no images; name a .png or .npz")
     named = {"class" if k == "label" else k: v for k, v in sorted((rest | fields).items())}
     if arguments.classifier:
         named["classifier"] = pathlib.Path(arguments.classifier).name
-    asked = {"num": arguments.num} | named | {"seed": arguments.seed}
+    if texts:
+        named["texts"] = _digest(texts)
+    asked = {"num": num} | named | {"seed": arguments.seed}
     out = output(arguments, found, "sample", ".png", **asked)
-    chunks = found.draws(arguments.num, arguments.seed, **knobs)
+    chunks = found.draws(num, arguments.seed, **knobs)
     if single:
         write_pictures(out, chunks, found.spec)
     elif arrays:
-        save_rows(out, "x", arguments.num, chunks)
+        save_rows(out, "x", num, chunks)
     else:
-        save_png(out, view(found.spec.x, np.concatenate(list(chunks))))
-    print(f"{arguments.num} samples of step {found.step}: {out}")
+        save_png(out, view(found.spec.x, np.concatenate(list(chunks)), columns))
+    rows = f", {columns} of each of {num // columns} texts in turn" if columns else ""
+    print(f"{num} samples of step {found.step}{rows}: {out}")
+
+
+def _asked(arguments: argparse.Namespace) -> tuple[dict[str, list[str]], int | None, int]:
+    """Texts by field, how many samples each has, and how many all have."""
+    from jaxgen.evaluate.givens import read_texts
+    from jaxgen.rundir import open_existing
+
+    if arguments.texts is None:
+        return {}, None, arguments.num or 64
+    spec, columns = open_existing(os.path.expanduser(arguments.run)).spec(), arguments.num
+    columns = columns or OF_A_TEXT
+    texts = read_texts(arguments.texts, spec, columns)
+    return texts, columns, sum(map(len, texts.values()))
+
+
+def _digest(texts: dict[str, list[str]]) -> str:
+    return hashlib.sha256("\n".join(sum(texts.values(), [])).encode()).hexdigest()[:8]
 
 
 def _check_grid(num: int, shape: tuple[int, ...]) -> None:

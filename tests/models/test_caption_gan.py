@@ -160,7 +160,7 @@ def test_captions_of_another_picture_differ_in_what_is_apart(made):
         ({"given": ("kind",)}, "is not the one field of their pictures"),
         ({"captions": "caption"}, "unknown field in config.method 'caption': did you mean"),
         ({"captions": "picture"}, r"config.method.captions=picture: .* expected \[K, 3\]"),
-        ({"captioner": Captioner(9)}, "captioner.vocabulary=9, and pictures has 4 words"),
+        ({"captioner": Captioner(9)}, "captioner.vocabulary=9, and pictures has 4: leave it at 0"),
         ({"temperature": 0.0}, "temperature above 0"),
     ],
 )

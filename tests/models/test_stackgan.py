@@ -214,7 +214,9 @@ def test_wrong_pairs_of_captions_are_those_that_the_grammar_refutes(made):
     method, data = made[0], captions.load("captions")
     tokens = data.splits["train"].take(np.arange(64))
     config = runpy.run_path(str(ROOT / "configs/stackgan.py"))["get_config"]("")
-    own = dataclasses.replace(method, spec=data.spec, apart=dict(config.method.apart))
+    matcher, apart = method.matcher.clone(words=0), dict(config.method.apart)
+    own = dataclasses.replace(method, spec=data.spec, matcher=matcher, apart=apart)
+    assert own.matcher.words == captions.LENGTH
     found = np.asarray(own.wrong({k: jnp.asarray(v) for k, v in tokens.items()}))
     meanings = np.stack([tokens[k] for k in captions.COUNT_OF], 1)
     said = [captions.SENTENCES[captions.TEXT.text(t)] for t in tokens["text"]]
@@ -256,6 +258,7 @@ def test_smaller_pictures_are_shown_at_full_size(made):
         ({"matcher": None}, "matching_steps=2: expected 1 or more with config.model.matcher"),
         ({"given": ("shape",)}, "reads the one field of text"),
         ({"given": ()}, "config.method.given is empty"),
+        ({"matcher": Matcher(2)}, "matcher.words=2, and objects has 4: leave it at 0"),
         ({"apart": {"shap": "said"}}, "unknown field in config.method.apart 'shap'"),
         ({"kl": -1.0}, "are 0 or more"),
     ],

@@ -14,11 +14,12 @@ from jaxgen.fields import DataSpec, Field
 from jaxgen.types import Turn
 
 LENGTH, VOCABULARY, SHAPE = 3, 4, (4, 4, 1)
+WORDS = ("dark", "dim", "light", "bright")  # the first adds nothing, and pads
 SPEC = DataSpec(
     "captioned",
     {
         "x": Field("image", SHAPE),
-        "text": Field("tokens", (LENGTH,), "int32", vocabulary=VOCABULARY),
+        "text": Field("tokens", (LENGTH,), "int32", vocabulary=VOCABULARY, words=WORDS),
     },
 )
 

@@ -15,6 +15,7 @@ from command import ROOT, rows, saved
 
 import jaxgen
 from jaxgen.abilities import Density
+from jaxgen.evaluate.givens import read_texts
 from strangers import captions, tokens
 
 ALLOW = "--allow=strangers"
@@ -115,6 +116,52 @@ def test_what_a_text_gives(finished):
     mixed = np.roll(batch["text"], 1, axis=0)
     right, wrong = (run.log_prob(batch["x"], text=text) for text in (batch["text"], mixed))
     assert right.mean() > wrong.mean() + 10
+
+
+def test_a_file_of_texts_is_a_row_of_the_grid_each(finished, jaxgen_command, tmp_path):
+    job, _ = finished("captions")
+    file, out = tmp_path / "texts.txt", tmp_path / "x.npz"
+    file.write_bytes(b"\xef\xbb\xbfdim\r\n\n Bright, bright! \n")
+    flags = (ALLOW, f"--texts={file}", "--num=3", "--seed=2")
+    said = jaxgen_command("sample", job.workdir, *flags, f"--out={out}").out
+    assert "6 samples of step 40, 3 of each of 2 texts in turn: " in said
+    run = jaxgen.load(job.workdir, allow=("strangers",))
+    texts = ["dim"] * 3 + ["bright bright"] * 3
+    assert read_texts(file, run.spec, 3) == {"text": ["dim"] * 3 + ["Bright, bright!"] * 3}
+    np.testing.assert_array_equal(np.load(out)["x"], run.sample(6, seed=2, text=texts))
+    jaxgen_command("sample", job.workdir, *flags, f"--out={tmp_path}/many/")
+    assert len(list((tmp_path / "many").glob("*.png"))) == 6
+    jaxgen_command("sample", job.workdir, *flags[:2])
+    (grid,) = (job.workdir / "samples").glob("sample_num16_texts*_seed0_*.png")
+    height, width, _ = np.asarray(PIL.Image.open(grid).convert("RGB")).shape
+    assert width == 8 * 34 + 2 and height == 2 * 34 + 2  # 4x4 are enlarged to 32x32
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "message"),
+    [
+        (b"dim\n\nbrigt\n", (), "line 3: unknown word 'brigt': did you mean 'bright'? (known:"),
+        (b"dim\ndim dim dim dim", (), "line 2: 4 words, expected at most 3"),
+        (b"dim\nd\xffm", (), "line 2, byte 2: 0xff is not UTF-8: save the file as UTF-8"),
+        (b" \n\n", (), "holds no text: expected one a line"),
+        (None, (), "no such file"),
+        (b"dim", ("--text=dim",), "--texts and --text: name one of them"),
+        (b"dim", ("--given.text=dim",), "--texts and --text: name one of them"),
+    ],
+)
+def test_files_of_texts_that_cannot_be(finished, jaxgen_command, tmp_path, content, flags, message):
+    job, _ = finished("captions")
+    file = tmp_path / "texts.txt"
+    if content is not None:
+        file.write_bytes(content)
+    error = jaxgen_command("sample", job.workdir, ALLOW, f"--texts={file}", *flags, code=2).err
+    assert message in error and error.count("\n") == 1
+
+
+def test_texts_are_of_data_that_have_some(finished, jaxgen_command, tmp_path):
+    job, _ = finished("volume")
+    error = jaxgen_command("sample", job.workdir, ALLOW, f"--texts={tmp_path}", code=2).err
+    assert "has no field of texts that is given" in error
 
 
 def test_the_classifier_guides(finished):

@@ -38,6 +38,7 @@ TEXTS |= {
     "--fit",
     "--average",
     "--classifier",
+    "--texts",
 }
 
 

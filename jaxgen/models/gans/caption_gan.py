@@ -53,7 +53,8 @@ class Captioner(nn.Module):
     """The next word from a picture, noise and the words before it.
 
     Attributes:
-        vocabulary: number of words, of which the first ends a sentence.
+        vocabulary: number of words, of which the first ends a sentence; a method takes 0 for those
+            of its data.
         latent: width of noise; 0 for none beside that of the words.
         layers: of the recurrent network, each from the second on added to the one below.
         width: of its states.
@@ -62,7 +63,7 @@ class Captioner(nn.Module):
         sharpness: factor of the logits; 3 in the official code.
     """
 
-    vocabulary: int
+    vocabulary: int = 0
     latent: int = 0
     layers: int = 1
     width: int = 128

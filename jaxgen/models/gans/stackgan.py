@@ -5,7 +5,8 @@ networks (arXiv:1710.10916), section 4, with the official code's layers (code/mo
 hanzhanggit/StackGAN-v2) and its orthogonal kernels. Conditioning augmentation is that of Zhang et
 al. 2017, StackGAN (arXiv:1612.03242), section 3.2. There a log-variance passes the same
 nonlinearity as the mean: with a gated linear unit here, with a leaky rectifier in the first paper.
-The first paper's second stage, which begins anew with a picture of the first, is not built.
+The first paper's second stage, which begins anew with a picture of the first, is in
+`stackgan_second`.
 """
 
 from __future__ import annotations
@@ -250,13 +251,13 @@ class Matcher(nn.Module):
     here with the loss of Radford et al. 2021 (CLIP), figure 3.
 
     Attributes:
-        words: tokens of a text.
+        words: tokens of a text; a method takes 0 for those of its data.
         channels: of the first convolution, doubled by each of the others.
         embedding: width of the vectors of words.
         width: of the recurrent state, and of the vectors.
     """
 
-    words: int
+    words: int = 0
     channels: int = 16
     embedding: int = 32
     width: int = 64
