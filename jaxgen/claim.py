@@ -21,6 +21,7 @@ from jaxgen.stored import parse, read_bytes
 FREE = (
     "checkpoint.",
     "data.data_dir",
+    "data.download",
     "data.in_memory_mb",
     "data.manual_dir",
     "data.threads",

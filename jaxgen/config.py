@@ -87,6 +87,7 @@ def common(data: str) -> Any:
         name=data,
         manual_dir=config_dict.placeholder(str),
         data_dir=config_dict.placeholder(str),
+        download=False,
         size=config_dict.placeholder(tuple),
         fit="none",
         mode=config_dict.placeholder(str),
@@ -98,6 +99,10 @@ def common(data: str) -> Any:
         range=config_dict.placeholder(tuple),
         flip=False,
         shift=0,
+        words=config_dict.placeholder(int),
+        least_count=config_dict.placeholder(int),
+        test_fraction=0.1,
+        in_memory_mb=512.0,
         threads=2,
         workers=0,
     )
