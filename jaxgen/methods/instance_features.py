@@ -78,7 +78,7 @@ class InstanceFeatures(CoarseToFine):
         paid, (variables, metrics) = super().discriminator_loss(state, batch, rng)
         x, _, maps = self.pair(batch)
         parts = _parts(maps)
-        rows = self._generator.apply(state, x, parts, method="encode")
+        rows = self.generator_player.apply(state, x, parts, method="encode")
         pixels = first_pixels(parts, MOST)
         rows = jnp.take_along_axis(_flat(rows), jnp.maximum(pixels, 0)[..., None], axis=1)
         of = jnp.take_along_axis(_flat(maps["layout"]), jnp.maximum(pixels, 0), axis=1)
@@ -101,13 +101,15 @@ class InstanceFeatures(CoarseToFine):
         keys = jax.random.split(jax.random.key(0), len(found))
         return jax.vmap(lambda key, z: kmeans(key, z, self.clusters))(keys, found)
 
-    def _styled(self, state: State, pair: Pair, rng: Array) -> tuple[Array | None, Array, State]:
+    def trained_styles(
+        self, state: State, pair: Pair, rng: Array
+    ) -> tuple[Array | None, Array, State]:
         """Features of x."""
         parts = _parts(pair.maps)
-        z, state = self._generator.train(state, pair.x, parts, method="encode")
+        z, state = self.generator_player.train(state, pair.x, parts, method="encode")
         return z, jnp.float32(0), state
 
-    def _found(self, state: State, x: Array, maps: Batch) -> Array:
+    def lent_styles(self, state: State, x: Array, maps: Batch) -> Array:
         """Features of x, of the size of its layout."""
         size = maps["layout"].shape[1:3]
         if x.shape[1:3] != size:
@@ -115,9 +117,9 @@ class InstanceFeatures(CoarseToFine):
                 f"x of {x.shape[1]}x{x.shape[2]}, the layout of {size[0]}x{size[1]}: an example "
                 "lends features where they are: expected one size"
             )
-        return self._generator.apply(state, x, _parts(maps), method="encode")
+        return self.generator_player.apply(state, x, _parts(maps), method="encode")
 
-    def _drawn(
+    def drawn_styles(
         self, state: State, maps: Batch, rng: Array, num: int, temperature: Any = 1.0
     ) -> Array | None:
         """A centre for each part; `temperature` multiplies how far it is from the class's mean."""

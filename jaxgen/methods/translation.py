@@ -139,7 +139,7 @@ class Translation:
         keys = jax.random.split(rng, 4)
         rngs = {"params": keys[0], "dropout": keys[1]}
         z = self._prior(keys[2], len(x))
-        generator = self._generator.init(rngs, cond, x.shape[-1], z)
+        generator = self.generator_player.init(rngs, cond, x.shape[-1], z)
         discriminator = self._discriminator.init(keys[3], x, cond)
         made = zip(generator, discriminator, strict=True)
         params, variables = ({"generator": g, "discriminator": d} for g, d in made)
@@ -201,7 +201,7 @@ class Translation:
         `absolute` is |x - x'|, which is lowest for the median of all that could be there.
         """
         x, cond, maps = self.pair(batch)
-        fake = self._shown(state, cond, rng, self._drawn(state, maps, rng, len(x)))
+        fake = self._shown(state, cond, rng, self.drawn_styles(state, maps, rng, len(x)))
         scores = sample_scores(x.reshape(len(x), -1), fake.reshape(len(x), -1))
         return scores | {"absolute": jnp.mean(jnp.abs(x - fake), axis=(1, 2, 3))}
 
@@ -226,7 +226,7 @@ class Translation:
         drawn, classes = jax.random.split(rng)
         fields = self.givens.fields_of_call(given, num, classes)
         cond = self.givens.of_batch(fields)
-        z = self._drawn(state, self._maps(fields), drawn, num, temperature)
+        z = self.drawn_styles(state, self._maps(fields), drawn, num, temperature)
         return self._unscaled(self._shown(state, cond, drawn, z))
 
     def translate(
@@ -240,7 +240,7 @@ class Translation:
                 style they are to have, where the network knows styles: else one is drawn.
             rng: a key.
             to: "x".
-            temperature: multiplies a style that is drawn.
+            temperature: multiplies a style that is drawn, or how far it is from the usual one.
         """
         if to not in self.translations:
             raise ConfigError(unknown("translation", to, self.translations))
@@ -248,13 +248,14 @@ class Translation:
         assert cond is not None, "given something"
         maps = self._maps(batch)
         if "x" in batch:
-            z = self._found(state, self._scaled(batch["x"]), maps)
+            z = self.lent_styles(state, self._scaled(batch["x"]), maps)
         else:
-            z = self._drawn(state, maps, rng, len(cond), temperature)
+            z = self.drawn_styles(state, maps, rng, len(cond), temperature)
         return self._unscaled(self._shown(state, cond, rng, z))
 
     @property
-    def _generator(self) -> Player:
+    def generator_player(self) -> Player:
+        """The generator, with its params and vars."""
         return Player("generator", self.generator)
 
     @property
@@ -266,24 +267,26 @@ class Translation:
         latent = self.generator.latent
         return jax.random.normal(rng, (num, latent)) if latent else None
 
-    def _drawn(
+    def drawn_styles(
         self, state: State, maps: Batch, rng: Array, num: int, temperature: Any = 1.0
     ) -> Array | None:
         """Styles that are drawn, of `maps`; None where there are none."""
         z = self._prior(rng, num)
         return None if z is None else temperature * z
 
-    def _found(self, state: State, x: Array, maps: Batch) -> Array:
+    def lent_styles(self, state: State, x: Array, maps: Batch) -> Array:
         """Styles of images x."""
         if not self.generator.latent:
             raise ConfigError("this model knows no styles (config.model.generator.latent)")
-        return self._generator.apply(state, x, method="encode")[0]
+        return self.generator_player.apply(state, x, method="encode")[0]
 
-    def _styled(self, state: State, pair: Pair, rng: Array) -> tuple[Array | None, Array, State]:
+    def trained_styles(
+        self, state: State, pair: Pair, rng: Array
+    ) -> tuple[Array | None, Array, State]:
         """As in training: styles of x, their divergence in nats, and what moved."""
         if not self.generator.latent:
             return None, jnp.float32(0), state
-        (mean, log_var), state = self._generator.train(state, pair.x, method="encode")
+        (mean, log_var), state = self.generator_player.train(state, pair.x, method="encode")
         z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(rng, mean.shape)
         each = 0.5 * (jnp.square(mean) + jnp.exp(log_var) - 1 - log_var)
         return z, jnp.mean(jnp.sum(each, axis=1)), state
@@ -291,21 +294,21 @@ class Translation:
     def _made(self, state: State, pair: Pair, rng: Array, **how: Any) -> tuple[Array, Array, State]:
         """As in training: images, the divergence of their styles in nats, and what moved."""
         noise, dropout = jax.random.split(rng)
-        z, kl, state = self._styled(state, pair, noise)
+        z, kl, state = self.trained_styles(state, pair, noise)
         rngs, channels = {"dropout": dropout}, pair.x.shape[-1]
-        fake, state = self._generator.train(state, pair.cond, channels, z, rngs=rngs, **how)
+        fake, state = self.generator_player.train(state, pair.cond, channels, z, rngs=rngs, **how)
         return fake, kl, state
 
     def _shown(self, state: State, cond: Any, rng: Array, z: Any) -> Array:
         """As one samples, with a dropout of its own for each image."""
         channels = self.spec.shape[-1]
         if self.statistics == "running":
-            return self._generator.apply(state, cond, channels, z, rngs={"dropout": rng})
+            return self.generator_player.apply(state, cond, channels, z, rngs={"dropout": rng})
 
         def one(cond: Array, z: Any, rng: Array) -> Array:
             z = None if z is None else z[None]
             rngs = {"dropout": rng}
-            return self._generator.train(state, cond[None], channels, z, rngs=rngs)[0][0]
+            return self.generator_player.train(state, cond[None], channels, z, rngs=rngs)[0][0]
 
         keys = jax.random.split(rng, len(cond))
         return jax.vmap(one)(cond, z, keys)

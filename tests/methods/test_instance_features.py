@@ -66,7 +66,7 @@ def remembered(state, times=1):
 
 
 def test_features_are_means_over_instances(state):
-    made = method()._found(state, method().pair(BATCH).x, GIVEN)
+    made = method().lent_styles(state, method().pair(BATCH).x, GIVEN)
     np.testing.assert_allclose(made, features_by_loop(state, BATCH), atol=1e-5)
     assert np.std(made) > 0.01
 
@@ -139,7 +139,7 @@ def test_centres_are_those_of_scikit_learn(state):
 def test_looks_are_drawn_for_each_part_of_the_centres_of_its_class(state):
     after, made = remembered(state, 2), method()
     centres = np.asarray(made.centres(after))
-    draw = jax.jit(made._drawn, static_argnums=3)
+    draw = jax.jit(made.drawn_styles, static_argnums=3)
     draws = [np.asarray(draw(after, GIVEN, jax.random.key(k), 2)) for k in range(4)]
     looks = set()
     for z in draws:
@@ -152,7 +152,7 @@ def test_looks_are_drawn_for_each_part_of_the_centres_of_its_class(state):
                 assert np.abs(centres[kind] - mine[0]).sum(-1).min() < 1e-6
                 looks.add((kind, *mine[0].round(5)))
     assert len(looks) > 3  # more than one a class
-    still = np.asarray(made._drawn(after, GIVEN, KEY, 2, 0.0))
+    still = np.asarray(made.drawn_styles(after, GIVEN, KEY, 2, 0.0))
     np.testing.assert_allclose(still, centres.mean(1)[np.asarray(BATCH["layout"])], atol=1e-6)
 
 
@@ -177,7 +177,9 @@ def test_seeds_change_looks_and_an_example_lends_its_own(state):
 
 
 def test_without_instances_parts_are_classes(state):
-    z = method(given=("layout",))._drawn(remembered(state), {"layout": BATCH["layout"]}, KEY, 2)
+    z = method(given=("layout",)).drawn_styles(
+        remembered(state), {"layout": BATCH["layout"]}, KEY, 2
+    )
     for kind in range(3):
         mine = np.asarray(z)[0][np.asarray(BATCH["layout"][0]) == kind]
         assert (mine == mine[:1]).all()
