@@ -122,10 +122,19 @@ class InstanceFeatures(CoarseToFine):
     def drawn_styles(
         self, state: State, maps: Batch, rng: Array, num: int, temperature: Any = 1.0
     ) -> Array | None:
-        """A centre for each part; `temperature` multiplies how far it is from the class's mean."""
-        layout, parts = _flat(maps["layout"]).astype(jnp.int32), _flat(_parts(maps))
-        drawn = jax.random.randint(rng, parts.shape, 0, self.clusters)
-        chosen = jnp.take_along_axis(drawn, parts, axis=1)
+        """A centre for each part; `temperature` multiplies how far it is from the class's mean.
+
+        It depends on the numbers of instance and class alone, whatever else is in the picture.
+        """
+        layout = _flat(maps["layout"]).astype(jnp.int32)
+        number = _flat(maps.get("instances", maps["layout"])).astype(jnp.int32)
+
+        def chosen_by(key: Array, number: Array, kind: Array) -> Array:
+            key = jax.random.fold_in(jax.random.fold_in(key, number), kind)
+            return jax.random.randint(key, (), 0, self.clusters)
+
+        of_picture = jax.vmap(chosen_by, (None, 0, 0))
+        chosen = jax.vmap(of_picture)(jax.random.split(rng, num), number, layout)
         centres = self.centres(state)
         middle = jnp.mean(centres, axis=1)[layout]
         z = middle + temperature * (centres[layout, chosen] - middle)
