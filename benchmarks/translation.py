@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 import jaxgen
+from jaxgen.config import ConfigError
 from jaxgen.data.embedded import digits, layouts
 
 BLUR = 2.0  # deviation in pixels
@@ -84,7 +85,7 @@ def of_layouts(run: Any, num: int = 500) -> dict[str, float]:
             found |= dict(zip(layouts.STYLES, drawn.tolist(), strict=True))
     try:
         alike = run.translate({**given, "x": test["x"]}, "x")
-    except jaxgen.ConfigError:  # it knows no styles
+    except ConfigError:  # it knows no styles
         return found
     seen, style = layouts.read(alike)
     found["style_of_reference"] = float(np.mean(style == test["label"]))
