@@ -9,8 +9,8 @@ itself and, as controls, what was not translated at all and the distance to part
 
 Of runs on `layouts`: how much of the layout the inverse of the renderer finds in generated pictures
 (`jaxgen.data.embedded.layouts`), beside that of the truth, of the truth blurred, and of the truth
-of other layouts; and, where the network knows styles, how often the style of a reference is read in
-what is made of it, and which styles are drawn without one.
+of other layouts; and, where the network knows styles or features of objects, how often the style of
+a reference is read in what is made of it, and which styles are drawn without one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 import jaxgen
+from jaxgen.config import ConfigError
 from jaxgen.data.embedded import digits, layouts
 
 BLUR = 2.0  # deviation in pixels
@@ -82,11 +83,13 @@ def of_layouts(run: Any, num: int = 500) -> dict[str, float]:
         if name == "model":
             drawn = np.bincount(style, minlength=len(layouts.STYLES)) / num
             found |= dict(zip(layouts.STYLES, drawn.tolist(), strict=True))
-    if run.method.generator.latent:
+    try:
         alike = run.translate({**given, "x": test["x"]}, "x")
-        seen, style = layouts.read(alike)
-        found["style_of_reference"] = float(np.mean(style == test["label"]))
-        found["iou_of_reference"] = layouts.agreement(seen, test["layout"])["iou"]
+    except ConfigError:  # it knows no styles
+        return found
+    seen, style = layouts.read(alike)
+    found["style_of_reference"] = float(np.mean(style == test["label"]))
+    found["iou_of_reference"] = layouts.agreement(seen, test["layout"])["iou"]
     return found
 
 

@@ -3,19 +3,24 @@
     python -m jaxgen.main --config=configs/pix2pixhd.py
         layouts, 64x64 street scenes: small networks, three phases in one run; two CPU cores, 8.7
         CPU minutes, mIoU 0.739
+    python -m jaxgen.main --config=configs/pix2pixhd.py:features
+        the same with features of every object, which say how it is to look; not timed
     python -m jaxgen.main --config=configs/pix2pixhd.py:folder --config.data.name=layouts:FOLDER
         the official network and rates at 1024x512, with images/, layouts/ and instances/ in FOLDER:
         for GPUs
     python -m jaxgen.main --config=configs/pix2pixhd.py:folder_enhanced ...
         the same at 2048x1024 with the enhancer, three discriminators and three phases: for GPUs
+    python -m jaxgen.main --config=configs/pix2pixhd.py:folder_features ...
+        as folder, with features: for GPUs
     python -m jaxgen.main --config=configs/pix2pixhd.py:PRESET,tiny
         seconds, for tests
 
 Squares, features of the discriminators ten times, rates constant over 100 epochs of the 2,975
 images of Cityscapes, one at a time, and linear to zero over 100 more; with the enhancer, as much at
 half of the size before, and then 10 epochs around what was learnt there. The distance of VGG
-features is not there; --config.method.perceptual=lpips takes its place where the weights are. Nor
-are the encoder of features of instances, and what it lets one edit.
+features is not there; --config.method.perceptual=lpips takes its place where the weights are.
+With features `jaxgen translate RUN LAYOUTS --seed=N` gives every object one of ten looks of its
+class, and in Python x, an image of the layout's size, lends its own.
 """
 
 from ml_collections import ConfigDict
@@ -31,6 +36,13 @@ def layouts(c: ConfigDict) -> None:
     c.method.update(coarse_steps=600, fixed_steps=200)
     c.train.update(steps=2400, batch_size=4, steps_per_dispatch=10)
     falling(c, 2400, generator=4e-4, discriminator=4e-4)
+
+
+def features(c: ConfigDict) -> None:
+    """Of three channels; a small encoder."""
+    layouts(c)
+    c.method.name = "instance_features.InstanceFeatures"
+    c.model.generator.update(features=3, feature_width=8, feature_halvings=2)
 
 
 def folder(c: ConfigDict) -> None:
@@ -55,7 +67,20 @@ def folder_enhanced(c: ConfigDict) -> None:
     c.method.game_weight = 6.0
 
 
-PRESETS = {"layouts": layouts, "folder": folder, "folder_enhanced": folder_enhanced}
+def folder_features(c: ConfigDict) -> None:
+    """The official encoder."""
+    folder(c)
+    c.method.name = "instance_features.InstanceFeatures"
+    c.model.generator.features = 3
+
+
+PRESETS = {
+    "layouts": layouts,
+    "features": features,
+    "folder": folder,
+    "folder_enhanced": folder_enhanced,
+    "folder_features": folder_features,
+}
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -64,7 +89,14 @@ def get_config(arg: str = "") -> ConfigDict:
     c = common("layouts")
     c.model = dict(
         generator=dict(
-            name="gans.pix2pixhd.Generator", width=64, halvings=4, blocks=9, enhancer_blocks=0
+            name="gans.pix2pixhd.Generator",
+            width=64,
+            halvings=4,
+            blocks=9,
+            enhancer_blocks=0,
+            features=0,
+            feature_width=16,
+            feature_halvings=4,
         ),
         discriminator=dict(
             name="gans.patchgan.MultiScale",
@@ -100,5 +132,6 @@ def get_config(arg: str = "") -> ConfigDict:
         if c.model.generator.enhancer_blocks:
             c.model.generator.enhancer_blocks = 1
             c.method.update(coarse_steps=2, fixed_steps=1)
+        c.model.generator.update(feature_width=4, feature_halvings=1)
         c.model.discriminator.layers = 1
     return c

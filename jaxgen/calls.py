@@ -28,6 +28,7 @@ from jaxgen.config import ConfigError
 from jaxgen.evaluate.givens import check_given, check_whole, split_given
 from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import Sampler, chunk_key, chunk_size, filled
+from jaxgen.evaluate.tiles import check_tiles, tiled
 from jaxgen.evaluate.translation import sources
 from jaxgen.evaluate.validation import (
     Options,
@@ -160,9 +161,16 @@ class Calls:
         return self._outward(found)
 
     def translate(
-        self, state: State, x: Any, to: str | None, seed: int, options: Mapping[str, Any]
+        self,
+        state: State,
+        x: Any,
+        to: str | None,
+        seed: int,
+        options: Mapping[str, Any],
+        tile: int | None = None,
+        overlap: int | None = None,
     ) -> Any:
-        """What is made of a field [B, ...], or of a mapping of fields.
+        """What is made of a field [B, ...], or of a mapping of fields; or of tiles of them.
 
         Raises:
             ConfigError: for a method without it, an unknown direction, arrays that are not of the
@@ -170,6 +178,10 @@ class Calls:
                 it does not have.
         """
         self._function("translate")
+        if tile is not None or overlap is not None:
+            size = check_tiles(tile, overlap)
+            one = functools.partial(self.translate, state, to=to, seed=seed, options=options)
+            return tiled(self._method, self._spec, x, to, size, one)
         to, batch = sources(self._method, self._spec, x, to)
         given = {"to": to, **options}
         found = options_of(self._method.translate, LEADING.get("translate", 3), given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import os
 import pathlib
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.abilities import Weighted
 from jaxgen.calls import Calls, on_one_device
 from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.data.loader import evenly
@@ -229,7 +227,15 @@ class Run(Views):
         """x [B, ...] with what is not known drawn; `known` is bool, as x or an example of it."""
         return self._calls.complete(self._averaged, x, known, seed, options)
 
-    def translate(self, x: Any, to: str | None = None, seed: int = 0, **options: Any) -> Any:
+    def translate(
+        self,
+        x: Any,
+        to: str | None = None,
+        seed: int = 0,
+        tile: int | None = None,
+        overlap: int | None = None,
+        **options: Any,
+    ) -> Any:
         """What the field x [B, ...] is in another domain, in its units.
 
         Args:
@@ -237,12 +243,14 @@ class Run(Views):
                 takes; or a mapping, field -> array.
             to: name of the direction, as "b"; where there is one alone, it is that.
             seed: of what is drawn.
+            tile: side in pixels of the tiles that pictures are cut into; None for none.
+            overlap: pixels that two tiles share, where one fades into the other; None for 32.
             **options: of the method.
 
         Raises:
             ConfigError: for a method that does not translate, or arrays that do not fit.
         """
-        return self._calls.translate(self._averaged, x, to, seed, options)
+        return self._calls.translate(self._averaged, x, to, seed, options, tile, overlap)
 
     def log_prob(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """[B], in nats.
@@ -263,11 +271,9 @@ class Run(Views):
     def _calls(self) -> Calls:
         """Compiled functions of the method."""
         if self._compiled is None or self._compiled[0] is not self.method:
-            self._compiled = (self.method, self._made())
+            calls = Calls(self.method, self.spec, self.directory.path, self.mesh)
+            self._compiled = (self.method, calls)
         return self._compiled[1]
-
-    def _made(self) -> Calls:
-        return Calls(self.method, self.spec, self.directory.path, self.mesh)
 
     def evaluate(self, **options: Any) -> dict[str, Any]:
         """`split/metric` -> Estimate, on the run's own data.
@@ -324,19 +330,11 @@ class Run(Views):
         return self._observers[key][1]
 
     def _observer(self, **options: Any) -> Any:
-        from jaxgen.train.observe import Observer
+        from jaxgen.train.observe import Observer, weighted
 
         places = {k: v for k, v in options.items() if k in PLACES}
         fields = {k: v for k, v in options.items() if k not in places}
-        method, draws = self.method, fields.pop("importance_samples", None)
-        if draws is not None:
-            if not isinstance(method, Weighted):
-                raise ConfigError(f"{type(method).__name__} has no importance-weighted estimate")
-            draws = check_count(draws, "importance_samples")
-            try:
-                method = dataclasses.replace(method, importance_samples=draws)
-            except ValueError as error:
-                raise ConfigError(str(error)) from error
+        method = weighted(self.method, fields.pop("importance_samples", None))
         own = {"method": method, "mesh": self.mesh, "target": self.target}
         for name in fields:
             if name in (*own, "dataset"):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -38,3 +39,8 @@ def adam(module: torch.nn.Module, options: Any) -> torch.optim.Adam:
 def symmetric(x: torch.Tensor, levels: int) -> torch.Tensor:
     """Grey levels to [-1, 1]."""
     return x.float() * (2 / (levels - 1)) - 1
+
+
+def channels_last(x: np.ndarray) -> torch.Tensor:
+    """Images [B, H, W, C] of bytes to [B, C, H, W] in [-1, 1], in the memory's order."""
+    return symmetric(torch.from_numpy(x).permute(0, 3, 1, 2), 256)

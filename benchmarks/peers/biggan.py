@@ -20,13 +20,13 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 class Spectral(nn.Module):
     """A kernel over its largest singular value; a dense layer, or a convolution of a `size`."""
 
-    def __init__(self, c: int, out: int, size: int = 0, bias: bool = True):
+    def __init__(self, c: int, out: int, size: int = 0, bias: bool = True, stride: int = 1):
         super().__init__()
         shape = (out, c, size, size) if size else (out, c)
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(shape)))
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
         self.register_buffer("u", unit(torch.randn(out)))
-        self.padding = size // 2
+        self.stride, self.padding = stride, size // 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, ...] -> [B, out, ...]; one iteration of the power method."""
@@ -38,7 +38,7 @@ class Spectral(nn.Module):
         kernel = self.weight / (u @ matrix @ v).clamp(min=1e-12)
         if self.weight.dim() == 2:
             return F.linear(x, kernel, self.bias)
-        return F.conv2d(x, kernel, self.bias, padding=self.padding)
+        return F.conv2d(x, kernel, self.bias, self.stride, self.padding)
 
 
 class ClassNorm(nn.Module):

@@ -76,11 +76,15 @@ def sources(
     return to, arrays
 
 
+def is_placed(field: Field) -> bool:
+    """Whether a field has a value, or channels, at every position."""
+    return field.kind == "image" or field.kind in WITHOUT_CHANNELS
+
+
 def _checked(name: str, value: Any, field: Field) -> np.ndarray:
     """[B, ...] of the field's dtype, of any height and width where it has them."""
     x = as_array(name, value)
-    flat = field.kind in WITHOUT_CHANNELS
-    placed = flat or field.kind == "image"
+    placed = is_placed(field)
     fits = x.ndim == len(field.shape) + 1 and len(x)
     wanted = "".join(f", {n}" for n in (("H", "W", *field.shape[2:]) if placed else field.shape))
     if not fits or (x.shape[3:] if placed else x.shape[1:]) != field.shape[2 if placed else 0 :]:

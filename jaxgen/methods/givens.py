@@ -92,6 +92,16 @@ class Givens:
             ConfigError: for a field that the method is not given, one that is missing, or values
                 of another shape or range.
         """
+        return self.of_batch(self.fields_of_call(given, num, rng, first))
+
+    def fields_of_call(
+        self, given: Given, num: int, rng: Array | None = None, first: bool = False
+    ) -> Batch:
+        """Field -> values [num, ...] in the units of batches, as `of_call` takes them.
+
+        Raises:
+            ConfigError: as `of_call` does.
+        """
         if not (given is None or isinstance(given, Mapping)):
             raise ConfigError("given: expected a mapping, field -> values")
         given = dict(given or {})
@@ -99,9 +109,7 @@ class Givens:
             if name not in self.names:
                 takes = f"is given {', '.join(self.names)}" if self.names else "is given nothing"
                 raise ConfigError(f"{name}: this model {takes} (config.method.given): omit it")
-        return self.of_batch(
-            {k: self._values(k, given.get(k), num, rng, first) for k in self.names}
-        )
+        return {k: self._values(k, given.get(k), num, rng, first) for k in self.names}
 
     def _values(
         self, name: str, value: Array | None, num: int, rng: Array | None, first: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxgen.config import ConfigError, unknown
 from jaxgen.methods import perceptual
 from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
+from jaxgen.nn.condition import WITHOUT_CHANNELS
 from jaxgen.ops.games import GAMES, Game, accuracies, mean_loss
 from jaxgen.ops.ranges import symmetric, to_levels
 from jaxgen.ops.scores import sample_scores
@@ -20,6 +21,20 @@ from jaxgen.schedules import Scheduled, value
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 STATISTICS = ("image", "running")
+
+
+class Pair(NamedTuple):
+    """What the players see of a batch.
+
+    Attributes:
+        x: images in [-1, 1], [B, H, W, C].
+        cond: the planes that both players are given, [B, H, W, K].
+        maps: the layouts and the instances among what is given, in numbers, [B, H, W] each.
+    """
+
+    x: Array
+    cond: Any
+    maps: Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +139,7 @@ class Translation:
         keys = jax.random.split(rng, 4)
         rngs = {"params": keys[0], "dropout": keys[1]}
         z = self._prior(keys[2], len(x))
-        generator = self._generator.init(rngs, cond, x.shape[-1], z)
+        generator = self.generator_player.init(rngs, cond, x.shape[-1], z)
         discriminator = self._discriminator.init(keys[3], x, cond)
         made = zip(generator, discriminator, strict=True)
         params, variables = ({"generator": g, "discriminator": d} for g, d in made)
@@ -134,23 +149,24 @@ class Translation:
         self, state: State, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the generator, and with it the encoder, pays."""
-        return self.generator_pays(state, *self.pair(batch), rng)
+        return self.generator_pays(state, self.pair(batch), rng)
 
     def discriminator_loss(
         self, state: State, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """What the discriminator pays."""
-        return self.discriminator_pays(state, *self.pair(batch), rng)
+        return self.discriminator_pays(state, self.pair(batch), rng)
 
-    def pair(self, batch: Batch) -> tuple[Array, Any]:
-        """Images of a batch in [-1, 1], and the planes that both players are given."""
-        return self._scaled(batch["x"]), self.givens.of_batch(batch)
+    def pair(self, batch: Batch) -> Pair:
+        """What the players see of a batch."""
+        return Pair(self._scaled(batch["x"]), self.givens.of_batch(batch), self._maps(batch))
 
     def generator_pays(
-        self, state: State, x: Array, cond: Any, rng: Array, **how: Any
+        self, state: State, pair: Pair, rng: Array, **how: Any
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """The generator's loss of a `pair`; `how` is for the network."""
-        fake, kl, state = self._made(state, x, cond, rng, **how)
+        fake, kl, state = self._made(state, pair, rng, **how)
+        x, cond, _ = pair
         of_real, of_fake, state = self._seen(state, x, fake, cond)
         game = mean_loss(self.rules.generator, None, of_fake[0])
         total = value(self.game_weight, state.step) * game
@@ -169,10 +185,11 @@ class Translation:
         return total, (state.vars, metrics)
 
     def discriminator_pays(
-        self, state: State, x: Array, cond: Any, rng: Array, **how: Any
+        self, state: State, pair: Pair, rng: Array, **how: Any
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """The discriminator's loss of a `pair`; `how` is for the generator's network."""
-        fake, _, state = self._made(state, x, cond, rng, **how)
+        fake, _, state = self._made(state, pair, rng, **how)
+        x, cond, _ = pair
         of_real, of_fake, state = self._seen(state, x, jax.lax.stop_gradient(fake), cond)
         paid = mean_loss(self.rules.discriminator, of_real[0], of_fake[0])
         weight = value(self.discriminator_weight, state.step)
@@ -183,8 +200,8 @@ class Translation:
 
         `absolute` is |x - x'|, which is lowest for the median of all that could be there.
         """
-        x, cond = self._scaled(batch["x"]), self.givens.of_batch(batch)
-        fake = self._shown(state, cond, rng, self._prior(rng, len(x)))
+        x, cond, maps = self.pair(batch)
+        fake = self._shown(state, cond, rng, self.drawn_styles(state, maps, rng, len(x)))
         scores = sample_scores(x.reshape(len(x), -1), fake.reshape(len(x), -1))
         return scores | {"absolute": jnp.mean(jnp.abs(x - fake), axis=(1, 2, 3))}
 
@@ -207,9 +224,9 @@ class Translation:
             temperature: multiplies the style, where there is one.
         """
         drawn, classes = jax.random.split(rng)
-        cond = self.givens.of_call(given, num, classes)
-        z = self._prior(drawn, num)
-        z = None if z is None else temperature * z
+        fields = self.givens.fields_of_call(given, num, classes)
+        cond = self.givens.of_batch(fields)
+        z = self.drawn_styles(state, self._maps(fields), drawn, num, temperature)
         return self._unscaled(self._shown(state, cond, drawn, z))
 
     def translate(
@@ -223,23 +240,22 @@ class Translation:
                 style they are to have, where the network knows styles: else one is drawn.
             rng: a key.
             to: "x".
-            temperature: multiplies a style that is drawn.
+            temperature: multiplies a style that is drawn, or how far it is from the usual one.
         """
         if to not in self.translations:
             raise ConfigError(unknown("translation", to, self.translations))
         cond = self.givens.of_batch(batch)
         assert cond is not None, "given something"
-        z = self._prior(rng, len(cond))
+        maps = self._maps(batch)
         if "x" in batch:
-            if z is None:
-                raise ConfigError("this model knows no styles (config.model.generator.latent)")
-            z, _ = self._generator.apply(state, self._scaled(batch["x"]), method="encode")
-        elif z is not None:
-            z = temperature * z
+            z = self.lent_styles(state, self._scaled(batch["x"]), maps)
+        else:
+            z = self.drawn_styles(state, maps, rng, len(cond), temperature)
         return self._unscaled(self._shown(state, cond, rng, z))
 
     @property
-    def _generator(self) -> Player:
+    def generator_player(self) -> Player:
+        """The generator, with its params and vars."""
         return Player("generator", self.generator)
 
     @property
@@ -251,31 +267,48 @@ class Translation:
         latent = self.generator.latent
         return jax.random.normal(rng, (num, latent)) if latent else None
 
-    def _made(
-        self, state: State, x: Array, cond: Any, rng: Array, **how: Any
-    ) -> tuple[Array, Array, State]:
+    def drawn_styles(
+        self, state: State, maps: Batch, rng: Array, num: int, temperature: Any = 1.0
+    ) -> Array | None:
+        """Styles that are drawn, of `maps`; None where there are none."""
+        z = self._prior(rng, num)
+        return None if z is None else temperature * z
+
+    def lent_styles(self, state: State, x: Array, maps: Batch) -> Array:
+        """Styles of images x."""
+        if not self.generator.latent:
+            raise ConfigError("this model knows no styles (config.model.generator.latent)")
+        return self.generator_player.apply(state, x, method="encode")[0]
+
+    def trained_styles(
+        self, state: State, pair: Pair, rng: Array
+    ) -> tuple[Array | None, Array, State]:
+        """As in training: styles of x, their divergence in nats, and what moved."""
+        if not self.generator.latent:
+            return None, jnp.float32(0), state
+        (mean, log_var), state = self.generator_player.train(state, pair.x, method="encode")
+        z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(rng, mean.shape)
+        each = 0.5 * (jnp.square(mean) + jnp.exp(log_var) - 1 - log_var)
+        return z, jnp.mean(jnp.sum(each, axis=1)), state
+
+    def _made(self, state: State, pair: Pair, rng: Array, **how: Any) -> tuple[Array, Array, State]:
         """As in training: images, the divergence of their styles in nats, and what moved."""
         noise, dropout = jax.random.split(rng)
-        z, kl = None, jnp.float32(0)
-        if self.generator.latent:
-            (mean, log_var), state = self._generator.train(state, x, method="encode")
-            z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(noise, mean.shape)
-            each = 0.5 * (jnp.square(mean) + jnp.exp(log_var) - 1 - log_var)
-            kl = jnp.mean(jnp.sum(each, axis=1))
-        rngs = {"dropout": dropout}
-        fake, state = self._generator.train(state, cond, x.shape[-1], z, rngs=rngs, **how)
+        z, kl, state = self.trained_styles(state, pair, noise)
+        rngs, channels = {"dropout": dropout}, pair.x.shape[-1]
+        fake, state = self.generator_player.train(state, pair.cond, channels, z, rngs=rngs, **how)
         return fake, kl, state
 
     def _shown(self, state: State, cond: Any, rng: Array, z: Any) -> Array:
         """As one samples, with a dropout of its own for each image."""
         channels = self.spec.shape[-1]
         if self.statistics == "running":
-            return self._generator.apply(state, cond, channels, z, rngs={"dropout": rng})
+            return self.generator_player.apply(state, cond, channels, z, rngs={"dropout": rng})
 
         def one(cond: Array, z: Any, rng: Array) -> Array:
             z = None if z is None else z[None]
             rngs = {"dropout": rng}
-            return self._generator.train(state, cond[None], channels, z, rngs=rngs)[0][0]
+            return self.generator_player.train(state, cond[None], channels, z, rngs=rngs)[0][0]
 
         keys = jax.random.split(rng, len(cond))
         return jax.vmap(one)(cond, z, keys)
@@ -292,6 +325,10 @@ class Translation:
         seen, state = self._discriminator.train(state, both, twice, features=True)
         of_fake, of_real = (jax.tree.map(lambda v, i=i: jnp.split(v, 2)[i], seen) for i in (0, 1))
         return of_real, of_fake, state
+
+    def _maps(self, fields: Batch) -> dict[str, Array]:
+        kinds = {name: self.spec.fields[name].kind for name in self.given}
+        return {k: jnp.asarray(fields[k]) for k, v in kinds.items() if v in WITHOUT_CHANNELS}
 
     def _scaled(self, x: Array) -> Array:
         return symmetric(x, self.spec.levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +13,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxgen import sharding
-from jaxgen.abilities import Density
+from jaxgen.abilities import Density, Weighted
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.loader import eval_batches, evenly
 from jaxgen.evaluate.givens import check_given, rows_of, split_given
 from jaxgen.evaluate.sampling import Sampler
 from jaxgen.evaluate.split import Drawn, Estimate, evaluate_split, split_values, value_sums
-from jaxgen.evaluate.validation import check_knobs
+from jaxgen.evaluate.validation import check_count, check_knobs
 from jaxgen.evaluate.watch import Watch
 from jaxgen.pictures import plane, save_png, view
 from jaxgen.progress import track
@@ -296,3 +297,22 @@ def _check_knobs(method: Method, spec: DataSpec, num: int, knobs: Mapping[str, A
         check_given(method, spec, fields, num)
     except ConfigError as error:
         raise ConfigError(f"config.evaluate.sample: {error}") from None
+
+
+def weighted(method: Method, draws: Any) -> Method:
+    """The method with so many draws in its importance-weighted estimate; None leaves it.
+
+    Raises:
+        ConfigError: for a method without one, or a number that cannot be.
+    """
+    if draws is None:
+        return method
+    if not isinstance(method, Weighted):
+        raise ConfigError(f"{type(method).__name__} has no importance-weighted estimate")
+    changed: Any = method
+    try:
+        return dataclasses.replace(
+            changed, importance_samples=check_count(draws, "importance_samples")
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -9,8 +9,9 @@ from typing import Any
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
 from jaxgen.tools.outputs import STILL, add_out, kind, output
-from jaxgen.tools.ranges import SIDE
+from jaxgen.tools.ranges import SIDE, Whole
 
+PIXELS, OVERLAP = Whole(1, 2**16), Whole(0, 2**15)
 PYTHON = ("jaxgen.run.Run.translate", "jaxgen.run.Run.translations")
 
 
@@ -28,6 +29,10 @@ def add(commands: Any) -> None:
     command.add_argument("--to", metavar="DOMAIN", help="as b or a; needed where there are several")
     command.add_argument("--num", type=SIDE, default=8, help="test examples; default: 8")
     add_seed(command, "of what is drawn")
+    text = "side in pixels of the tiles that large pictures are cut into; default: whole pictures"
+    command.add_argument("--tile", type=PIXELS, help=text)
+    text = "pixels that two tiles share, in which one fades into the other; default: 32"
+    command.add_argument("--overlap", type=OVERLAP, help=text)
     add_places(command)
     text = ".png of one picture, FOLDER/ of several; of test examples a sheet, .png or .npz"
     add_out(command, text, *STILL, folder=True)
@@ -44,6 +49,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     method = translating(found)
     to = direction(method, arguments.to)
     options_of(method.translate, 3, {"to": to, **knobs})  # before any work
+    knobs |= _tiles(arguments)
     if arguments.pictures:
         _translate_own(arguments, found, to, knobs)
         return
@@ -53,6 +59,19 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     out = output(arguments, found, "translations", ".png", **asked, seed=arguments.seed)
     sheet = found.translations(to, arguments.num, arguments.seed, **places(arguments), **knobs)
     print(f"translations of step {found.step}: {sheet.save(out)}")
+
+
+def _tiles(arguments: argparse.Namespace) -> dict[str, int]:
+    """The options of tiles that were given."""
+    from jaxgen.evaluate.tiles import check_tiles
+
+    asked = {"tile": arguments.tile, "overlap": arguments.overlap}
+    asked = {name: pixels for name, pixels in asked.items() if pixels is not None}
+    if asked:
+        if arguments.tile is None:
+            raise ConfigError("--overlap: is of tiles: add --tile=256")
+        check_tiles(arguments.tile, arguments.overlap)
+    return asked
 
 
 def _translate_own(

@@ -61,6 +61,24 @@ def test_perfect_inverses_pay_nothing_for_the_way_back():
     np.testing.assert_allclose([metrics["cycle_a"], metrics["cycle_b"]], [0.3, 0.15], rtol=1e-5)
 
 
+def test_what_stays_as_it_is_pays_nothing_for_its_identity():
+    """Networks that change nothing are at the optimum of both terms, however different domains."""
+
+    class Same(nn.Module):
+        @nn.compact
+        def __call__(self, x, to, channels):
+            return x + self.param(f"nothing_{to}", nn.initializers.zeros, ())
+
+    method = CycleGAN(Same(), Discriminators(4, 1, "none"), TWO, identity_weight=0.5)
+    _, (_, metrics) = method.generator_loss(state_of(method, BATCH), BATCH, KEY)
+    for name in ("identity_a", "identity_b", "cycle_a", "cycle_b"):
+        assert float(metrics[name]) == 0.0
+    _, (_, metrics) = cyclegan().generator_loss(state_of(cyclegan(), BATCH), BATCH, KEY)
+    expected = [np.mean(np.abs(BATCH["x"])), 0.5 * np.mean(np.abs(BATCH["b"]))]
+    found = [metrics["identity_a"], metrics["identity_b"]]  # twice, and half
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_what_both_players_pay_by_hand():
     """Zhu et al. 2017: squares without a half for generators, halved for discriminators."""
     method = cyclegan(0.1, cycle_weight=7.0, identity_weight=0.5, pool=0)

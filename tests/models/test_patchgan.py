@@ -27,7 +27,10 @@ def normals(*shape):
 BATCH = {"x": normals(4, 16, 16, 1)}
 
 
-@pytest.mark.parametrize(("layers", "side"), [(1, 16), (2, 34), (3, 70)])
+@pytest.mark.parametrize(
+    ("layers", "side"),
+    [(1, 16), (2, 34), (3, 70), (4, 142), pytest.param(5, 286, marks=pytest.mark.slow)],
+)
 def test_receptive_field(layers, side):
     """Pixels that the middle logit depends on, without normalisation."""
     model = PatchDiscriminator(2, layers, "none")

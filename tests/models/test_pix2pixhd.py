@@ -63,7 +63,7 @@ def test_the_first_phase_is_the_game_of_halved_images(begun):
     batch, state = begun
     method = phased(coarse_steps=5)
     found = jax.jit(method.discriminator_loss)(state, batch, jax.random.key(2))[0]
-    x, cond = method.pair(batch)
+    x, cond, _ = method.pair(batch)
     fake = TINY.apply({"params": state.params["generator"]}, shrunk(cond), 3, coarse=True)
     assert fake.shape == (2, 8, 8, 3)
     real, made = (

@@ -15,19 +15,9 @@ import pathlib
 import sys
 import types
 
-LIMIT = 1e-5
+from translators import array, back, convolution, first, judged
+
 CLASSES, WIDTH, SIDE, BATCH, LATENT = 5, 4, 256, 2, 256
-
-
-def array(tensor):
-    return tensor.detach().numpy().copy()
-
-
-def convolution(layer):
-    """[co, ci, kh, kw] to [kh, kw, ci, co]."""
-    weight = layer.weight_orig if hasattr(layer, "weight_orig") else layer.weight
-    found = {"kernel": array(weight).transpose(2, 3, 1, 0)}
-    return found | ({} if layer.bias is None else {"bias": array(layer.bias)})
 
 
 def spade(layer):
@@ -136,8 +126,6 @@ def main(checkout):
     layout = np.eye(CLASSES)[random.randint(CLASSES, size=(BATCH, SIDE, SIDE))]
     x = random.randn(BATCH, SIDE, SIDE, 3)
     z = random.randn(BATCH, LATENT)
-    first = lambda a: torch.from_numpy(a.transpose(0, 3, 1, 2).copy())  # noqa: E731
-    back = lambda t: t.detach().numpy().transpose(0, 2, 3, 1)  # noqa: E731
     mutable, pairs = ["batch_stats", "spectral"], {}
     for styles in (False, True):
         opt = argparse.Namespace(**options, use_vae=styles)
@@ -177,18 +165,13 @@ def main(checkout):
         start["spectral"][f"scale{scale}"] = kept
     with torch.no_grad():
         expected = theirs(first(np.concatenate([x, layout], -1)))
-    judged = jax.jit(lambda v: ours.apply(v, x, layout, True, mutable=mutable)[0])
-    logits, features = judged(start)
+    run = jax.jit(lambda v: ours.apply(v, x, layout, True, mutable=mutable)[0])
+    logits, features = run(start)
     for scale, theirs in enumerate(expected):
         whole = zip((*features[scale], logits[scale][..., None]), theirs, strict=True)
         for layer, (a, b) in enumerate(whole):
             pairs[f"discriminator {scale}, layer {layer}"] = a, back(b)
-    worst = 0.0
-    for name, (a, b) in pairs.items():
-        off = float(np.abs(np.asarray(a) - b).max() / np.abs(b).max())
-        print(f"{name:32} {off:.1e}")
-        worst = max(worst, off)
-    return int(not worst <= LIMIT)
+    return judged(pairs)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,26 @@ def test_pictures_keep_their_sizes(loaded, run, jaxgen_command, tmp_path):
     np.testing.assert_array_equal(pixels(one), pixels(out / "wide.png"))
 
 
+def test_large_pictures_by_tiles(loaded, run, jaxgen_command, wrong, tmp_path):
+    """One tile is the picture; of more the first corner is that of its tile; any size goes."""
+    b = np.random.RandomState(1).randint(256, size=(1, 21, 33, 1)).astype(np.uint8)
+    whole = loaded.translate(b[:, :16, :16], "a")
+    np.testing.assert_array_equal(loaded.translate(b[:, :16, :16], "a", tile=16, overlap=4), whole)
+    made = loaded.translate(b, "a", tile=16, overlap=4)
+    assert made.shape == b.shape and made.dtype == whole.dtype
+    np.testing.assert_array_equal(made[:, :12, :12], whole[:, :12, :12])
+    picture = image(tmp_path / "large.png", b[0, ..., 0])
+    out = tmp_path / "made.png"
+    jaxgen_command("translate", run, picture, "--to=a", "--tile=16", "--overlap=4", f"--out={out}")
+    expected = np.rint(made[0, ..., 0] * (255 / 16)).astype(np.uint8)
+    np.testing.assert_array_equal(pixels(out), expected)
+    text = wrong("translate", run, picture, "--to=a", "--overlap=4")
+    assert "--overlap: is of tiles: add --tile=256" in text
+    assert "expected pixels from 0 to 8" in wrong("translate", run, picture, "--to=a", "--tile=16")
+    text = wrong("translate", run, picture, "--to=a", "--tile=15", "--overlap=4")
+    assert "images of 15x15: expected sides that are multiples of 2" in text
+
+
 def test_what_cannot_be(loaded, run, wrong, tmp_path):
     odd = image(tmp_path / "odd.png", np.zeros((9, 8), np.uint8))
     text = wrong("translate", run, odd, "--to=b", f"--out={tmp_path / 'x.png'}")
