@@ -1,7 +1,10 @@
 """StackGAN++ (Zhang et al. 2018): pictures of a text, at three sizes after another.
 
     python -m jaxgen.main --config=configs/stackgan.py
-        one coloured object and its caption, 8x8, 16x16 and 32x32; the reader of texts first
+        one coloured object and its caption, 8x8, 16x16 and 32x32; the reader of texts first, which
+        then also tells the generator how it reads its pictures (Xu et al. 2018, AttnGAN)
+    python -m jaxgen.main --config=configs/stackgan.py:plain
+        without that, as in the paper
     python -m jaxgen.main --config=configs/stackgan.py:meaning
         the same given shape, colour, size and place as classes, without a text
     python -m jaxgen.main --config=configs/stackgan.py:paired
@@ -43,9 +46,22 @@ EPOCH = 138  # steps of 64 of CUB's 8,855 pictures for training
 SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
 
 
-def captions(c: ConfigDict) -> None:
+def contradicted(c: ConfigDict) -> None:
     """Wrong pairs differ in what the caption says."""
     c.method.apart = dict(SAID)
+
+
+def captions(c: ConfigDict) -> None:
+    """The generator is also told by the reader of texts how its pictures are read."""
+    contradicted(c)
+    c.method.update(matching=10.0, matching_steps=1200)
+    c.optim.matcher.decay_steps = 1200
+
+
+def plain(c: ConfigDict) -> None:
+    """Without that, as in the paper."""
+    captions(c)
+    c.method.matching = 0.0
 
 
 def meaning(c: ConfigDict) -> None:
@@ -58,7 +74,7 @@ def meaning(c: ConfigDict) -> None:
 
 def paired(c: ConfigDict) -> None:
     """Of the first paper what fits."""
-    captions(c)
+    contradicted(c)
     c.model.generator.augmentation = "leaky"
     c.model.discriminator.unconditional = False
 
@@ -100,7 +116,7 @@ def first(c: ConfigDict) -> None:
 
 def second(c: ConfigDict) -> None:
     """Over that of `first`; there is no matcher, and nothing waits for one."""
-    captions(c)
+    contradicted(c)
     c.frozen = dict(first="runs/stackgan-first")
     c.model = dict(
         generator=dict(name="gans.stackgan_second.Generator", width=16, code=32, residual=2),
@@ -134,6 +150,7 @@ def coco(c: ConfigDict) -> None:
 
 PRESETS = {
     "captions": captions,
+    "plain": plain,
     "meaning": meaning,
     "paired": paired,
     "first": first,
@@ -170,6 +187,7 @@ def get_config(arg: str = "") -> ConfigDict:
         kl=2.0,
         unconditional=1.0,
         colour=0.0,
+        matching=0.0,
         matching_steps=600,
     )
     two_players(c, half_life_steps=200.0, learning_rate=5e-4, b1=0.5, b2=0.999)

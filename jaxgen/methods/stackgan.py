@@ -55,6 +55,9 @@ class StackGAN:
         unconditional: weight of the second logit's losses.
         colour: weight of the squared distance between the mean colours of a picture and of the
             smaller one, five times as much of their covariances; 50 in the paper.
+        matching: weight of the nats by which the matcher knows the text of a generated picture, as
+            of a real one; 0 in the paper. Source: Xu et al. 2018, AttnGAN, equation 10, here of
+            whole pictures and texts alone.
         matching_steps: train steps of the matcher; those of the others begin after it.
         sharpness: by which the products of its vectors are multiplied.
     """
@@ -68,6 +71,7 @@ class StackGAN:
     kl: float = 2.0
     unconditional: float = 1.0
     colour: float = 0.0
+    matching: float = 0.0
     matching_steps: int = 0
     sharpness: float = 14.0
 
@@ -96,8 +100,10 @@ class StackGAN:
         for name in (*self.apart, *self.apart.values()):
             if name not in self.spec.fields:
                 raise ConfigError(unknown("field in config.method.apart", name, self.spec.fields))
-        if min(self.kl, self.unconditional, self.colour) < 0:
-            raise ConfigError("config.method: kl, unconditional and colour are 0 or more")
+        if min(self.kl, self.unconditional, self.colour, self.matching) < 0:
+            raise ConfigError("config.method: kl, unconditional, colour and matching are 0 or more")
+        if self.matching and self.matcher is None:
+            raise ConfigError("config.method.matching: expected config.model.matcher with it")
 
     @property
     def painter(self) -> Player:
@@ -239,6 +245,12 @@ class StackGAN:
         if self.colour:
             shown["colour"] = colour_distance(out.images)
             loss += self.colour * shown["colour"]
+        if self.matching:
+            rows = self._rows(self.givens.of_batch(batch))
+            pictures, texts = self.reader.apply(state, out.images[-1], rows)
+            products = self.sharpness * texts @ pictures.T
+            shown["nats"], _ = matching_nats(products, self.wrong(batch))
+            loss += self.matching * shown["nats"]
         shown["spread"] = deviation(out.images[-1]) / deviation(self.scaled(batch["x"]))
         return loss, (state.vars, shown)
 

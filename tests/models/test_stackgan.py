@@ -240,6 +240,23 @@ def test_phases_of_the_training(made):
             assert "matcher" not in moved or player == "matcher"
 
 
+def test_the_matcher_tells_the_generator_how_its_pictures_are_read(made):
+    """By the nats of numpy, of its last picture and the texts that are wrong of it."""
+    method, state, batch = made
+    told = dataclasses.replace(method, matching=2.0)
+    plain, (_, without) = jax.jit(method.generator_loss)(state, batch, KEY)
+    loss, (_, shown) = jax.jit(told.generator_loss)(state, batch, KEY)
+    assert "nats" not in without
+    np.testing.assert_allclose(loss - plain, 2 * shown["nats"], rtol=1e-3)
+    rows = jax.nn.one_hot(batch["text"], 5).reshape(6, -1)
+    out, _ = method.trained(state, KEY, method.code(state, method.givens.of_batch(batch)))
+    pictures, texts = method.reader.apply(state, out.images[-1], rows)
+    products = method.sharpness * np.asarray(texts) @ np.asarray(pictures).T
+    seen = np.where(np.asarray(method.wrong(batch)) | np.eye(6, dtype=bool), products, -np.inf)
+    both = [np.diag(seen) - np.log(np.exp(seen).sum(axis)) for axis in (0, 1)]
+    np.testing.assert_allclose(shown["nats"], -np.mean(both), rtol=1e-4)
+
+
 def test_smaller_pictures_are_shown_at_full_size(made):
     method, state, batch = made
     given = {"text": np.asarray(batch["text"][:2])}
@@ -261,6 +278,10 @@ def test_smaller_pictures_are_shown_at_full_size(made):
         ({"matcher": Matcher(2)}, "matcher.words=2, and objects has 4: leave it at 0"),
         ({"apart": {"shap": "said"}}, "unknown field in config.method.apart 'shap'"),
         ({"kl": -1.0}, "are 0 or more"),
+        (
+            {"matcher": None, "matching_steps": 0, "given": ("shape",), "matching": 1.0},
+            "expected co",
+        ),
     ],
 )
 def test_options_that_cannot_be(made, changes, message):
