@@ -10,7 +10,7 @@ R-precision is the share of pictures that fit their own caption better than 99 w
 meaning: "by rules" counts the attributes that are so, a tie is half lost by chance; "by the
 matcher" is the run's own. The control are texts that were shuffled. Scales agree where the smaller
 pictures, enlarged, are read as the last. What a caption leaves out should vary: entropy, of the
-largest.
+largest. The area under the curve (AUC) is of the discriminators' logits, added up over sizes.
 
 `captions` is of runs of configs/caption_gan.py: five captions of each test picture, drawn and by
 beam search, and those of the grammar itself. A caption is grammatical where the grammar can say it,
@@ -127,6 +127,7 @@ def precision(
         apart = np.flatnonzero(~is_so(meaning[i][None], said).all(1))
         rivals.append(random.choice(apart, RIVALS, replace=len(apart) < RIVALS))
     every = np.concatenate([np.arange(len(said))[:, None], np.stack(rivals)], 1)
+    print(f"{'':13} {told_apart(run, batch, every[:, 1])}", flush=True)
     for name, order in (("drawn", np.arange(len(said))), ("shuffled", shuffled)):
         fits = is_so(found[order][:, None], said[every]).sum(-1)
         best = fits.max(1)
@@ -136,6 +137,35 @@ def precision(
             first = matched(run, x[order], batch["text"][every])
             line += f", by the matcher {100 * first.mean():.1f}"
         print(f"{'':13} {line}", flush=True)
+
+
+def told_apart(run: Any, batch: Any, other: np.ndarray) -> str:
+    """How well the discriminators tell the texts of real pictures from wrong ones.
+
+    Args:
+        run: of StackGAN.
+        batch: of examples.
+        other: of each an example whose text is not so in its picture.
+    """
+    import jax
+    from sklearn.metrics import roc_auc_score
+
+    method, state = run.method, run.state.averaged()
+
+    @jax.jit
+    def logits(x: Any, given: Any) -> Any:
+        code = method.code(state, method.givens.of_batch(given))
+        out = method.painted(state, jax.random.key(0), code, 1.0)
+        real = method.real(method.scaled(x), [made.shape[1] for made in out.images])
+        found = method.judge.apply(state, real, method.told(out, code))
+        return sum(with_text for with_text, _ in found)
+
+    given = {name: batch[name] for name in method.given}
+    right = logits(batch["x"], given)
+    wrong = logits(batch["x"], {name: value[other] for name, value in given.items()})
+    truth = np.repeat([1, 0], len(other))
+    area = roc_auc_score(truth, np.concatenate([right, wrong]))
+    return f"discriminators, right from wrong texts of real pictures: AUC {area:.3f}"
 
 
 def matched(run: Any, x: np.ndarray, texts: np.ndarray) -> np.ndarray:
