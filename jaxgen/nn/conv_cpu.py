@@ -338,6 +338,9 @@ def _whole_kernel_gradient(x: Array, y: Array, geometry: Geometry) -> Array:
     high = tuple((o - 1) * s + k - n for n, k, s, o in sides)
     (top, _), (left, _) = geometry.padding
     padding = ((top, high[0] - top), (left, high[1] - left))
+    if math.prod(geometry.out) > math.prod(geometry.size):
+        # XLA would exchange a kernel larger than the image with it, and leave its library
+        x, padding = lax.optimization_barrier(_pad(x, padding)), ((0, 0), (0, 0))
     x, y = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
     return _canonical(x, y, (1, 1), padding, geometry, geometry.strides).transpose(1, 2, 0, 3)
 

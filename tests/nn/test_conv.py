@@ -35,6 +35,7 @@ CASES = {
     "3x3 stride 2, odd size": ((9, 7), (3, 3, 8, 9), 2, "SAME", 1),
     "4x4 stride 2": ((8, 8), (4, 4, 8, 9), 2, 1, 1),
     "stride past the kernel": ((9, 11), (2, 1, 8, 9), 3, "VALID", 1),
+    "an output larger than the input": ((6, 5), (4, 4, 8, 17), 1, ((2, 2), (2, 2)), 1),
     "an output of padding alone": ((1, 1), (2, 2, 8, 9), 2, ((2, 0), (2, 0)), 1),
     "unequal strides": ((8, 9), (3, 4, 8, 9), (1, 3), ((0, 2), (3, 1)), 1),
     "depthwise 5x5": ((7, 8), (5, 5, 1, 6), 1, "SAME", 6),

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxgen.models.gans.patchgan import PatchDiscriminator
 from jaxgen.nn.arrays import Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.nn.instance_norm import instance_norm
 from jaxgen.values import Natural
 
 INIT = nn.initializers.normal(0.02)
@@ -49,20 +50,20 @@ class Generator(nn.Module):
 
     def features(self, x: Images) -> Resized:
         """[B, H, W, C] -> [B, H, W, width]: all but the last layer. In a compact method alone."""
-        h = nn.relu(instance(Reflected(self.width, self.kernel, name="first")(x)))
+        h = nn.relu(instance_norm(Reflected(self.width, self.kernel, name="first")(x)))
         for i in range(self.halvings):
             width = self.width * 2 ** (i + 1)
             h = Conv(
                 width, (3, 3), 2, padding=((1, 1), (1, 1)), kernel_init=INIT, name=f"down_{i}"
             )(h)
-            h = nn.relu(instance(h))
+            h = nn.relu(instance_norm(h))
         for i in range(self.blocks):
             h = Block(name=f"block_{i}")(h)
         for i in reversed(range(self.halvings)):
             h = ConvTranspose(
                 self.width * 2**i, (3, 3), 2, ((1, 2), (1, 2)), kernel_init=INIT, name=f"up_{i}"
             )(h)
-            h = nn.relu(instance(h))
+            h = nn.relu(instance_norm(h))
         return h
 
     def _check(self, x: Images) -> None:
@@ -80,8 +81,8 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Images) -> Images:
         """[B, H, W, C] to the same."""
-        h = nn.relu(instance(Reflected(x.shape[-1], 3, name="conv_0")(x)))
-        return x + instance(Reflected(x.shape[-1], 3, name="conv_1")(h))
+        h = nn.relu(instance_norm(Reflected(x.shape[-1], 3, name="conv_0")(x)))
+        return x + instance_norm(Reflected(x.shape[-1], 3, name="conv_1")(h))
 
 
 class Generators(nn.Module):
@@ -123,11 +124,6 @@ class Discriminators(nn.Module):
     def __call__(self, x: Images, of: str) -> Maps:
         """[B, H, W, C] -> [B, h, w], logits of the domain `of`."""
         return PatchDiscriminator(self.width, self.layers, self.norm, name=f"of_{of}")(x)
-
-
-def instance(x: Images) -> Images:
-    """Instance normalisation without parameters. In a compact method alone."""
-    return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False)(x)
 
 
 class Reflected(nn.Module):

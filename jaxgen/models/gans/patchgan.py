@@ -19,6 +19,7 @@ from jaxgen.nn.arrays import Images
 from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.gan_layers import BatchNorm, shrunk
+from jaxgen.nn.instance_norm import instance_norm
 from jaxgen.nn.spectral_norm import Conv as SpectralConv
 
 INIT = nn.initializers.normal(0.02)
@@ -62,7 +63,7 @@ class PatchDiscriminator(nn.Module):
             else:
                 h = self._conv(width, stride, self.norm != "batch")(made[-1])
             if self.norm == "instance":
-                h = nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False)(h)
+                h = instance_norm(h)
             elif self.norm == "batch":
                 h = BatchNorm()(h)
             made.append(leaky(h, 0.2))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxgen.models.gans.cyclegan import INIT, Block, Reflected, instance
+from jaxgen.models.gans.cyclegan import INIT, Block, Reflected
 from jaxgen.nn.arrays import Batched, Images, Resized
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.gan_layers import shrunk
+from jaxgen.nn.instance_norm import instance_norm
 from jaxgen.ops.parts import Parts, means
 from jaxgen.values import Natural
 
@@ -94,7 +95,7 @@ class Generator(nn.Module):
         if coarse:
             return image
         fine = Reflected(self.width // 2, 7, name="first")(cond)
-        h = down(nn.relu(instance(fine)), self.width, "down") + features
+        h = down(nn.relu(instance_norm(fine)), self.width, "down") + features
         for i in range(self.enhancer_blocks):
             h = Block(name=f"block_{i}")(h)
         h = up(h, self.width // 2, "up")
@@ -147,7 +148,7 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: Images) -> Resized:
         """[B, H, W, K] -> [B, H, W, width]."""
-        h = nn.relu(instance(Reflected(self.width, 7, name="first")(x)))
+        h = nn.relu(instance_norm(Reflected(self.width, 7, name="first")(x)))
         for i in range(self.halvings):
             h = down(h, self.width * 2 ** (i + 1), f"down_{i}")
         for i in range(self.blocks):
@@ -161,10 +162,10 @@ def down(x: Images, width: int, name: str) -> Resized:
     """Half the size. In a compact method alone."""
     pad = ((1, 1), (1, 1))
     x = Conv(width, (3, 3), 2, padding=pad, kernel_init=INIT, name=name)(x)
-    return nn.relu(instance(x))
+    return nn.relu(instance_norm(x))
 
 
 def up(x: Images, width: int, name: str) -> Resized:
     """Twice the size. In a compact method alone."""
     x = ConvTranspose(width, (3, 3), 2, ((1, 2), (1, 2)), kernel_init=INIT, name=name)(x)
-    return nn.relu(instance(x))
+    return nn.relu(instance_norm(x))

@@ -18,13 +18,31 @@ import numpy as np
 from jaxgen.models.gans.gan import leaky
 from jaxgen.nn import batch_norm
 from jaxgen.nn.arrays import Batched, Images, Resized, Rows
-from jaxgen.nn.conv import Conv
+from jaxgen.nn.conv import Conv, conv
 from jaxgen.nn.gan_layers import doubled
+from jaxgen.nn.instance_norm import instance_norm
 from jaxgen.nn.spectral_norm import Conv as SpectralConv
+from jaxgen.nn.spectral_norm import Kernel, Vector
 from jaxgen.values import Natural
 
 INIT = nn.initializers.variance_scaling(0.02**2, "fan_avg", "normal")
 HIDDEN = 128  # channels between layout and modulation
+
+
+class Weights(nn.Module):
+    """Kernel [3, 3, channels, features] and bias of a convolution, to be joined with another's.
+
+    Attributes:
+        features: channels out.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Kernel, Vector]:
+        """Of so many channels in."""
+        kernel = self.param("kernel", INIT, (3, 3, channels, self.features))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
 
 
 class Spade(nn.Module):
@@ -43,8 +61,9 @@ class Spade(nn.Module):
         layout = nearest(layout, x.shape[1], x.shape[2])
         options: Any = dict(padding=((1, 1), (1, 1)), kernel_init=INIT)
         h = nn.relu(Conv(self.hidden, (3, 3), name="shared", **options)(layout))
-        gain = Conv(x.shape[-1], (3, 3), name="gain", **options)(h)
-        shift = Conv(x.shape[-1], (3, 3), name="shift", **options)(h)
+        both = [Weights(x.shape[-1], name=name)(self.hidden) for name in ("gain", "shift")]
+        kernel, bias = (jnp.concatenate(parts, axis=-1) for parts in zip(*both, strict=True))
+        gain, shift = jnp.split(conv(h, kernel, padding=1) + bias[None, None, None], 2, axis=-1)
         return x * (1 + gain) + shift
 
 
@@ -97,7 +116,7 @@ class Encoder(nn.Module):
             width = self.width * min(2**i, 8)
             options: Any = dict(kernel_init=INIT, stride=2, padding=1, name=f"conv_{i}")
             h = SpectralConv(width, 3, False, **options)(h)
-            h = nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False)(h)
+            h = instance_norm(h)
         h = leaky(h, 0.2).reshape(len(h), -1)
         mean, log_var = (
             nn.Dense(self.latent, kernel_init=INIT, name=name)(h) for name in ("mean", "log_var")
