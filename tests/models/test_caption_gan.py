@@ -138,10 +138,11 @@ def test_phases_of_the_training(made):
     method, state, batch = made
     losses = {turn.player: turn.loss for turn in method.turns}
     assert list(losses) == ["evaluator", "captioner"]
+    calls = {player: jax.jit(loss) for player, loss in losses.items()}
     for step in (1, 2):
         now = state.replace(step=jnp.int32(step))
-        for player, loss in losses.items():
-            value, (_, shown) = jax.jit(loss)(now, batch, KEY)
+        for player, loss in calls.items():
+            value, (_, shown) = loss(now, batch, KEY)
             other = {"evaluator": method.contrast, "captioner": method.likelihood_loss}[player]
             first = other(now, batch, KEY)[0]
             assert bool(np.isclose(value, first)) == (step == 1)
