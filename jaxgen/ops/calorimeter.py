@@ -9,6 +9,8 @@ observables as in the official code's `analysis/feats1d.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 LAYERS = ((3, 96), (12, 12), (12, 6))  # cells, rows x columns
@@ -29,8 +31,8 @@ OBSERVABLES = (
 )
 
 
-def layers(x: np.ndarray) -> list[np.ndarray]:
-    """Showers [B, 504] as their layers, [B, rows, columns] each; arrays of JAX, too."""
+def layers(x: Any) -> list[Any]:
+    """Showers [B, 504], of NumPy or JAX, as their layers, [B, rows, columns] each."""
     ends = np.cumsum((0, *SIZES))
     return [
         x[:, a:b].reshape(len(x), *shape)
