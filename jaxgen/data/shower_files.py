@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from jaxgen import files
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, holdout
 from jaxgen.data.limits import allowance, regular
 from jaxgen.fields import DataSpec, Field
-from jaxgen.ops.calorimeter import CELLS, LAYERS
+from jaxgen.ops.calorimeter import CELLS, LAYERS, layers
 
 SUFFIXES = (".hdf5", ".h5")
 NAMES = (*(f"layer_{i}" for i in range(len(LAYERS))), "energy")
@@ -112,3 +114,26 @@ def _array(h5py: Any, tree: Any, name: str, path: pathlib.Path) -> np.ndarray:
     if array.nbytes > allowance(path.stat().st_size):
         raise DataError(f"{path}: {name} claims {array.nbytes:,} bytes, more than the file holds")
     return np.asarray(array[:], np.float32)
+
+
+def write(path: pathlib.Path, x: np.ndarray, energy: np.ndarray) -> None:
+    """Writes a file that `read` reads.
+
+    Args:
+        path: of the file, which is replaced.
+        x: showers [N, 504], GeV.
+        energy: [N] of the particles, GeV.
+
+    Raises:
+        DataError: without h5py.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise DataError(f"{path}: {NEEDS}") from None
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as tree:
+        for name, layer in zip(NAMES, layers(np.asarray(x, np.float32) * 1000), strict=False):
+            tree[name] = layer
+        tree[NAMES[-1]] = np.asarray(energy, np.float32).reshape(-1, 1)
+    files.write(path, buffer.getvalue())

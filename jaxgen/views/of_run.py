@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from jaxgen.views import captions, completions, latents, palette, styles, trajectory, translations
+from jaxgen.views import (
+    captions,
+    completions,
+    latents,
+    palette,
+    showers,
+    styles,
+    trajectory,
+    translations,
+)
 
 
 class Views:
@@ -22,5 +31,6 @@ class Views:
     trajectory = trajectory.trajectory
     translations = translations.translations
     palette = palette.palette
+    showers = showers.showers
     mix = styles.mix
     project = styles.project

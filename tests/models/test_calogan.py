@@ -117,7 +117,7 @@ def test_nearness_by_hand():
 
 @pytest.fixture(scope="module")
 def game():
-    method = Conserving(Generator(4), Discriminator(), BOTH, given=("label",), energy=0.5)
+    method = Conserving(Generator(4), Discriminator(2), BOTH, given=("label",), energy=0.5)
     x = np.where(RANDOM.rand(6, CELLS) < 0.2, RANDOM.rand(6, CELLS), 0).astype(np.float32)
     batch = {"x": x, "label": np.arange(6, dtype=np.int32) % 2}
     batch["context"] = np.linspace(1, 90, 6, dtype=np.float32)[:, None]
@@ -155,7 +155,7 @@ def test_what_the_discriminator_is_told_of_energy(game):
     x = jnp.zeros((2, CELLS)).at[:, 0].set(20.0)
     variables = {"params": params} | state.vars["discriminator"]
     cond = jnp.asarray([[1.0, 0, 24.0], [1.0, 0, 26.0]])
-    logits = Discriminator().apply(variables, x, cond)
+    logits = Discriminator(2).apply(variables, x, cond)
     np.testing.assert_allclose(logits, [0.04, 0.06 + 10.0], rtol=1e-5)
 
 
