@@ -98,7 +98,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
     captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}
-    physics = {"showers", "photon_showers", "positron_showers"}
+    physics = {"showers", "photon_showers", "positron_showers", "cosmic_web"}
     every = few | captioned | toys | moved | physics | set(embedded.simulated.NAMES)
     assert set(asked) == every
 
