@@ -83,8 +83,8 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits
             captions captions_64 captions_reversed`, images with known factors (`dsprites_like
-            faces_like`), physics (`showers photon_showers positron_showers cosmic_web`), a toy (`ring8
-            ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
+            faces_like`), physics (`showers photon_showers positron_showers cosmic_web`), a toy
+            (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
             (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds
             name ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos",
             or its path) or a .zip of it, or how else a folder is read: "domains:FOLDER",
