@@ -8,6 +8,7 @@ from jaxgen.views import (
     latents,
     palette,
     showers,
+    spectrum,
     styles,
     trajectory,
     translations,
@@ -32,5 +33,6 @@ class Views:
     translations = translations.translations
     palette = palette.palette
     showers = showers.showers
+    spectrum = spectrum.spectrum
     mix = styles.mix
     project = styles.project
