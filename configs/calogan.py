@@ -67,7 +67,7 @@ def get_config(arg: str = "") -> ConfigDict:
         energy=0.05,
         generator_steps=1,
     )
-    two_players(c)
+    two_players(c, half_life_steps=100.0)
     adams(c, 5e-4, 2e-5)
     c.train.update(steps=4000, batch_size=64)
     c.evaluate.update(every_steps=1000, sample_every_steps=1000)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.abilities import given
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.metrics.showers import distances, mean
+from jaxgen.evaluate.metrics.showers import distances, mean, told_apart
 from jaxgen.evaluate.validation import check_count
 from jaxgen.ops.calorimeter import CELLS, LAYERS, LEAST, OBSERVABLES, layers, observables
 from jaxgen.pictures import panels, rendered
@@ -36,7 +36,8 @@ def showers(
     of each count, and the mean layers of both, on one scale of colours. `about` has "table", rows
     of text; "mean", the mean distance of the observables (`evaluate.metrics.showers`), "floor",
     that of as many train showers, "control", of the other particles' showers where there are any;
-    "milliseconds" of a shower, compiled before.
+    "auc", how well trees tell each of these from test showers (`told_apart`); "milliseconds" of a
+    shower, compiled before.
 
     Arrays: "x" and "real" [N, 504], GeV, and "energy" [N] of both.
 
@@ -70,14 +71,16 @@ def showers(
     began = time.perf_counter()
     run.sample(len(x), seed, **asked)
     about: dict[str, Any] = {"milliseconds": 1000 * (time.perf_counter() - began) / len(x)}
-    train = _chosen(data.splits["train"], energy, label, len(x))["x"]
-    real, made = observables(test["x"]), observables(x)
-    columns = {"run": distances(real, made), "floor": distances(real, observables(train))}
+    sets = {"run": test | {"x": x}}
+    sets["floor"] = _chosen(data.splits["train"], energy, label, len(x))
     if label is not None:
-        other = _chosen(data.splits["test"], energy, label, len(x), others=True)["x"]
-        columns["control"] = distances(real, observables(other))
-    about |= {("mean" if k == "run" else k): mean(found) for k, found in columns.items()}
-    about["table"] = _table(real, made, columns) + _responses(test, x)
+        sets["control"] = _chosen(data.splits["test"], energy, label, len(x), others=True)
+    real, found = _read(test), {name: _read(batch) for name, batch in sets.items()}
+    columns = {name: distances(real, values) for name, values in found.items()}
+    about |= {("mean" if k == "run" else k): mean(far) for k, far in columns.items()}
+    about["auc"] = {name: told_apart(real, values) for name, values in found.items()}
+    made = found["run"]
+    about["table"] = _table(real, made, columns, about["auc"]) + _responses(test, x)
     arrays = {"x": x, "real": test["x"], "energy": test["context"][:, 0]}
     return Picture(arrays, lambda: _picture(test["x"], x, real, made), about=about)
 
@@ -108,18 +111,25 @@ def _chosen(
     return {name: array[rows] for name, array in every.items()}
 
 
+def _read(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The observables of showers, and the energy that came in."""
+    return observables(batch["x"]) | {"incoming": batch["context"][:, 0]}
+
+
 def _table(
     real: Mapping[str, np.ndarray],
     made: Mapping[str, np.ndarray],
     columns: Mapping[str, Mapping[str, float]],
+    auc: Mapping[str, float],
 ) -> list[str]:
-    """A row for each observable: its means, and the distances."""
+    """A row for each observable: its means, and the distances; then what is of all."""
     head = f"{'observable':16} {'test':>9} {'run':>9}"
     lines = [head + "".join(f" {'W1/sd' if k == 'run' else k:>8}" for k in columns)]
     for name in OBSERVABLES:
         means = f"{name:16} {np.mean(real[name]):9.4g} {np.mean(made[name]):9.4g}"
         lines.append(means + "".join(f" {found[name]:8.3f}" for found in columns.values()))
     lines.append(f"{'mean':36}" + "".join(f" {mean(found):8.3f}" for found in columns.values()))
+    lines.append(f"{'told apart by trees (AUC)':36}" + "".join(f" {v:8.3f}" for v in auc.values()))
     return lines
 
 

@@ -91,7 +91,10 @@ def test_a_run_that_is_right_is_at_the_floor(dataset, tmp_path):
     assert (run.asked["label"] == 0).all() and len(found.arrays["x"]) == 300
     about = found.about
     assert about["mean"] < 2 * about["floor"] < about["control"]
+    assert abs(about["auc"]["floor"] - 0.5) < 0.1 and abs(about["auc"]["run"] - 0.5) < 0.1
+    assert about["auc"]["control"] > 0.65
     bright = view.showers(Fake(dataset, tmp_path, 1.3), energy=60, particle="positron")
+    assert bright.about["auc"]["run"] > 0.95
     energies = bright.arrays["energy"]
     assert 54 <= energies.min() and energies.max() <= 66
     rows = {line.split()[0]: line.split()[1:] for line in bright.about["table"]}
