@@ -1,7 +1,7 @@
 """CaloFlow (Krause & Shih 2021): showers by two flows, the baseline of configs/calogan.py.
 
     python -m jaxgen.main --config=configs/caloflow.py
-        photons and positrons; two CPU cores, ten CPU minutes
+        photons and positrons, for two CPU cores
     python -m jaxgen.main --config=configs/caloflow.py:photons
         photons alone, likewise
     python -m jaxgen.main --config=configs/caloflow.py:PRESET,tiny
@@ -10,7 +10,8 @@
     jaxgen showers RUN --energy=50 --particle=photon
 
 The cells' flow has couplings where the paper has autoregressive layers, and is smaller; its losses
-are no likelihoods that could be compared with others' (see the method).
+are no likelihoods that could be compared with others' (see the method). No
+preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict

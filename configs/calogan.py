@@ -1,7 +1,7 @@
 """CaloGAN (Paganini et al. 2018): showers in a calorimeter, given energy and particle.
 
     python -m jaxgen.main --config=configs/calogan.py
-        photons and positrons, z 64, a narrow discriminator; two CPU cores, ten CPU minutes
+        photons and positrons, z 64, a narrow discriminator, for two CPU cores
     python -m jaxgen.main --config=configs/calogan.py:photons
         photons alone, likewise
     python -m jaxgen.main --config=configs/calogan.py:official
@@ -13,7 +13,8 @@
     jaxgen showers RUN --energy=50 --particle=photon
 
 The official code moves the discriminator once for real and once for generated showers, with Adam at
-2e-5, and the generator twice, at 2e-4; here the discriminator moves once for both.
+2e-5, and the generator twice, at 2e-4; here the discriminator moves once for both. No
+preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict

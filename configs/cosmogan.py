@@ -1,7 +1,7 @@
 """Cosmology GAN (Rodriguez et al. 2018): slices of the cosmic web.
 
     python -m jaxgen.main --config=configs/cosmogan.py
-        64x64 slices of Zel'dovich boxes, periodic convolutions, R1; two CPU cores
+        64x64 slices of Zel'dovich boxes, periodic convolutions, R1, for two CPU cores
     python -m jaxgen.main --config=configs/cosmogan.py:paper --config.data.name=slices.npy
         the paper's networks and z of 200 on slices of one's own, 256x256, as floats in [-1, 1]
         (jaxgen.ops.cosmic.seen of counts; --config.model.generator.latent=100 for the smaller box)
@@ -10,7 +10,8 @@
 
     jaxgen spectrum RUN
 
-The paper's optimiser, rate and batch were not recovered: those of DCGAN are taken.
+The paper's optimiser, rate and batch were not recovered: those of DCGAN are taken. No
+preset has been trained to its end.
 """
 
 from ml_collections import ConfigDict
