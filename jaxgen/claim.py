@@ -210,7 +210,7 @@ def _may_be_moved(old: Any, new: Any) -> bool:
 
 def _place(name: Any) -> str:
     """Of a folder, whatever it holds."""
-    return re.sub("^(?:folder|domains|layouts|captions|captions_reversed):", "", str(name))
+    return re.sub("^(?:folder|domains|layouts|captions|captions_reversed|showers):", "", str(name))
 
 
 def steps(run: RunDir) -> list[int]:

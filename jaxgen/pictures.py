@@ -85,13 +85,13 @@ def _coloured(numbers: np.ndarray, count: int) -> np.ndarray:
 def _curves(x: np.ndarray) -> np.ndarray:
     """[N, T, C], at most `CURVES` of N, three in a row."""
     rows = math.ceil(min(len(x), CURVES) / 3)
-    figure, axes = _figure(3, rows)
+    figure, axes = panels(3, rows)
     for ax, lines in itertools.zip_longest(axes, x[:CURVES]):
         if lines is None:
             ax.set_axis_off()
         else:
             ax.plot(np.arange(len(lines)), lines, linewidth=0.8)
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def to_uint8(images: np.ndarray, levels: int | None, ends: Ends | None = None) -> np.ndarray:
@@ -142,24 +142,24 @@ def plane(samples: np.ndarray, density: np.ndarray, extent: tuple[float, ...]) -
         density: [rows, columns], rows upwards.
         extent: (left, right, bottom, top) of the density.
     """
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = panels(2)
     _scatter_into(left, samples)
     left.set(xlim=extent[:2], ylim=extent[2:], title=f"{len(samples)} samples")
     shown = right.imshow(density, extent=extent, origin="lower", cmap="viridis", vmin=0)
     right.set_title("density")
     figure.colorbar(shown, ax=right, shrink=0.8)
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def scatters(sets: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     """Sets of points [N, D] side by side on the axes of the first, [H, W, 3] uint8."""
-    figure, axes = _figure(len(sets))
+    figure, axes = panels(len(sets))
     for points, title, ax in zip(sets, titles, axes, strict=True):
         _scatter_into(ax, points)
         ax.set_title(title)
     for ax in axes[1:]:
         ax.set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim())
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def trajectories(paths: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -168,7 +168,7 @@ def trajectories(paths: Mapping[str, np.ndarray]) -> np.ndarray:
     They go from dark to bright; all have the same axes, beyond which a path is cut off.
     """
     rows = math.ceil(len(paths) / 3)
-    figure, axes = _figure(3, rows)
+    figure, axes = panels(3, rows)
     for ax in axes[len(paths) :]:
         ax.set_axis_off()
     for (name, path), ax in zip(paths.items(), axes, strict=False):
@@ -176,15 +176,15 @@ def trajectories(paths: Mapping[str, np.ndarray]) -> np.ndarray:
         ax.plot(path[:, 0], path[:, 1], linewidth=0.4, color="grey", zorder=0)
         ax.plot(0, 0, "+", color="red")
         ax.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal", title=name)
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def curve(values: np.ndarray, across: str, upwards: str) -> np.ndarray:
     """Values [T] against their number, upwards on a logarithmic axis; [H, W, 3] uint8."""
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = panels(1)
     axes.plot(np.arange(1, len(values) + 1), values)
     axes.set(xlabel=across, ylabel=upwards, yscale="log")
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def stacked(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -196,11 +196,11 @@ def stacked(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def _scatter(points: np.ndarray) -> np.ndarray:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = panels(1)
     _scatter_into(axes, points)
     if _alike(points):
         axes.set_aspect("equal", adjustable="datalim")
-    return _drawn(figure)
+    return rendered(figure)
 
 
 def _alike(points: np.ndarray) -> bool:
@@ -216,7 +216,8 @@ def _scatter_into(axes: Any, points: np.ndarray) -> None:
         axes.set_aspect("equal")
 
 
-def _figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
+def panels(columns: int, rows: int = 1) -> tuple[Any, Any]:
+    """A figure and its axes [columns rows], row by row, for `rendered`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -226,7 +227,8 @@ def _figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
 
-def _drawn(figure: Any) -> np.ndarray:
+def rendered(figure: Any) -> np.ndarray:
+    """A figure as a picture, [H, W, 3] uint8."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -22,6 +22,7 @@ from jaxgen.data import (
     points,
     published,
     ranges,
+    shower_files,
     tables,
 )
 from jaxgen.data import binarize as binarization
@@ -44,6 +45,7 @@ FOLDERS: dict[str, Reader] = {
     "layouts:": painted.load,
     "captions:": captions.load,
     "captions_reversed:": functools.partial(captions.load, of_pictures=True),
+    "showers:": shower_files.load,
 }
 OWN = re.compile(
     f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII
@@ -81,17 +83,15 @@ def load(
     Args:
         name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits
             captions captions_64 captions_reversed`, images with known factors (`dsprites_like
-            faces_like`), a toy (`ring8 ring8_narrow grid25 moons
-            checkerboard spirals`), a target or simulator (`simulated.NAMES`), `mnist`,
-            `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds name ("cifar100",
-            "imagenet_resized/64x64", with or without "tfds:" before), a folder of images
-            ("folder:photos", or its path) or a .zip of it, two folders of images that are no pairs
-            ("domains:horse2zebra", see `domains.load`), images with their layouts
-            ("layouts:streets", see `painted.load`), images with captions ("captions:birds", or
-            "captions_reversed:birds" for captions of images, see `captions.load`), an array (.npz,
-            .npy), or a table (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=)
-            that gives a `Dataset` of whatever fields; a config calls it
-            "my_package.my_module:function".
+            faces_like`), physics (`showers photon_showers positron_showers cosmic_web`), a toy
+            (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
+            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds
+            name ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos",
+            or its path) or a .zip of it, or how else a folder is read: "domains:FOLDER",
+            "layouts:FOLDER", "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER" (see
+            the `load` of `domains`, `painted`, `captions`, `shower_files`), an array (.npz, .npy),
+            or a table (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that
+            gives a `Dataset` of whatever fields; a config calls it "my_package.my_module:name".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
             `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds

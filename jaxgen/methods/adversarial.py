@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxgen import schedules
 from jaxgen.config import ConfigError
@@ -124,7 +125,12 @@ class Adversarial(TwoPlayers):
         memory, own = recalled(state), jax.random.fold_in(rng, 2)
         paid, memory, shown = regularized(paid, terms, move, memory, own, state.step)
         shown["spread"] = deviation(fake) / deviation(real)
-        return paid, (remembering(state.vars, memory), shown)
+        owed, more = self.owed(batch, fake)
+        return paid + owed, (remembering(state.vars, memory), shown | more)
+
+    def owed(self, batch: Batch, fake: Array) -> tuple[Array, Metrics]:
+        """What the generator pays beside the game for samples that are given what a batch is."""
+        return jnp.float32(0.0), {}
 
     def alarms(self, values: Mapping[str, float]) -> dict[str, str]:
         """A collapse, and a discriminator that wins outright: see `ops.alarms`."""

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from jaxgen.views import captions, completions, latents, palette, styles, trajectory, translations
+from jaxgen.views import (
+    captions,
+    completions,
+    latents,
+    palette,
+    showers,
+    spectrum,
+    styles,
+    trajectory,
+    translations,
+)
 
 
 class Views:
@@ -22,5 +32,7 @@ class Views:
     trajectory = trajectory.trajectory
     translations = translations.translations
     palette = palette.palette
+    showers = showers.showers
+    spectrum = spectrum.spectrum
     mix = styles.mix
     project = styles.project

@@ -98,7 +98,9 @@ def test_every_embedded_name_is_routed(monkeypatch):
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
     captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}
-    assert set(asked) == few | captioned | toys | moved | set(embedded.simulated.NAMES)
+    physics = {"showers", "photon_showers", "positron_showers", "cosmic_web"}
+    every = few | captioned | toys | moved | physics | set(embedded.simulated.NAMES)
+    assert set(asked) == every
 
 
 SPEC = DataSpec("words", {"x": Field("tokens", (4,), "int32", vocabulary=9)})

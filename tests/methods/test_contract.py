@@ -57,9 +57,7 @@ def own(made):
 def knobs(made):
     """What a sample cannot do without."""
     asked = {}
-    if "context" in given(made.method):
-        asked["context"] = made.batch["context"]
-    if named := [k for k in given(made.method) if k not in ("context", "label")]:
+    if named := [k for k in given(made.method) if k != "label"]:
         asked["given"] = {k: made.batch[k] for k in named}
     if isinstance(made.method, Density) and "observation" in made.method.density.given:
         asked["observation"] = made.batch["x"][0, made.method.parameters :]

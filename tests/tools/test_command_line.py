@@ -39,6 +39,7 @@ TEXTS |= {
     "--average",
     "--classifier",
     "--texts",
+    "--particle",
 }
 
 
