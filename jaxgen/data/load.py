@@ -84,8 +84,8 @@ def load(
         name: of `EMBEDDED`: `digits`, `captions`, `nci_molecules`, a toy, a simulator and more;
             `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, `moses`, a tfds name
             ("cifar100", "imagenet_resized/64x64", with or without "tfds:" before), a folder of
-            images ("folder:photos", or its path) or a .zip of it, two folders of images that are no pairs
-            ("domains:horse2zebra", see `domains.load`), images with their layouts
+            images ("folder:photos", or its path) or a .zip of it, two folders of images that are no
+            pairs ("domains:horse2zebra", see `domains.load`), images with their layouts
             ("layouts:streets", see `painted.load`), images with captions ("captions:birds", or
             "captions_reversed:birds" for captions of images, see `captions.load`), an array (.npz,
             .npy), or a table (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=)
