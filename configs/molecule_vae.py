@@ -102,7 +102,7 @@ def get_config(arg: str = "") -> ConfigDict:
         kernels=(5, 5, 5),
         hidden=128,
         dropout=0.1,
-        width=128,
+        width=64,
         depth=2,
         heads=4,
         predictor=(67, 66, 65),
@@ -111,16 +111,16 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     c.method = dict(
         name="text_elbo.TextELBO",
-        beta=dict(name="linear", start=0.0, end=0.1, steps=2000),
+        beta=dict(name="linear", start=0.0, end=0.1, steps=1000),
         properties="properties",
         weight=5.0,
     )
     c.optim = dict(
         model=dict(
-            name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=6000, clip_norm=1.0
+            name="adam", learning_rate=2e-3, schedule="cosine", decay_steps=3000, clip_norm=1.0
         )
     )
-    c.train.update(steps=6000, batch_size=128, log_every_steps=100, steps_per_dispatch=10)
+    c.train.update(steps=3000, batch_size=64, log_every_steps=100, steps_per_dispatch=10)
     c.evaluate.update(
         every_steps=1000, sample_every_steps=1000, max_examples=1000, best="test/nelbo"
     )

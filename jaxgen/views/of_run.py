@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from jaxgen.views import captions, completions, latents, palette, styles, trajectory, translations
+from jaxgen.views import (
+    captions,
+    completions,
+    latents,
+    molecules,
+    palette,
+    styles,
+    trajectory,
+    translations,
+)
 
 
 class Views:
@@ -21,6 +30,9 @@ class Views:
     evolve = latents.evolve
     trajectory = trajectory.trajectory
     translations = translations.translations
+    molecules = molecules.molecules
+    between = molecules.between
+    optimise = molecules.optimise
     palette = palette.palette
     mix = styles.mix
     project = styles.project
