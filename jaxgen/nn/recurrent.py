@@ -30,8 +30,7 @@ class GRU(nn.Module):
 
     Attributes:
         features: of the state.
-        terminal: the candidate is a softmax, so that the state is a distribution, and sees what
-            was said at the step before.
+        terminal: the candidate is a softmax, and sees what was said at the step before.
     """
 
     features: int

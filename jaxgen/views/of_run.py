@@ -30,9 +30,9 @@ class Views:
     evolve = latents.evolve
     trajectory = trajectory.trajectory
     translations = translations.translations
-    molecules = molecules.molecules
     between = molecules.between
     optimise = molecules.optimise
+    molecules = molecules.molecules
     palette = palette.palette
     mix = styles.mix
     project = styles.project
