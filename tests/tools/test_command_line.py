@@ -39,6 +39,8 @@ TEXTS |= {
     "--average",
     "--classifier",
     "--texts",
+    "--between",
+    "--optimise",
 }
 
 
