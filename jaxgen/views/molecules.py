@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.abilities import Decodes, Encodes
@@ -187,7 +188,8 @@ def _ascents(z: np.ndarray, y: np.ndarray, num: int, random: Any) -> np.ndarray:
     start = z[np.argsort(-y)[np.arange(num) % min(len(z), max(num // 4, 1))]]
     start = start + 0.3 * z.std(0) * random.randn(*start.shape)
     radius = float(np.linalg.norm(z, axis=1).max())
-    found = surrogate.ascended(start.astype(np.float32), z, alpha, length, ASCENT, radius)
+    given = (jnp.asarray(v, jnp.float32) for v in (start, z, alpha))
+    found = surrogate.ascended(*given, length, ASCENT, radius)
     return np.asarray(found)
 
 

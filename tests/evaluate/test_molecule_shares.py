@@ -30,6 +30,7 @@ def test_grams_follow_as_they_were_counted():
     assert max(map(len, Grams(["aaaa"], 1).sample(200, 6))) == 6
 
 
+@pytest.mark.filterwarnings("ignore:The optimal value found")
 def test_the_process_is_that_of_scikit_learn():
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
