@@ -6,6 +6,8 @@ Gomez-Bombarelli et al. 2018, Automatic chemical design, section 2.3, which asce
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,8 @@ def fitted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, flo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its end is an answer
         process.fit(x, (y - y.mean()) / scale)
-    found = process.kernel_.k1
+    found: Any = process.kernel_
+    found = found.k1
     alpha = np.asarray(process.alpha_) * found.k1.constant_value * scale
     return alpha.astype(np.float32), float(found.k2.length_scale)
 

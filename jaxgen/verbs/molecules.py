@@ -39,9 +39,10 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if len(chosen) > 1 or (chosen and knobs):
         named = [f"--{name}" for name in (*chosen, *knobs)]
         raise ConfigError(f"{' and '.join(named)}: one at a time")
-    pair = [] if arguments.between is None else arguments.between.split(",")
+    between: str = arguments.between or ""
+    pair = between.split(",") if arguments.between is not None else []
     if pair and len(pair) != 2:
-        raise ConfigError(f"--between={arguments.between[:60]}, expected two SMILES and a comma")
+        raise ConfigError(f"--between={between[:60]}, expected two SMILES and a comma")
     found = load_run(arguments)
     if pair:
         picture = found.between(*pair, points=arguments.points)

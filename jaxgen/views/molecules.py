@@ -188,8 +188,8 @@ def _ascents(z: np.ndarray, y: np.ndarray, num: int, random: Any) -> np.ndarray:
     start = z[np.argsort(-y)[np.arange(num) % min(len(z), max(num // 4, 1))]]
     start = start + 0.3 * z.std(0) * random.randn(*start.shape)
     radius = float(np.linalg.norm(z, axis=1).max())
-    given = (jnp.asarray(v, jnp.float32) for v in (start, z, alpha))
-    found = surrogate.ascended(*given, length, ASCENT, radius)
+    start, known, weights = (jnp.asarray(v, jnp.float32) for v in (start, z, alpha))
+    found = surrogate.ascended(start, known, weights, length, ASCENT, radius)
     return np.asarray(found)
 
 
