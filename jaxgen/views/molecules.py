@@ -113,7 +113,7 @@ def optimise(run: Any, objective: str, num: int = 1000, seed: int = 0, **places:
     knows at most 1,000 train molecules; its mean is ascended from their best. The genetic search
     crosses and moves the latents of the best, and sees the objective of what it decodes.
 
-    Arrays: "x" [N, T], what the process found, the best first, and "values" [N]. `about` has a
+    Arrays: "texts" [N], what the process found, the best first, and "values" [N]. `about` has a
     `Search` of "process", "random" and "genetic", and the train molecules' 99th percentile.
 
     Source: Gomez-Bombarelli et al. 2018, section 2.3.
@@ -144,10 +144,10 @@ def optimise(run: Any, objective: str, num: int = 1000, seed: int = 0, **places:
         "random": judge.searched(random.randn(num, z.shape[1]).astype(np.float32)),
         "genetic": _genetic(judge, z, y, num, random),
     }
-    x = [run.spec.x.tokens(t) for t in found["process"].texts if _fits(run, t)]
-    arrays = {"x": np.array(x, np.int32), "values": found["process"].values}
+    best = found["process"]
+    arrays = {"texts": np.array(best.texts, str), "values": best.values}
     about = {**found, "percentile": float(np.percentile(y, 99))}
-    return Picture(arrays, lambda: sheet(found["process"].texts[:SHOWN]), about=about)
+    return Picture(arrays, lambda: sheet(best.texts[:SHOWN]), about=about)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -258,7 +258,3 @@ def _read(run: Any, text: str) -> np.ndarray:
         return run.spec.x.tokens(found).astype(run.spec.x.dtype)
     except ValueError as error:
         raise ConfigError(f"{text[:60]!r} is none of the run's molecules: {error}") from None
-
-
-def _fits(run: Any, text: str) -> bool:
-    return len(text) <= run.spec.x.dims and set(text) <= set(run.spec.x.words)
