@@ -20,7 +20,8 @@ def fitted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, flo
     """Weights alpha [N] and the length of the squared-exponential kernel of y [N] at x [N, D].
 
     The mean at z is mean(y) + sum_i alpha_i exp(-|z - x_i|^2 / 2 length^2); amplitude, length and
-    noise are those of the largest marginal likelihood that scikit-learn finds.
+    noise are those of the largest marginal likelihood that scikit-learn finds, within bounds that
+    keep the weights small enough for float32.
     """
     import warnings
 
@@ -29,7 +30,8 @@ def fitted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, flo
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     start = float(np.sqrt(x.shape[1]))
-    kernel = ConstantKernel(1.0) * RBF(start, (start / 30, 30 * start)) + WhiteKernel(0.3)
+    kernel = ConstantKernel(1.0, (0.1, 30.0)) * RBF(start, (start / 30, 30 * start))
+    kernel = kernel + WhiteKernel(0.3, (0.01, 10.0))
     scale = max(float(y.std()), 1e-12)
     process = GaussianProcessRegressor(kernel, random_state=seed)
     with warnings.catch_warnings():

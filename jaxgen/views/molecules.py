@@ -19,7 +19,7 @@ from jaxgen.views.picture import Picture
 
 SHOWN, COLUMNS, SIDE = 24, 6, 200  # molecules of a sheet, in a row, and pixels of one
 KNOWN, BEST = 1000, 50  # train molecules that a search knows; whose mean is told
-ASCENT = 60  # steps
+ASCENT = 10  # steps: half of the latents' usual norm
 GENERATIONS = 5
 Objective = Callable[[np.ndarray], np.ndarray]
 OBJECTIVES: dict[str, Objective] = {  # of QED, SAS and logP [N, 3]; higher is better
@@ -187,7 +187,7 @@ def _ascents(z: np.ndarray, y: np.ndarray, num: int, random: Any) -> np.ndarray:
     alpha, length = surrogate.fitted(z.astype(np.float64), y)
     start = z[np.argsort(-y)[np.arange(num) % min(len(z), max(num // 4, 1))]]
     start = start + 0.3 * z.std(0) * random.randn(*start.shape)
-    radius = float(np.linalg.norm(z, axis=1).max())
+    radius = float(np.median(np.linalg.norm(z, axis=1)))
     start, known, weights = (jnp.asarray(v, jnp.float32) for v in (start, z, alpha))
     found = surrogate.ascended(start, known, weights, length, ASCENT, radius)
     return np.asarray(found)

@@ -42,7 +42,8 @@ def test_the_process_is_that_of_scikit_learn():
     z, known, weights = (jnp.asarray(v, jnp.float32) for v in (random.randn(7, 2), x, alpha))
     mine = np.asarray(surrogate.mean(z, known, weights, length))
     start = 2**0.5
-    kernel = ConstantKernel(1.0) * RBF(start, (start / 30, 30 * start)) + WhiteKernel(0.3)
+    kernel = ConstantKernel(1.0, (0.1, 30.0)) * RBF(start, (start / 30, 30 * start))
+    kernel = kernel + WhiteKernel(0.3, (0.01, 10.0))
     scale = y.std()
     theirs = GaussianProcessRegressor(kernel, random_state=0).fit(x, (y - y.mean()) / scale)
     np.testing.assert_allclose(mine, scale * theirs.predict(z), atol=0.02 * scale)
