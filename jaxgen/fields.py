@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -101,6 +102,8 @@ class Field:
         vocabulary: number of tokens.
         words: of them, in the order of their numbers; the first pads texts that are shorter. ()
             where they are no words.
+        spelled: words are characters of which texts consist; capitals count, and the first ends a
+            text.
         names: of the D numbers of a vector; () where they have none.
         range: (lowest, highest) value of a continuous image or volume, for pictures of it.
         units: in which batches hold a vector; None for its own.
@@ -116,6 +119,7 @@ class Field:
     classes: int | None = None
     vocabulary: int | None = None
     words: tuple[str, ...] = ()
+    spelled: bool = False
     names: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     units: Units | None = None
@@ -147,6 +151,8 @@ class Field:
                 f"{self.kind} of {self.vocabulary} tokens with {len(self.words)} words, expected a "
                 "word of its own for each token"
             )
+        if self.spelled and not (self.words and all(len(w) == 1 for w in self.words[1:])):
+            raise ValueError(f"spelled {self.kind}: expected words of one character")
         if (ends := self.range) is not None:
             if len(ends) != 2 or not 0 < ends[1] - ends[0] < math.inf:
                 raise ValueError(f"range: expected a lower and a higher end, got {ends}")
@@ -167,27 +173,32 @@ class Field:
         """The numbers of a text's words, int32 [T]: lower case, parted at spaces, padded.
 
         What is no word as it stands is parted by `parted`; marks that are no words are left out.
+        Of a spelled text they are those of its characters.
 
         Raises:
             ValueError: for a word that there is not, or a text that is too long.
         """
         known = self.words[1:]
-        words = []
-        for piece in text.lower().split():
+        words = [*text] if self.spelled else []
+        for piece in [] if self.spelled else text.lower().split():
             if piece in self.words:
                 words.append(piece)
             else:
                 words += [part for part in parted(piece) if part in known or not is_mark(part)]
         for word in words:
             if word not in known:
-                raise ValueError(unknown("word", word, known))
+                what = "character" if self.spelled else "word"
+                raise ValueError(unknown(what, word, known))
         if len(words) > self.dims:
-            raise ValueError(f"{len(words)} words, expected at most {self.dims}")
+            what = "characters" if self.spelled else "words"
+            raise ValueError(f"{len(words)} {what}, expected at most {self.dims}")
         found = [self.words.index(word) for word in words]
         return np.array(found + [0] * (self.dims - len(found)), np.int32)
 
     def text(self, tokens: Any) -> str:
-        """The words of tokens [T], without those that pad."""
+        """The words of tokens [T], without those that pad; of a spelled text up to the first."""
+        if self.spelled:
+            return "".join(self.words[t] for t in itertools.takewhile(bool, np.asarray(tokens)))
         return " ".join(self.words[token] for token in np.asarray(tokens) if token)
 
     @property

@@ -12,6 +12,7 @@ from command import ROOT
 
 from jaxgen.config import build
 from jaxgen.data import load
+from jaxgen.data.embedded import molecules
 from jaxgen.session import as_json
 from jaxgen.train.assemble import assemble
 from jaxgen.train.step import Averages, Optimizers, init_state, train_step
@@ -69,6 +70,8 @@ def parts_of(name: str, data_root: Any, size: int) -> Parts:
     config = config_of(name)
     if "frozen" in config:
         pytest.skip("needs a first stage: tests/train/test_frozen.py")
+    if config["data"]["name"] in molecules.NAMES:
+        pytest.importorskip("rdkit")
     place = {"name": SAME.get(config["data"]["name"], config["data"]["name"])}
     try:
         dataset = build(load, "data", **config["data"] | place | {"data_dir": str(data_root)})

@@ -18,6 +18,7 @@ from jaxgen.data import (
     folder,
     images,
     kept,
+    moses,
     painted,
     points,
     published,
@@ -37,6 +38,7 @@ ARRAYS = (".npz", ".npy")
 TABLES = tables.SUFFIXES
 FILES = (*ARRAYS, ".zip", *TABLES)
 _SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
+NAMED = (*EMBEDDED, *published.NAMES, *moses.NAMES)
 Reader = Callable[..., Dataset]
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 FOLDERS: dict[str, Reader] = {
@@ -81,19 +83,16 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: `digits`, `stacked_digits`, with captions `captioned_pairs captioned_digits
-            captions captions_64 captions_reversed`, images with known factors (`dsprites_like
-            faces_like`), physics (`showers photon_showers positron_showers cosmic_web`), a toy
-            (`ring8 ring8_narrow grid25 moons checkerboard spirals`), a target or simulator
-            (`simulated.NAMES`), `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, a tfds
-            name ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos",
-            or its path) or a .zip of it, or how else a folder is read: "domains:FOLDER",
-            "layouts:FOLDER", "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER" (see
-            the `load` of `domains`, `painted`, `captions`, `shower_files`), an array (.npz, .npy),
-            or a table (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that
-            gives a `Dataset` of whatever fields; a config calls it "my_package.my_module:name".
-        manual_dir: folder of files that were fetched by hand: those of `published.FILES`, or with
-            `download` what a tfds builder asks for.
+        name: of `EMBEDDED`: `digits`, `captions`, `nci_molecules`, `showers`, a toy, a simulator and
+            more; `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, `moses`, a tfds name
+            ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos", or its
+            path) or a .zip of it, or how else a folder is read, "domains:FOLDER", "layouts:FOLDER",
+            "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER" (see the `load` of
+            `domains`, `painted`, `captions`, `shower_files`), an array (.npz, .npy), or a table
+            (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
+            `Dataset` of whatever fields; a config calls it "my_package.my_module:name".
+        manual_dir: folder of files that were fetched by hand: those of `published.FILES`, the
+            wheel of `moses`, or with `download` what a tfds builder asks for.
         data_dir: where prepared data lives; by default $JAXGEN_DATA_DIR, else ~/.cache/jaxgen/tfds
             for embedded sets and ~/tensorflow_datasets for those of tfds.
         size: (height, width) to bring images to; also 64 and "64,64". None keeps their size.
@@ -248,6 +247,8 @@ def _by_name(
     """A data set that is embedded, published, or of tfds."""
     if name in EMBEDDED:
         return EMBEDDED[name].load(name, data_dir=data_dir)
+    if name in moses.NAMES:
+        return moses.load(name, manual_dir, data_dir)
     if name in published.NAMES:
         sizes = {k: choices[k] for k in ("size", "fit", "in_memory_mb")}
         if found := published.load(name, manual_dir, data_dir, download, **sizes):
@@ -361,7 +362,7 @@ def _path(name: str) -> pathlib.Path | None:
     path = pathlib.Path(plain).expanduser()
     is_file = _suffix(path) in FILES
     spelt_as_path = plain != name or is_file or plain.startswith((".", "/", "~"))
-    known = name in EMBEDDED or name in published.NAMES or name.startswith("tfds:")
+    known = name in NAMED or name.startswith("tfds:")
     if not spelt_as_path and (known or not path.exists()):
         return None
     if path.is_dir() or is_file and path.is_file():
@@ -389,11 +390,10 @@ def _tfds(name: str, *, manual_dir: str | None, download: bool, **choices: Any) 
 
 def _unknown(name: str, stock: list[str]) -> str:
     """The message for a name that nothing has."""
-    every = {*EMBEDDED, *published.NAMES, *stock}
-    near = difflib.get_close_matches(name, sorted(every), n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, sorted({*NAMED, *stock}), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return (
         f"unknown data set {name!r}: {hint}embedded sets are {', '.join(EMBEDDED)}; also "
-        f"{', '.join(published.NAMES)}, any tfds name, a folder of images (folder:PATH), a "
+        f"{', '.join(NAMED[len(EMBEDDED) :])}, any tfds name, a folder of images (folder:PATH), a "
         f"{_SUFFIXES} file"
     )

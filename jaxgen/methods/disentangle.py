@@ -53,7 +53,9 @@ class Disentangle(ELBO):
         if self.penalty_name not in PENALTIES:
             raise ValueError(f"penalty_name={self.penalty_name!r}, expected one of {PENALTIES}")
 
-    def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
+    def penalty(
+        self, state: State, batch: Batch, moved: Vars, draw: Draw, rng: Array
+    ) -> tuple[Array, Metrics]:
         """`weight` times the penalty, and the penalty."""
         posterior = _normal(draw)
         if self.penalty_name == "tc":
@@ -140,7 +142,9 @@ class FactorVAE(ELBO):
         own, moving = self.critic.init(jax.random.fold_in(rng, 1), codes)
         return params | {"discriminator": own}, variables | {"discriminator": moving}
 
-    def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
+    def penalty(
+        self, state: State, batch: Batch, moved: Vars, draw: Draw, rng: Array
+    ) -> tuple[Array, Metrics]:
         """`gamma` times the mean logit, which estimates the total correlation."""
         value = jnp.mean(self.critic.apply(jax.lax.stop_gradient(state), draw.z[0]))
         return schedules.value(self.gamma, state.step) * value, {"tc": value}

@@ -68,7 +68,7 @@ class ELBO:
     def __post_init__(self) -> None:
         """Checks the options against the data."""
         object.__setattr__(self, "given", chosen(self.given, self.spec))
-        observation(self.observation, self.spec.levels, self.mixtures)
+        observation(self.observation, self.spec.x.values, self.mixtures)
         if min(self.importance_samples, self.chunk) < 1:
             raise ValueError("importance_samples and chunk: expected 1 or more")
         if min(extremes(self.beta, self.free_nats)) < 0:
@@ -119,7 +119,7 @@ class ELBO:
     def decoder(self) -> Observation:
         """What the decoder says about the data."""
         spec = self.spec
-        return observation(self.observation, spec.levels, self.mixtures, spec.x.log_volume)
+        return observation(self.observation, spec.x.values, self.mixtures, spec.x.log_volume)
 
     @property
     def player(self) -> Player:
@@ -142,7 +142,8 @@ class ELBO:
         draw, moved = self.draw_training(state, x, self.condition(batch), latent, dropout)
         nll = -jnp.mean(self.decoder.log_prob(batch["x"], draw.theta))
         divergence, metrics = self.divergence(draw, state.step)
-        penalty, more = self.penalty(state, moved, draw)
+        key = jax.random.fold_in(rng, 3)
+        penalty, more = self.penalty(state, batch, moved, draw, key)
         kl = sum(jnp.mean(jnp.sum(group, -1)) for group in draw.kl) + jnp.float32(0)
         metrics |= self.columns(nll + kl) | {"reconstruction": nll, "kl": kl} | more
         loss = nll + divergence + penalty
@@ -178,13 +179,17 @@ class ELBO:
             total = jnp.abs(total - value(self.capacity, step) * _ramp(step, self.capacity_steps))
         return weight * total, shown
 
-    def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
+    def penalty(
+        self, state: State, batch: Batch, moved: Vars, draw: Draw, rng: Array
+    ) -> tuple[Array, Metrics]:
         """What else the loss adds, in nats per example, and its metrics: nothing here.
 
         Args:
             state: before the step.
+            batch: examples.
             moved: collections that the model moved; entries may be changed in place.
             draw: of the posterior.
+            rng: a key.
         """
         return jnp.float32(0), {}
 

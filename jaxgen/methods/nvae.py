@@ -160,7 +160,9 @@ class NVAE(ELBO):
         done = (step.astype(jnp.float32) - self.constant_steps) / self.warmup_steps
         return jnp.clip(done, LEAST_BETA, 1.0)
 
-    def penalty(self, state: State, moved: Vars, draw: Draw) -> tuple[Array, Metrics]:
+    def penalty(
+        self, state: State, batch: Batch, moved: Vars, draw: Draw, rng: Array
+    ) -> tuple[Array, Metrics]:
         """Of kernels and scales; moves the vectors of the power iteration."""
         noted = moved.pop("intermediates")
         weights = spectral.matrices(_noted(noted, "kernel"))

@@ -6,6 +6,7 @@ from jaxgen.views import (
     captions,
     completions,
     latents,
+    molecules,
     palette,
     showers,
     spectrum,
@@ -31,6 +32,9 @@ class Views:
     evolve = latents.evolve
     trajectory = trajectory.trajectory
     translations = translations.translations
+    between = molecules.between
+    optimise = molecules.optimise
+    molecules = molecules.molecules
     palette = palette.palette
     showers = showers.showers
     spectrum = spectrum.spectrum

@@ -94,7 +94,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
         jaxgen.data.load(name)
     assert asked == list(embedded.EMBEDDED)
     few = {"digits", "stacked_digits", "dsprites_like", "faces_like"}
-    few |= {"digits_two", "digits_two_bright", "layouts"}
+    few |= {"digits_two", "digits_two_bright", "layouts", "nci_molecules"}
     toys = {"ring8", "ring8_narrow", "grid25", "moons", "checkerboard", "spirals"}
     moved = {"turned_moons", "moved_digits"}
     captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}

@@ -40,6 +40,8 @@ TEXTS |= {
     "--classifier",
     "--texts",
     "--particle",
+    "--between",
+    "--optimise",
 }
 
 
