@@ -83,8 +83,8 @@ def load(
     """Loads a data set with a train and a test split.
 
     Args:
-        name: of `EMBEDDED`: `digits`, `captions`, `nci_molecules`, `showers`, a toy, a simulator and
-            more; `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, `moses`, a tfds name
+        name: of `EMBEDDED`: `digits`, `captions`, `nci_molecules`, `showers`, a toy, a simulator,
+            others; `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, `moses`, a tfds name
             ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos", or its
             path) or a .zip of it, or how else a folder is read, "domains:FOLDER", "layouts:FOLDER",
             "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER" (see the `load` of
