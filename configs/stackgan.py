@@ -2,7 +2,8 @@
 
     python -m jaxgen.main --config=configs/stackgan.py
         one coloured object and its caption, 8x8, 16x16 and 32x32; the reader of texts first, which
-        then also tells the generator how it reads its pictures (Xu et al. 2018, AttnGAN)
+        then also tells the generator how it reads its pictures (Xu et al. 2018, AttnGAN); 19
+        minutes of CPU time, docs/results.md
     python -m jaxgen.main --config=configs/stackgan.py:plain
         without that, as in the paper
     python -m jaxgen.main --config=configs/stackgan.py:meaning
@@ -54,8 +55,9 @@ def contradicted(c: ConfigDict) -> None:
 def captions(c: ConfigDict) -> None:
     """The generator is also told by the reader of texts how its pictures are read."""
     contradicted(c)
-    c.method.update(matching=10.0, matching_steps=1200)
+    c.method.update(matching=20.0, matching_steps=1200)
     c.optim.matcher.decay_steps = 1200
+    c.train.update(steps=4200, batch_size=64)
 
 
 def plain(c: ConfigDict) -> None:
