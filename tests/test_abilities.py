@@ -187,6 +187,7 @@ ASKED = {
     "train/integrity.py": {"x"},
     "train/loop.py": {"self"},
     "train/optim.py": {"optax", "optimizer", "make"},
+    "methods/givens.py": {"network"},
     "train/sections.py": {"Checkpoints"},
     "values.py": {"target", "owner"},
 }

@@ -29,6 +29,11 @@ class Worth:
     novel: float
     molecules: tuple[str, ...]
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The three by their names."""
+        return {"valid": self.valid, "unique": self.unique, "novel": self.novel}
+
 
 def worth(texts: Sequence[str], train: Collection[str]) -> Worth:
     """Judges texts by RDKit.

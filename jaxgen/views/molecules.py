@@ -53,7 +53,7 @@ def molecules(run: Any, num: int = 1000, seed: int = 0, **options: Any) -> Pictu
     texts = smiles.texts_of(run.spec.x, x)
     train, _ = _known(run, None, **places)
     found = worth(texts, [smiles.canonical(t) or t for t in train])
-    about: dict[str, Any] = {k: getattr(found, k) for k in ("valid", "unique", "novel")}
+    about: dict[str, Any] = dict(found.shares)
     if found.molecules:
         means = smiles.properties(found.molecules).mean(0)
         about |= dict(zip(smiles.PROPERTIES, map(float, means), strict=True))

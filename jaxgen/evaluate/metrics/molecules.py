@@ -58,8 +58,8 @@ def measure(c: Comparison) -> list[Measurement]:
     ]
     print_of = fingerprint(c.print_of_data("train"), {"num_generated": c.subject.num})
     made = [
-        c.measured(name, of_draws(getattr(of, name) for of in found), fingerprint=print_of)
-        for name in ("valid", "unique", "novel")
+        c.measured(name, of_draws(of.shares[name] for of in found), fingerprint=print_of)
+        for name in found[0].shares
     ]
     method = c.subject.method
     if not isinstance(method, Restores):
