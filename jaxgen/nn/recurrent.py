@@ -37,7 +37,9 @@ class GRU(nn.Module):
     terminal: bool = False
 
     @nn.compact
-    def __call__(self, h: State, x: Gates, said: Rows | None = None, keep: Keep = None) -> State:
+    def __call__(
+        self, h: State, x: Gates, said: Rows | None = None, keep: Keep | None = None
+    ) -> State:
         """The next state.
 
         Args:
