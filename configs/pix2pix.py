@@ -1,7 +1,7 @@
 """pix2pix (Isola et al. 2017): images of layouts, or of other images, from pairs.
 
     python -m jaxgen.main --config=configs/pix2pix.py
-        layouts, 64x64 street scenes: a small U-Net; not timed
+        layouts, 64x64 street scenes: a small U-Net; 2.5 CPU minutes, docs/results.md
     python -m jaxgen.main --config=configs/pix2pix.py:folder --config.data.name=layouts:FOLDER
         the paper's recipe at 256x256: FOLDER holds images/ and layouts/, maybe instances/
     python -m jaxgen.main --config=configs/pix2pix.py:PRESET,tiny
