@@ -72,8 +72,9 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     c.optim = dict(energies=dict(adam), cells=dict(adam))
     c.ema = dict(energies=dict(half_life_steps=50.0), cells=dict(half_life_steps=50.0))
-    c.evaluate.update(splits=("test",), max_examples=2048, best="test/cells_nll", sample=dict())
+    c.evaluate.update(splits=("test",), max_examples=2048, best="test/cells_nll")
     c.evaluate.update(every_steps=1000, sample_every_steps=1000)
+    c.evaluate.sample = dict()
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c, depth=2, bins=4, width=8)

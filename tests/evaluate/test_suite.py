@@ -133,7 +133,8 @@ def test_what_cannot_be_given():
     with pytest.raises(ConfigError, match="score is not available: the extractor pixels class"):
         measure(c, "score")
     _, missing = values(c, "all")
-    assert set(OF_MODELS) | {"score", "modes"} == set(missing)
+    of_other_data = {"showers", "spectrum", "molecules"}
+    assert set(OF_MODELS) | {"score", "modes"} | of_other_data == set(missing)
     with pytest.raises(ConfigError, match="--split=valid"):
         compared(squares(2, 100), split="valid")
 

@@ -32,8 +32,10 @@ from jaxgen.methods.posterior import Posterior
 from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.methods.ranked import Ranked
 from jaxgen.methods.reverse_kl import ReverseKL
+from jaxgen.methods.text_elbo import TextELBO
 from jaxgen.methods.vdm import VDM
 from jaxgen.models.flows.manifold import ManifoldFlow
+from jaxgen.models.vaes.molecule_vae import MoleculeVAE
 from jaxgen.nn.codes import Map
 from jaxgen.types import DataSpec, Field, Units
 
@@ -59,6 +61,7 @@ WITH_CONTEXT = ROWS.with_field(
 )
 WITH_TEXT = IMAGES.with_field("text", kind="tokens", shape=(3,), dtype="int32", vocabulary=5)
 CODES = Field("image", (2, 2, 1), "uint8", levels=8)
+SENTENCES = DataSpec("texts", {"x": Field("tokens", (9,), "uint8", vocabulary=5)})
 OTHER_CONTEXT = ROWS.with_field("context", kind="vector", shape=(2,), names=("time", "place"))
 
 
@@ -124,6 +127,7 @@ TABLE = [
     ("P(x), 5 draws", vae(IMAGES, importance_samples=5), "iw_nll"),
     ("p(x / 255), 5 draws", vae(IMAGES, "gaussian", importance_samples=5), "iw_nll"),
     ("p(x), ELBO", vae(REAL, "gaussian"), "nelbo"),
+    ("P(text), ELBO", TextELBO(MoleculeVAE(), SENTENCES), "nelbo"),
     ("p(x)", flow(REAL), "nll"),
     ("p(x | class)", flow(REAL, given=("label",)), "nll"),
     ("p(x), rows", flow(ROWS), "nll"),

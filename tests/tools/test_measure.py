@@ -66,7 +66,7 @@ def test_every_family_that_there_is(all_metrics):
         *("step_seconds", "parameters", "peak_bytes"),
     ):
         assert np.isfinite(found[name]["value"]), name
-    never = {"calibration", "disentanglement"}  # nor posteriors, nor factors
+    never = {"calibration", "disentanglement", "showers", "spectrum", "molecules"}  # of other data
     assert set(out["not_available"]) == {"score", "modes", "classes", "cas"} | never
     assert found["parameters"]["value"] == 2208
     for name, row in found.items():

@@ -162,7 +162,7 @@ def test_ages(seconds, said):
 def test_the_shell_completes_verbs_and_options(jaxgen_command):
     script = jaxgen_command("completion", "bash").out
     ask = "COMP_WORDS=(jaxgen {words}); COMP_CWORD={at}; _shtab_jaxgen; echo ${{COMPREPLY[@]}}"
-    for words, at, expected in (("sh", 1, {"show"}), ("runs --js", 2, {"--json"})):
+    for words, at, expected in (("sho", 1, {"show", "showers"}), ("runs --js", 2, {"--json"})):
         shell = f"{script}\n{ask.format(words=words, at=at)}"
         done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
         assert set(done.stdout.split()) == expected, done.stdout
