@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "tests" / "parity"))
 
-import translation_speed  # noqa: E402
+with pytest.MonkeyPatch.context() as patch:  # XLA's flags are those of the other tests
+    patch.setattr("jaxgen.platform.set_defaults", lambda: None)
+    import translation_speed
 from peers import cyclegan as peer  # noqa: E402
 from translators import back, first, patches, settle  # noqa: E402
 
