@@ -23,7 +23,7 @@ picture are its own convolutions.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import captioned, shorten
+from jaxgen.recipes import shorten
 
 
 def captions(c: ConfigDict) -> None:
@@ -60,7 +60,6 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/caption_gan.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="captions", tiny=False)
     c = common("captions_reversed")
-    captioned(c)
     c.model = dict(
         captioner=dict(
             name="gans.caption_gan.Captioner",

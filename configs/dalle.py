@@ -29,7 +29,7 @@ is configs/dvae.py. Nothing is published that compares.
 from ml_collections import ConfigDict, config_dict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import captioned, shorten
+from jaxgen.recipes import shorten
 
 
 def codes(c: ConfigDict) -> None:
@@ -94,7 +94,6 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/dalle.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="pairs", tiny=False)
     c = common(arg.data)
-    captioned(c)
     network = dict(
         name="autoregressive.dalle.DALLE",
         words=9,

@@ -41,7 +41,7 @@ the paper, which is wrong of captions that say left or right.
 from ml_collections import ConfigDict
 
 from jaxgen.config import common, parse_arg, preset
-from jaxgen.recipes import captioned, shorten, two_players
+from jaxgen.recipes import shorten, two_players
 
 EPOCH = 138  # steps of 64 of CUB's 8,855 pictures for training
 SAID = dict(shape="shape", colour="colour", size="said_size", place="said_place")
@@ -168,7 +168,6 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/stackgan.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="captions", tiny=False)
     c = common("captions")
-    captioned(c)
     c.model = dict(
         generator=dict(
             name="gans.stackgan.Generator",

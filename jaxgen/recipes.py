@@ -22,14 +22,6 @@ def two_players(c: Any, half_life_steps: float = 500.0, **adam: Any) -> None:
     c.evaluate.update(splits=("test",), max_examples=2048, best="test/energy_score")
 
 
-def captioned(c: Any) -> None:
-    """What configs of texts share: how the captions of a folder are read, and the usual way."""
-    from ml_collections import config_dict
-
-    c.data.words = config_dict.placeholder(int)
-    c.data.least_count = config_dict.placeholder(int)
-
-
 def falling(c: Any, steps: int, **rates: float) -> None:
     """Rates that are constant, then fall in a straight line to zero over the second half.
 
