@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from jaxgen.config import ConfigError
+from jaxgen.data.limits import load_npz
 from jaxgen.pictures import save_gif, save_mp4
 from jaxgen.tools.outputs import Output
 from jaxgen.views.picture import Picture
@@ -85,7 +86,7 @@ def test_the_suffix_says_how(tmp_path):
         path = tmp_path / f"x{suffix}"
         assert moving.save(str(path)) == path and path.stat().st_size
     assert (tmp_path / "x.PNG").read_bytes()[:4] == b"\x89PNG"
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["x"], x)
+    np.testing.assert_array_equal(load_npz(tmp_path / "x.npz")["x"], x)
     still = Picture({"x": x}, lambda: frames()[0])
     with pytest.raises(ConfigError, match="nothing moves here"):
         still.save(tmp_path / "y.gif")
@@ -119,7 +120,7 @@ def test_the_frames_are_the_steps(zoo, tmp_path, jaxgen_command, verb, options, 
     for suffix in (".npz", ".png", ".gif", ".mp4"):
         found[suffix] = tmp_path / f"x{suffix}"
         jaxgen_command(verb, run, *options, f"--out={found[suffix]}")
-    x = np.load(found[".npz"])["x"]
+    x = load_npz(found[".npz"])["x"]
     assert x.shape == shape
     with av.open(str(found[".mp4"])) as film:
         shown = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]

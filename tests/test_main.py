@@ -19,6 +19,7 @@ from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError, check_sections
 from jaxgen.data import load
 from jaxgen.data.embedded import EMBEDDED
+from jaxgen.data.limits import load_npz
 from jaxgen.sharding import make_mesh
 from jaxgen.train.assemble import state_target
 from jaxgen.types import DataSpec
@@ -157,7 +158,7 @@ def test_sample_png(jaxgen_command, run):
 def test_sample_npz(jaxgen_command, run, tmp_path):
     path = tmp_path / "s.npz"
     jaxgen_command("sample", run.workdir, "--num=4", "--temperature=0.5", f"--out={path}")
-    x = np.load(path)["x"]
+    x = load_npz(path)["x"]
     assert x.shape == (4, 8, 8, 1)
     assert x.dtype == np.uint8 and x.max() <= 16
 
@@ -175,7 +176,7 @@ def test_eval_of_every_example(jaxgen_command, run, tmp_path):
     """Their mean is that of the summary; the file names the example and its class."""
     for name in ("x.csv", "x.npz"):
         jaxgen_command("eval", run.workdir, "--max_examples=64", f"--per_example={tmp_path / name}")
-    found = np.load(tmp_path / "x.npz")
+    found = load_npz(tmp_path / "x.npz")
     np.testing.assert_array_equal(found["index"], np.arange(64) * 297 // 64)
     assert set(found["label"]) == set(range(10))
     np.testing.assert_allclose(found["bpd"].mean(), run.summary["test/bpd"], rtol=1e-6)

@@ -5,10 +5,10 @@ import sys
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from jaxgen import cli, progress, verbs
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate.sampling import chunk_size
 from jaxgen.progress import CLEARED, Reporter, counted, duration, stage, track
 from jaxgen.types import DataSpec
@@ -177,7 +177,7 @@ def test_the_loops_of_the_verbs_are_counted(zoo, monkeypatch, jaxgen_command, tm
     run = zoo.run("flow").workdir
     jaxgen_command("sample", run, "--num=300", f"--out={tmp_path / 'x.npz'}")
     assert seen == {"restoring flow": (0, ""), "drawing": (300, "images")}
-    assert len(np.load(tmp_path / "x.npz")["x"]) == 300
+    assert len(load_npz(tmp_path / "x.npz")["x"]) == 300
     assert chunk_size(DataSpec.of("digits", (8, 8, 1), 17)) < 300  # so that there are several
     jaxgen_command("eval", run, "--splits=test")
     assert seen["evaluating test"] == (297, "images") and "reading the data" in seen

@@ -8,6 +8,7 @@ from command import ROOT
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.data.limits import load_npz
 
 pytestmark = pytest.mark.slow  # its parts are tested one by one
 
@@ -71,7 +72,7 @@ def test_samples_and_densities_are_in_the_own_units(trained, jaxgen_command):
             f"--context={home / name}",
             f"--out={home}/s.npz",
         )
-        np.testing.assert_allclose(np.load(home / "s.npz")["x"], x[:4], rtol=1e-6)
+        np.testing.assert_allclose(load_npz(home / "s.npz")["x"], x[:4], rtol=1e-6)
 
     # a density: it sums to one over the plane, in a and b
     side = [np.linspace(-8, 8, 100) * s for s in SCALES]

@@ -1,4 +1,4 @@
-"""Group normalisation as one multiplication and one addition for each channel of an example."""
+"""Group normalisation, whose sums over positions are matrix products."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxgen.nn.arrays import Images, Rows
 
@@ -14,8 +15,9 @@ from jaxgen.nn.arrays import Images, Rows
 class GroupNorm(nn.Module):
     """Moments of groups of channels to 0 and 1, then a learnt scale and bias of each channel.
 
-    It is `flax.linen.GroupNorm`, with its parameters, but for rounding: on a CPU it takes half the
-    time, since an image is read once for its sums and once to be scaled.
+    It is `flax.linen.GroupNorm`, with its parameters, but for rounding: sums over positions are
+    matrix products, which XLA runs faster on a CPU. Values are centred before they are squared, so
+    nearly equal ones keep their variance.
 
     Source: Wu & He 2018, "Group Normalization" (ECCV), equations 2, 3 and 7.
 
@@ -32,20 +34,22 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Images, scale: Rows | None = None, shift: Rows | None = None) -> Images:
         """[B, H, W, C] to the same; times 1 + scale, plus shift, [B, C] each, where given."""
-        b, _, _, c = x.shape
+        b, h, w, c = x.shape
         real = jnp.promote_types(x.dtype, jnp.float32)
-        wide = x.astype(real)
-        mean, square = (
-            jnp.mean(jnp.mean(v, axis=(1, 2)).reshape(b, self.groups, -1), axis=-1)
-            for v in (wide, wide * wide)
-        )
-        inverse = jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0.0) + self.eps)
-        mean, inverse = (jnp.repeat(v, c // self.groups, axis=-1) for v in (mean, inverse))
-        factor = inverse * self.param("scale", nn.initializers.ones, (c,))[None]
-        term = self.param("bias", nn.initializers.zeros, (c,))[None] - mean * factor
+        flat = x.astype(real).reshape(b, h * w, c)
+        share = jnp.full((b, 1, h * w), 1 / (h * w), real)
+        flat = flat - self._of_groups(share @ flat)
+        factor = jax.lax.rsqrt(self._of_groups(share @ jnp.square(flat)) + self.eps)
+        factor = factor * self.param("scale", nn.initializers.ones, (c,))[None, None]
+        term = self.param("bias", nn.initializers.zeros, (c,))[None, None]
         if scale is not None:
-            factor, term = factor * (1 + scale), term * (1 + scale)
+            factor, term = factor * (1 + scale[:, None]), term * (1 + scale[:, None])
         if shift is not None:
-            term = term + shift
-        y = wide * factor[:, None, None] + term[:, None, None]
-        return y.astype(self.dtype or x.dtype)
+            term = term + shift[:, None]
+        return (flat * factor + term).astype(self.dtype or x.dtype).reshape(x.shape)
+
+    def _of_groups(self, v: Float[Array, "b 1 c"]) -> Float[Array, "b 1 c"]:
+        """The mean of every channel's group."""
+        b, _, c = v.shape
+        means = jnp.mean(v.reshape(b, 1, self.groups, -1), axis=-1)
+        return jnp.repeat(means, c // self.groups, axis=-1)

@@ -11,13 +11,14 @@ import record_oracles as record
 import scipy.stats
 
 from jaxgen.config import ConfigError
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate import measurement
 from jaxgen.evaluate.metrics import fd as fr
 from jaxgen.evaluate.metrics import kd
 from jaxgen.evaluate.metrics.fd import Moments, stream
 from jaxgen.evaluate.metrics.score import classifier_score
 
-ORACLES = np.load(pathlib.Path(__file__).parent / "oracles.npz")
+ORACLES = load_npz(pathlib.Path(__file__).parent / "oracles.npz")
 
 
 def exact(mean, covariance):

@@ -8,10 +8,11 @@ import pytest
 import record_oracles as record
 
 from jaxgen.config import ConfigError
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate import neighbours as nb
 from jaxgen.evaluate.metrics import dc, pr
 
-ORACLES = np.load(pathlib.Path(__file__).parent / "oracles.npz")
+ORACLES = load_npz(pathlib.Path(__file__).parent / "oracles.npz")
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pytest
 from jaxgen.config import ConfigError
 from jaxgen.data import shower_files
 from jaxgen.data.embedded import showers as data
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate import metrics
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.measurement import NotAvailable
@@ -125,7 +126,7 @@ def test_the_command(dataset, tmp_path, monkeypatch, jaxgen_command):
     assert lines[0].split() == ["observable", "test", "run", "W1/sd", "floor", "control"]
     assert lines[-2].endswith("ms a shower, compiled before") and lines[-1].endswith(".png")
     jaxgen_command(*words, f"--out={tmp_path / 'x.npz'}")
-    kept = np.load(tmp_path / "x.npz")
+    kept = load_npz(tmp_path / "x.npz")
     assert kept["x"].shape == kept["real"].shape == (50, CELLS)
     pytest.importorskip("h5py", reason="needs jaxgen[physics]")
     jaxgen_command(*words, f"--out={tmp_path / 'x.hdf5'}")

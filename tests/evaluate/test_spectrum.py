@@ -8,6 +8,7 @@ import pytest
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.data.embedded import cosmic_web
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate import metrics
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.measurement import NotAvailable
@@ -84,7 +85,7 @@ def test_the_command(dataset, tmp_path, monkeypatch, jaxgen_command):
     numbers = [float(v) for v in lines[3].split()[2:]]
     assert numbers[0] == numbers[1] < numbers[2]
     jaxgen_command("spectrum", "RUN", f"--out={tmp_path / 'x.npz'}")
-    kept = np.load(tmp_path / "x.npz")
+    kept = load_npz(tmp_path / "x.npz")
     assert kept["x"].shape == (192, 64, 64) and kept["power"].shape == (192, 31)
     run.spec = DataSpec.of("points", (2,))
     with pytest.raises(ConfigError, match="is of points, and no run on cosmic_web"):

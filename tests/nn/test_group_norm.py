@@ -44,3 +44,14 @@ def test_statistics_of_half_precision_are_float32():
     wide = np.asarray(x, np.float64)
     expected = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-6)
     np.testing.assert_allclose(found, expected, atol=2e-2)
+
+
+def test_nearly_equal_values_keep_their_variance():
+    """E[x^2] - E[x]^2 would be rounding alone."""
+    x = 10 + 1e-3 * RANDOM.randn(2, 32, 32, 4)
+    x = np.asarray(x, np.float32)
+    params = {"scale": jnp.ones(4), "bias": jnp.zeros(4)}
+    found = GroupNorm(2, 1e-12).apply({"params": params}, x)
+    wide = x.astype(np.float64).reshape(2, -1, 2, 2)
+    expected = (wide - wide.mean((1, 3), keepdims=True)) / wide.std((1, 3), keepdims=True)
+    np.testing.assert_allclose(found, expected.reshape(x.shape), atol=2e-2)

@@ -15,6 +15,7 @@ from command import ROOT, rows, saved
 
 import jaxgen
 from jaxgen.abilities import Density
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate.givens import read_texts
 from strangers import captions, tokens
 
@@ -70,7 +71,7 @@ def test_commands(name, finished, jaxgen_command, tmp_path):
     jaxgen_command("sample", job.workdir, *flags, f"--out={out}")
     jaxgen_command("sample", job.workdir, *flags, f"--out={tmp_path / 'x.png'}")
     run = jaxgen.load(job.workdir, allow=("strangers",))
-    field, x = run.spec.x, np.load(out)["x"]
+    field, x = run.spec.x, load_npz(out)["x"]
     assert x.shape == (5, *field.shape) and x.dtype == field.dtype
     if field.values is not None:
         assert x.min() >= 0 and x.max() < field.values
@@ -128,7 +129,7 @@ def test_a_file_of_texts_is_a_row_of_the_grid_each(finished, jaxgen_command, tmp
     run = jaxgen.load(job.workdir, allow=("strangers",))
     texts = ["dim"] * 3 + ["bright bright"] * 3
     assert read_texts(file, run.spec, 3) == {"text": ["dim"] * 3 + ["Bright, bright!"] * 3}
-    np.testing.assert_array_equal(np.load(out)["x"], run.sample(6, seed=2, text=texts))
+    np.testing.assert_array_equal(load_npz(out)["x"], run.sample(6, seed=2, text=texts))
     jaxgen_command("sample", job.workdir, *flags, f"--out={tmp_path}/many/")
     assert len(list((tmp_path / "many").glob("*.png"))) == 6
     jaxgen_command("sample", job.workdir, *flags[:2])

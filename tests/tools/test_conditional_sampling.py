@@ -10,6 +10,7 @@ from tiny import CONFIGS, config_of
 
 import jaxgen
 from jaxgen.abilities import Mixes
+from jaxgen.data.limits import load_npz
 from jaxgen.pictures import to_uint8
 
 CONDITIONAL = "--config.method.given=label"
@@ -55,14 +56,14 @@ def test_samples_of_a_class(jaxgen_command, run, tmp_path):
         options = () if truncation is None else (f"--truncation={truncation}",)
         options = (f"--class={name}", *options, f"--out={out}")
         jaxgen_command("sample", workdir, "--num=3", "--force", *options)
-        found[name] = np.load(out)["x"].astype(int)
+        found[name] = load_npz(out)["x"].astype(int)
         assert found[name].shape == (3, 8, 8, 1)
     assert np.abs(found["3"] - found["7"]).sum() > 0
     np.testing.assert_array_equal(found["[3,7,3]"][::2], found["3"][::2])
     np.testing.assert_array_equal(found["[3,7,3]"][1], found["7"][1])
     own = ("--given.label=3", f"--out={out}", "--force", *options[1:-1])
     jaxgen_command("sample", workdir, "--num=3", *own)
-    np.testing.assert_array_equal(np.load(out)["x"], found["3"])
+    np.testing.assert_array_equal(load_npz(out)["x"], found["3"])
     err = jaxgen_command("sample", workdir, "--num=3", "--class=3", "--given.label=3", code=2).err
     assert "label is given twice" in err
     err = jaxgen_command("sample", workdir, "--num=3", "--given.lable=3", code=2).err

@@ -14,6 +14,7 @@ import jaxgen
 from jaxgen.config import ConfigError
 from jaxgen.data import load
 from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.data.limits import load_npz
 from jaxgen.evaluate import gallery as shown
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors.pixels import Pixels
@@ -131,10 +132,10 @@ def test_what_is_sampled_is_what_is_measured(all_metrics, tmp_path, jaxgen_comma
     measured = np.concatenate([np.load(p) for p in sorted(first.glob("*.npy"))])
     np.testing.assert_array_equal(loaded.sample(150, seed=0), measured[:150])
     np.testing.assert_array_equal(loaded.sample(8, seed=0), measured[:8])
-    np.testing.assert_array_equal(np.load(folder / "images.npz")["x"], measured[:64])
+    np.testing.assert_array_equal(load_npz(folder / "images.npz")["x"], measured[:64])
     out = tmp_path / "a.npz"
     jaxgen_command("sample", loaded.directory.path, "--num=8", "--seed=0", f"--out={out}")
-    np.testing.assert_array_equal(np.load(out)["x"], measured[:8])
+    np.testing.assert_array_equal(load_npz(out)["x"], measured[:8])
     grid = np.asarray(Image.open(folder.parent / "samples" / "step_00000020.png"))
     few = loaded.sample(loaded.config["evaluate"]["num_samples"], SAMPLE_SEED)
     np.testing.assert_array_equal(grid, view(loaded.spec.x, few))
@@ -142,17 +143,17 @@ def test_what_is_sampled_is_what_is_measured(all_metrics, tmp_path, jaxgen_comma
 
 def test_arrays_for_the_page(all_metrics, test_images):
     folder = all_metrics[0].directory.path / "evaluation"
-    images, near = np.load(folder / "images.npz"), np.load(folder / "neighbours.npz")
+    images, near = load_npz(folder / "images.npz"), load_npz(folder / "neighbours.npz")
     assert images["x"].shape == (64, 8, 8, 1) and images["levels"] == 17
     np.testing.assert_array_equal(near["generated"], images["x"][:8])
     away = (near["nearest"] / 16 - near["generated"][:, None] / 16).reshape(8, 3, -1)
     np.testing.assert_allclose(np.linalg.norm(away, axis=2), near["distance"], rtol=1e-5)
-    between = np.load(folder / "interpolation.npz")["x"]
+    between = load_npz(folder / "interpolation.npz")["x"]
     assert between.shape == (4, 8, 8, 8, 1)
     rows = np.arange(16) * len(test_images) // 16  # both ends are test images: flows are exact
     np.testing.assert_array_equal(between[:, 0], test_images[rows[:8:2]])
     np.testing.assert_array_equal(between[:, -1], test_images[rows[1:8:2]])
-    values = np.load(folder / "likelihood.npz")
+    values = load_npz(folder / "likelihood.npz")
     assert len(values["test"]) == len(values["train"]) == len(test_images)
     assert (values["name"], values["unit"]) == ("bpd", "bits/dim")
 
@@ -166,7 +167,7 @@ def test_points_for_the_page(tmp_path):
     for settings, x in (({}, made), ({"temperature": 0.5}, made / 2)):
         changed = dataclasses.replace(subject, settings=settings)
         shown.write_sets(tmp_path, Comparison(changed, dataset, Pixels(spec)), x, False)
-    found = np.load(tmp_path / "points.npz")
+    found = load_npz(tmp_path / "points.npz")
     np.testing.assert_array_equal(found["generated"], made[:1000])
     np.testing.assert_array_equal(found["real"], real[::3])
     assert found["split"] == "train" and not (tmp_path / "images.npz").exists()

@@ -7,6 +7,7 @@ import pytest
 import jaxgen
 from jaxgen.config import ConfigError
 from jaxgen.data import smiles
+from jaxgen.data.limits import load_npz
 
 pytest.importorskip("rdkit")
 KNOWN = ["CCO", "c1ccccc1", "CCN", "CC(C)O"]
@@ -43,7 +44,7 @@ def test_the_command_is_the_function(loaded, path, tmp_path, jaxgen_command):
     found = loaded.molecules(num=20, seed=3, temperature=0.5)
     words = ("--num=20", "--seed=3", "--temperature=0.5")
     said = jaxgen_command("molecules", path, *words, f"--out={tmp_path / 'x.npz'}").out
-    written = np.load(tmp_path / "x.npz")
+    written = load_npz(tmp_path / "x.npz")
     np.testing.assert_array_equal(written["x"], found.arrays["x"])
     assert written["valid"].shape == (20,) and f"valid    {found.about['valid']:.3f}" in said
     texts = smiles.texts_of(loaded.spec.x, written["x"])

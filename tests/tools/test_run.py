@@ -16,6 +16,7 @@ from command import ROOT
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.data.limits import load_npz
 from jaxgen.rundir import write_json
 from jaxgen.session import as_json
 from jaxgen.train.assemble import assemble
@@ -126,7 +127,7 @@ def test_the_command_takes_the_name(averages, jaxgen_command, tmp_path):
         out = tmp_path / f"{name}.npz"
         jaxgen_command("sample", averages, "--num=3", f"--average={name}", f"--out={out}")
         expected = jaxgen.load(averages, average=name).sample(3)
-        np.testing.assert_array_equal(np.load(out)["x"], expected)
+        np.testing.assert_array_equal(load_npz(out)["x"], expected)
     jaxgen_command("sample", averages, "--num=3", "--average=slow")
     (picture,) = (averages / "samples").glob("*.png")
     assert "averageslow" in picture.name
