@@ -9,9 +9,9 @@
 
     jaxgen showers RUN --energy=50 --particle=photon
 
-The cells' flow has couplings where the paper has autoregressive layers, and is smaller; its losses
-are no likelihoods that could be compared with others' (see the method). No
-preset has been trained to its end.
+The cells' flow has 2 layers where the paper has 8; its losses are no likelihoods that could be
+compared with others' (see the method). --config.model.cells.form=coupling draws a hundred times
+faster.
 """
 
 from ml_collections import ConfigDict
@@ -51,13 +51,17 @@ def get_config(arg: str = "") -> ConfigDict:
             unroll=1,
         ),
         cells=dict(
-            name="flows.caloflow.CellFlow",
-            depth=6,
+            name="flows.spline.SplineFlow",
+            mixer="order",
+            depth=2,
+            form="autoregressive",
             bins=8,
             bound=8.0,
-            width=128,
+            width=512,
             blocks=1,
+            dropout=0.0,
             memory="store",
+            unroll=1,
         ),
     )
     c.method = dict(name="caloflow.CaloFlow", given=("label",))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -20,18 +21,29 @@ DEGREES = ("sequential", "random")
 
 
 class MaskedDense(nn.Module):
-    """Dense layer whose output j sees input i only where `mask[i, j]`."""
+    """Dense layer whose output j sees input i only where `mask[i, j]`.
+
+    Attributes:
+        features: of the result.
+        mask: [D, features].
+        kernel_init: as of `flax.linen.Dense`.
+    """
 
     features: int
     mask: Any
     kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
 
     @nn.compact
-    def __call__(self, x: X) -> Float[Array, "b _"]:
-        """[B, D] -> [B, features]."""
+    def __call__(self, x: X, first: Any = 0, count: int | None = None) -> Float[Array, "b _"]:
+        """[B, D] -> [B, features], or `count` of them from `first`, an integer, on."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), x.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
-        return x @ (kernel * jnp.asarray(self.mask, x.dtype)) + bias[None]
+        mask = jnp.asarray(self.mask, x.dtype)
+        if count is not None:
+            kernel, mask, bias = (
+                jax.lax.dynamic_slice_in_dim(v, first, count, axis=-1) for v in (kernel, mask, bias)
+            )
+        return x @ (kernel * mask) + bias[None]
 
 
 class MADE(nn.Module):
@@ -71,10 +83,7 @@ class MADE(nn.Module):
         for name, choices in (("order", ORDERS), ("degrees", DEGREES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {choices}")
-        random = np.random.RandomState(self.seed)
-        place = np.arange(1, d + 1)
-        if self.order != "natural":
-            place = place[::-1] if self.order == "reverse" else random.permutation(place)
+        place, random = self._places(d)
         before, hidden = place, []
         lowest = 0 if self.given else 1
         highest = max(d - 1, lowest)
@@ -88,9 +97,23 @@ class MADE(nn.Module):
             before = following
         return hidden, before[:, None] < place[None]
 
+    def sequence(self, d: int) -> np.ndarray:
+        """The D elements, those that precede first."""
+        return np.argsort(self._places(d)[0])
+
+    def _places(self, d: int) -> tuple[np.ndarray, np.random.RandomState]:
+        """The place of each element in the order, from 1, and what random degrees are drawn of."""
+        random = np.random.RandomState(self.seed)
+        place = np.arange(1, d + 1)
+        if self.order != "natural":
+            place = place[::-1] if self.order == "reverse" else random.permutation(place)
+        return place, random
+
     @nn.compact
-    def __call__(self, x: X, cond: Any, features: int) -> Float[Array, "b d features"]:
-        """[B, D] -> [B, D, features]."""
+    def __call__(
+        self, x: X, cond: Any, features: int, element: Any = None
+    ) -> Float[Array, "b _ features"]:
+        """[B, D] -> [B, D, features], or [B, 1, features] of one element, an integer."""
         d = x.shape[-1]
         masks, last = self.masks(d)
         h = x
@@ -100,8 +123,10 @@ class MADE(nn.Module):
                 h = h + nn.Dense(width, use_bias=False, name="cond")(cond.reshape(len(cond), -1))
             h = self.activation(h)
         last = np.repeat(last, features, axis=1)
-        out = MaskedDense(d * features, last, nn.initializers.zeros)(h)
-        return out.reshape(len(x), d, features)
+        out = MaskedDense(d * features, last, nn.initializers.zeros)
+        if element is None:
+            return out(h).reshape(len(x), d, features)
+        return out(h, element * features, features)[:, None]
 
 
 class MaskedAutoregressive(Bijector):
@@ -114,11 +139,11 @@ class MaskedAutoregressive(Bijector):
 
     Attributes:
         transform: elementwise.
-        net: (x, cond, features) -> [B, D, features], element i from those before i.
+        net: of the parameters of all elements, or of one.
     """
 
     transform: Transform
-    net: nn.Module
+    net: MADE
 
     @property
     def reversible(self) -> bool:
@@ -132,17 +157,17 @@ class MaskedAutoregressive(Bijector):
         return y, sum_event(log_slope)
 
     def inverse(self, y: X, cond: Any = None) -> tuple[X, LogDet]:
-        """Element by element: after pass i, the first i elements are right."""
+        """Element by element, each from a pass that ends in its parameters alone."""
 
-        def body(b: MaskedAutoregressive, x: X, _: None) -> tuple[X, None]:
-            return b.transform.inverse(y, b.net(x, cond, b.transform.features))[0], None
+        def body(b: MaskedAutoregressive, x: X, i: Array) -> tuple[X, None]:
+            theta = b.net(x, cond, b.transform.features, i)
+            of_one = jax.lax.dynamic_slice_in_dim(y, i, 1, axis=1)
+            found, _ = b.transform.inverse(of_one, theta)
+            return jax.lax.dynamic_update_slice_in_dim(x, found, i, axis=1), None
 
         scan = nn.scan(
-            body,
-            variable_broadcast=COLLECTIONS,
-            split_rngs={"params": False, "dropout": False},
-            length=y.shape[-1],
+            body, variable_broadcast=COLLECTIONS, split_rngs={"params": False, "dropout": False}
         )
-        x, _ = scan(self, jnp.zeros_like(y), None)
+        x, _ = scan(self, jnp.zeros_like(y), jnp.asarray(self.net.sequence(y.shape[-1])))
         theta = self.net(x, cond, self.transform.features)
         return x, sum_event(self.transform.inverse(y, theta)[1])

@@ -17,23 +17,26 @@ from jaxgen.ops.densities import normal_log_prob, sum_event
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 LOG_ENERGY = 3.6  # about the mean of the logarithms of energies, in GeV
+EMPTY, SPREAD = 2.5, 0.8  # of the normal numbers below zero that stand for empty cells
+BRIGHTEST = 8.0  # half a logarithm of 900 GeV over the least
 
 
 @dataclasses.dataclass(frozen=True)
 class CaloFlow:
     """Two flows, trained side by side, each by its own likelihood.
 
-    Empty cells take uniform noise below what a cell has to have to be read, so that all is
-    continuous. The first flow is of the logarithm of the response and the logits of the first
-    layer's share and of the second's share of what is left; the second of log(1 + cell / least),
-    given the energies of layers. A sample's cells below the least are empty; what a layer has
-    beyond noise is scaled to its energy, so that energies are the first flow's.
+    The first flow is of the logarithm of the response and the logits of the first layer's share
+    and of the second's share of what is left; an empty layer has uniform noise below what a cell
+    has to have to be read. The second, given the energies of layers, is of half the logarithms of
+    cells over that least, and of negative noise for empty ones. Cells of a sample are scaled, so
+    that layers have the energies of the first flow.
 
     Cells and their sums are no independent numbers, so the second likelihood is of a density that
     could grow without bound, as in the paper: it is a loss, and no density is declared.
 
     Source: Krause & Shih 2021, CaloFlow (arXiv:2106.05285), section 3. There cells are logits of
-    shares of their layer's energy, and the noise is below 1 keV.
+    shares of their layer's energy, and all have uniform noise below 1 keV, which as a logarithm
+    would fill a range of its own too, but with edges that splines would have to learn.
 
     Attributes:
         energies: bijector of three numbers.
@@ -79,11 +82,11 @@ class CaloFlow:
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises both flows on a batch."""
         noise, first, second = jax.random.split(rng, 3)
-        x, known = noisy(noise, batch["x"]), self._known(batch)
-        sums = layer_sums(x)
+        cells, sums = noisy(noise, batch["x"])
+        known = self._known(batch)
         made = {
             "energies": self.first.init(first, shares(sums, batch["context"]), known),
-            "cells": self.second.init(second, jnp.log1p(x / LEAST), beside(known, sums)),
+            "cells": self.second.init(second, cells, beside(known, sums)),
         }
         return {k: v[0] for k, v in made.items()}, {k: v[1] for k, v in made.items()}
 
@@ -121,8 +124,8 @@ class CaloFlow:
         z = jax.random.normal(first, (num, len(LAYERS)))
         sums = from_shares(self.first.apply(state, z, known, method="inverse")[0], energy)
         z = jax.random.normal(second, (num, CELLS))
-        v, _ = self.second.apply(state, z, beside(known, sums), method="inverse")
-        return read_out(LEAST * jnp.expm1(jnp.maximum(v, 0)), sums)
+        cells, _ = self.second.apply(state, z, beside(known, sums), method="inverse")
+        return read_out(cells, sums)
 
     def _known(self, batch: Batch) -> Array:
         cond = self.givens.of_batch(batch)
@@ -130,12 +133,11 @@ class CaloFlow:
         return logged(cond)
 
     def _nats(self, state: State, batch: Batch, rng: Array) -> dict[str, Array]:
-        x, known = noisy(rng, batch["x"]), self._known(batch)
-        sums = layer_sums(x)
-        found = {}
+        cells, sums = noisy(rng, batch["x"])
+        known, found = self._known(batch), {}
         for name, player, values, cond in (
             ("energies_nll", self.first, shares(sums, batch["context"]), known),
-            ("cells_nll", self.second, jnp.log1p(x / LEAST), beside(known, sums)),
+            ("cells_nll", self.second, cells, beside(known, sums)),
         ):
             z, logdet = player.apply(state, values, cond)
             found[name] = -sum_event(normal_log_prob(z)) - logdet
@@ -152,10 +154,14 @@ def beside(known: Array, sums: Array) -> Array:
     return jnp.concatenate([known, 0.25 * jnp.log(sums / LEAST) - 1], axis=1)
 
 
-def noisy(rng: Array, x: Array) -> Array:
-    """Showers whose empty cells have uniform noise below the least that is read."""
-    u = jax.random.uniform(rng, x.shape, minval=1e-3, maxval=1 - 1e-3)
-    return jnp.where(x >= LEAST, x, LEAST * u)
+def noisy(rng: Array, x: Array) -> tuple[Array, Array]:
+    """Showers, GeV, as numbers [B, 504], negative where nothing is read, and energies [B, 3]."""
+    of_cells, of_layers = jax.random.split(rng)
+    empty = -jnp.abs(EMPTY + SPREAD * jax.random.normal(of_cells, x.shape))
+    cells = jnp.where(x >= LEAST, 0.5 * jnp.log(jnp.maximum(x, LEAST) / LEAST), empty)
+    sums = layer_sums(x)
+    noise = LEAST * jax.random.uniform(of_layers, sums.shape, minval=1e-3, maxval=1 - 1e-3)
+    return cells, jnp.where(sums >= LEAST, sums, noise)
 
 
 def layer_sums(x: Array) -> Array:
@@ -182,11 +188,9 @@ def from_shares(w: Array, energy: Array) -> Array:
     return jnp.concatenate(parts, axis=1)
 
 
-def read_out(x: Array, sums: Array) -> Array:
-    """Cells without noise, scaled so that each layer with its noise has its energy [B, 3]."""
-    bright = jnp.where(x >= LEAST, x, 0)
-    lit, noise = layer_sums(bright), layer_sums(x - bright)
-    factor = jnp.maximum(sums - noise, 0) / jnp.maximum(lit, LEAST)
-    repeats = jnp.asarray(SIZES)
-    scaled = bright * jnp.repeat(factor, repeats, axis=1, total_repeat_length=CELLS)
+def read_out(cells: Array, sums: Array) -> Array:
+    """The inverse of `noisy`, scaled so that each layer that has cells has its energy [B, 3]."""
+    x = jnp.where(cells >= 0, LEAST * jnp.exp(2 * jnp.minimum(cells, BRIGHTEST)), 0)
+    factor = jnp.where(sums >= LEAST, sums, 0) / jnp.maximum(layer_sums(x), LEAST)
+    scaled = x * jnp.repeat(factor, jnp.asarray(SIZES), axis=1, total_repeat_length=CELLS)
     return jnp.where(scaled >= LEAST, scaled, 0)

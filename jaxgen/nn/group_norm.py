@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 from jaxgen.nn.arrays import Images, Rows
 
+OfChannels = Float[Array, "b 1 c"]
+
 
 class GroupNorm(nn.Module):
     """Moments of groups of channels to 0 and 1, then a learnt scale and bias of each channel.
@@ -48,7 +50,7 @@ class GroupNorm(nn.Module):
             term = term + shift[:, None]
         return (flat * factor + term).astype(self.dtype or x.dtype).reshape(x.shape)
 
-    def _of_groups(self, v: Float[Array, "b 1 c"]) -> Float[Array, "b 1 c"]:
+    def _of_groups(self, v: OfChannels) -> OfChannels:
         """The mean of every channel's group."""
         b, _, c = v.shape
         means = jnp.mean(v.reshape(b, 1, self.groups, -1), axis=-1)

@@ -16,10 +16,15 @@ KEY = jax.random.key(0)
 RANDOM = np.random.RandomState(0)
 
 
-@pytest.fixture(scope="module", params=["coupling", "autoregressive"])
+@pytest.fixture(
+    scope="module",
+    params=[("coupling", "linear"), ("autoregressive", "linear"), ("autoregressive", "order")],
+)
 def trained(request):
     """A method and a state away from initialisation."""
-    method = Likelihood(SplineFlow(depth=2, form=request.param, bins=4, width=16, blocks=1), SPEC)
+    form, mixer = request.param
+    flow = SplineFlow(depth=2, form=form, bins=4, width=16, blocks=1, mixer=mixer)
+    method = Likelihood(flow, SPEC)
     batch = {"x": jnp.asarray(2 * RANDOM.randn(64, 2) + 1)}
     params, variables = jax.jit(method.init)(KEY, batch)
     return method, State(jnp.int32(0), scrambled(params, 0.1), variables, {}, {})
@@ -61,9 +66,10 @@ def test_sample_mean_log_prob_is_minus_the_entropy_of_noise_minus_logdet(trained
     )
 
 
-def test_unknown_form_is_refused():
-    with pytest.raises(ValueError, match="form='affine', expected one of"):
-        SplineFlow(form="affine").init(KEY, jnp.zeros((2, 2)))
+@pytest.mark.parametrize("name", ["form", "mixer"])
+def test_what_is_unknown_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}='affine', expected one of"):
+        SplineFlow(**{name: "affine"}).init(KEY, jnp.zeros((2, 2)))
 
 
 def test_cifar10_recipe_has_as_many_parameters_as_the_paper_says():

@@ -20,6 +20,7 @@ from jaxgen.bijectors.autoregressive import MADE, MaskedAutoregressive
 from jaxgen.bijectors.base import Bijector, Chain, Event, LogDet, Repeat
 from jaxgen.bijectors.coupling import Coupling
 from jaxgen.bijectors.image import Multiscale, Squeeze
+from jaxgen.bijectors.permutation import Permute
 from jaxgen.bijectors.transforms import RationalQuadraticSpline
 from jaxgen.nn.arrays import Features, Wide
 from jaxgen.nn.batch_norm import BatchNorm
@@ -28,6 +29,7 @@ from jaxgen.nn.conv import Conv
 from jaxgen.ops.activations import relu
 
 FORMS = ("coupling", "autoregressive")
+MIXERS = ("linear", "order")
 
 
 class ResidualNet(nn.Module):
@@ -56,7 +58,7 @@ class ResidualNet(nn.Module):
 
 
 class SplineFlow(Bijector):
-    """The flow: actnorm, then `depth` times (linear map, splines).
+    """The flow: actnorm, then `depth` times a linear map and splines.
 
     Points [B, D] to noise [B, D].
 
@@ -71,6 +73,8 @@ class SplineFlow(Bijector):
         memory: "store", "remat" or "invert" (coupling form), see `Repeat`.
         unroll: layers that one round of the loop plays, see `Repeat`.
         given: the first element of the autoregressive form, too, depends on the condition.
+        mixer: before the splines of a layer: "linear", or "order", a fixed random one, without
+            actnorm: for elements that mean something each, in the splines' interval already.
     """
 
     depth: int = 5
@@ -83,6 +87,7 @@ class SplineFlow(Bijector):
     memory: str = "store"
     unroll: int = 1
     given: bool = False
+    mixer: str = "linear"
 
     def conditioned(self) -> Bijector:
         """See `Bijector`."""
@@ -90,10 +95,13 @@ class SplineFlow(Bijector):
 
     def setup(self) -> None:
         """Builds the layers."""
-        if self.form not in FORMS:
-            raise ValueError(f"form={self.form!r}, expected one of {FORMS}")
-        step = Chain((InvertibleConv(lu=True), self._layer()))
-        self.flow = Chain((ActNorm(), Repeat(step, self.depth, self.memory, self.unroll)))
+        for name, choices in (("form", FORMS), ("mixer", MIXERS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {choices}")
+        linear = self.mixer == "linear"
+        step = Chain((InvertibleConv(lu=True) if linear else Permute(), self._layer()))
+        layers = Repeat(step, self.depth, self.memory, self.unroll)
+        self.flow = Chain((ActNorm(), layers) if linear else (layers,))
 
     def _layer(self) -> Bijector:
         spline = RationalQuadraticSpline(self.bins, self.bound)

@@ -26,7 +26,7 @@ from jaxgen.nn.arrays import Codes, Images, Logits, Resized, Rows
 from jaxgen.nn.batch_norm import BatchNorm
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
-from jaxgen.ops.calorimeter import CELLS, LAYERS, layers
+from jaxgen.ops.calorimeter import CELLS, LAYERS, LEAST, layers
 
 Showers = Float[Array, "b cells"]
 Found = Float[Array, "b f"]
@@ -195,14 +195,18 @@ class Seen(nn.Module):
 
     Attributes:
         width: channels of the convolution.
+        logarithms: cells are seen as logarithms, too; see `Discriminator`.
     """
 
     width: int
+    logarithms: bool = False
 
     @nn.compact
     def __call__(self, x: Images) -> Found:
         """[B, rows, columns, 1] -> [B, features]."""
         there = jnp.mean((x > 0).astype(x.dtype), axis=(1, 2, 3))[:, None]  # without a gradient
+        if self.logarithms:
+            x = jnp.concatenate([x, 0.1 * jnp.log1p(x / LEAST)], axis=-1)
         h = leaky(Conv(self.width, (2, 2), kernel_init=GLOROT, name="conv")(x))
         h = leaky(LocallyConnected(16, (3, 3), (1, 2), name="local_0")(_bordered(h)))
         h = norm("norm_0")(h)
@@ -219,9 +223,12 @@ class Discriminator(nn.Module):
 
     Attributes:
         width: channels of the convolution over each layer.
+        logarithms: cells are seen as logarithms, too, so that those far out, of a thousandth of
+            the core's energy, count. Not in the paper.
     """
 
     width: int = 64
+    logarithms: bool = False
 
     @nn.compact
     def __call__(self, x: Showers, cond: Condition | None = None) -> Logits:
@@ -229,7 +236,7 @@ class Discriminator(nn.Module):
         label, energy = _parted(x.shape, cond)
         found, sums = [], []
         for i, layer in enumerate(layers(x)):
-            found.append(Seen(self.width, name=f"layer_{i}")(layer[..., None]))
+            found.append(Seen(self.width, self.logarithms, name=f"layer_{i}")(layer[..., None]))
             sums.append(jnp.sum(layer, axis=(1, 2)))
         energies = jnp.stack(sums, axis=1)
         total = jnp.sum(energies, axis=1, keepdims=True)
