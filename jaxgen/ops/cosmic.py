@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.fft
 
 SCALE = 10.0  # a, about the median of counts
 MEAN = 16.0  # counts of a cell, over all slices there could be
@@ -84,3 +85,20 @@ def randomised(random: np.random.RandomState, x: np.ndarray) -> np.ndarray:
     found = np.abs(np.fft.fft2(x)) * phases
     found[:, 0, 0] = x.sum((1, 2))
     return np.fft.ifft2(found).real
+
+
+def nearest(x: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How far each slice [B, N, N] is from the nearest of others [M, N, N], shifted anyhow.
+
+    Root mean square of differences, [B]. A network that copies what it was shown is nearer than
+    new slices are, wherever it puts the copy.
+    """
+    size = x[0].size
+    spectra = scipy.fft.rfft2(others.astype(np.float32))
+    squares = np.mean(np.square(others, dtype=np.float64), axis=(1, 2))
+    found = []
+    for one in x.astype(np.float32):
+        products = scipy.fft.irfft2(scipy.fft.rfft2(one)[None] * np.conj(spectra), s=one.shape)
+        best = np.max(products, axis=(1, 2)) / size
+        found.append(np.min(np.mean(np.square(one, dtype=np.float64)) + squares - 2 * best))
+    return np.sqrt(np.maximum(found, 0))

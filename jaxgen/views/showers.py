@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.abilities import given
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.metrics.showers import distances, mean, told_apart
+from jaxgen.evaluate.metrics.showers import distances, mean, read_apart, told_apart
 from jaxgen.evaluate.validation import check_count
 from jaxgen.ops.calorimeter import CELLS, LAYERS, LEAST, OBSERVABLES, layers, observables
 from jaxgen.pictures import panels, rendered
@@ -36,8 +36,9 @@ def showers(
     of each count, and the mean layers of both, on one scale of colours. `about` has "table", rows
     of text; "mean", the mean distance of the observables (`evaluate.metrics.showers`), "floor",
     that of as many train showers, "control", of the other particles' showers where there are any;
-    "auc", how well trees tell each of these from test showers (`told_apart`); "milliseconds" of a
-    shower, compiled before.
+    "auc", how well trees tell each of these from test showers (`told_apart`); "particles", how well
+    those of two particles' train showers tell the particles of "test" and of "run" (`read_apart`),
+    where both are there; "milliseconds" of a shower, compiled before.
 
     Arrays: "x" and "real" [N, 504], GeV, and "energy" [N] of both.
 
@@ -81,6 +82,13 @@ def showers(
     about["auc"] = {name: told_apart(real, values) for name, values in found.items()}
     made = found["run"]
     about["table"] = _table(real, made, columns, about["auc"]) + _responses(test, x)
+    if "label" in asked and len(set(test["label"])) == 2:
+        read = [(values, test["label"]) for values in (real, made)]
+        apart = read_apart(found["floor"], sets["floor"]["label"], read)
+        about["particles"] = dict(zip(("test", "run"), apart, strict=True))
+        about["table"].append(
+            "particles told by trees of train showers (AUC): test {:.3f}, run {:.3f}".format(*apart)
+        )
     arrays = {"x": x, "real": test["x"], "energy": test["context"][:, 0]}
     return Picture(arrays, lambda: _picture(test["x"], x, real, made), about=about)
 

@@ -15,6 +15,7 @@ from jaxgen.pictures import panels, rendered
 from jaxgen.views.picture import Picture
 
 SHOWN = 2  # slices of either kind
+COMPARED = 48  # slices whose nearest train slice is looked for
 OF_BOX = 3 * cosmic_web.SLICES
 
 
@@ -24,7 +25,9 @@ def spectrum(run: Any, num: int = 384, seed: int = 0, **places: Any) -> Picture:
     The picture has the mean power, the histogram of masses and that of the heights of peaks; grey
     is the mean of the train boxes with two of their deviations, the cosmic variance; below are
     slices in colours of logarithms. `about` has "table", rows of text, with the numbers of
-    `evaluate.metrics.spectrum`, their floor (as many train slices) and control (random phases).
+    `evaluate.metrics.spectrum`, their floor (as many train slices) and control (random phases);
+    "nearest", the median distance of "run" and "test" slices from the nearest train slice in all
+    its shifts, in what networks see.
 
     Arrays: "x" and "real" [N, 64, 64], counts, "k" [K], "power" and "real_power" [N, K].
 
@@ -58,9 +61,17 @@ def spectrum(run: Any, num: int = 384, seed: int = 0, **places: Any) -> Picture:
     for name, number in NUMBERS.items():
         table.append(f"{number.title:32}" + "".join(f" {c[name]:8.3f}" for c in columns.values()))
     table.append(f"cells cut off before the map is inverted: {cosmic.clipped(seen):.3%}")
+    shown = cosmic.seen(train)
+    near = {
+        name: float(np.median(cosmic.nearest(cosmic.seen(v[:: -(-len(v) // COMPARED)]), shown)))
+        for name, v in (("run", x), ("test", real))
+    }
+    table.append(f"nearest train slice, shifted: run {near['run']:.4f}, test {near['test']:.4f}")
     k, power = cosmic.spectrum(x)
     arrays = {"x": x, "real": real, "k": k, "power": power, "real_power": cosmic.spectrum(real)[1]}
-    return Picture(arrays, lambda: _picture(x, real, train), about={"table": table})
+    return Picture(
+        arrays, lambda: _picture(x, real, train), about={"table": table, "nearest": near}
+    )
 
 
 def _picture(x: np.ndarray, real: np.ndarray, train: np.ndarray) -> np.ndarray:

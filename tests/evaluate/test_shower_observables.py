@@ -105,6 +105,18 @@ def test_a_run_that_is_right_is_at_the_floor(dataset, tmp_path):
     assert found.image.ndim == 3
 
 
+def test_particles_are_told_as_in_the_test(dataset, tmp_path):
+    """Of a run that is right; of one whose showers do not heed the particle by chance alone."""
+    about = view.showers(Fake(dataset, tmp_path), num=600).about
+    assert 0.65 < about["particles"]["test"] and about["table"][-1].startswith("particles told by")
+    assert abs(about["particles"]["run"] - about["particles"]["test"]) < 0.1
+    train = dataset.splits["train"].take(np.arange(800))
+    read, label = view._read(train), train["label"]
+    mixed = label[np.random.RandomState(0).permutation(len(label))]
+    own, chance = metric.read_apart(read, label, [(read, label), (read, mixed)])
+    assert own > 0.8 and abs(chance - 0.5) < 0.07
+
+
 def test_what_is_asked_for_in_vain(dataset, tmp_path):
     run = Fake(dataset, tmp_path)
     with pytest.raises(ConfigError, match="unknown particle 'proton'"):

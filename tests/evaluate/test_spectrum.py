@@ -72,6 +72,17 @@ def test_the_metric(dataset):
         metric.measure(Comparison(comparison.subject, other, None, "test"))
 
 
+def test_the_nearest_slice_is_found_wherever_it_lies():
+    """Against every shift, one after the other."""
+    x, others = np.split(np.random.RandomState(0).randn(7, 6, 6), [3])
+    x[1] = np.roll(others[2], (4, 1), axis=(0, 1)) + 0.01
+    shifted = [np.roll(others, (i, j), axis=(1, 2)) for i in range(6) for j in range(6)]
+    every = np.concatenate(shifted)
+    expected = [np.sqrt(((one - every) ** 2).mean((1, 2)).min()) for one in x]
+    np.testing.assert_allclose(cosmic.nearest(x, others), expected, rtol=1e-3)
+    assert expected[1] < 0.011
+
+
 def test_the_command(dataset, tmp_path, monkeypatch, jaxgen_command):
     run = types.SimpleNamespace(spec=dataset.spec, step=3)
     run.directory = types.SimpleNamespace(path=tmp_path, samples=tmp_path)
@@ -81,7 +92,9 @@ def test_the_command(dataset, tmp_path, monkeypatch, jaxgen_command):
     monkeypatch.setattr(verb, "load_run", lambda *arguments: run)
     lines = jaxgen_command("spectrum", "RUN").out.splitlines()
     assert lines[0].split() == ["run", "floor", "control"] and lines[-1].endswith(".png")
-    assert lines[3].startswith("Mass histogram") and "cut off" in lines[-2]
+    assert lines[3].startswith("Mass histogram") and "cut off" in lines[-3]
+    words = lines[-2].replace(",", "").split()
+    assert float(words[5]) < 1e-3 < float(words[7])  # train slices are their own neighbours
     numbers = [float(v) for v in lines[3].split()[2:]]
     assert numbers[0] == numbers[1] < numbers[2]
     jaxgen_command("spectrum", "RUN", f"--out={tmp_path / 'x.npz'}")

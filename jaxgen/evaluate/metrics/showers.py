@@ -11,7 +11,8 @@ are compared by eye there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -76,17 +77,48 @@ def told_apart(real: Mapping[str, np.ndarray], fake: Mapping[str, np.ndarray]) -
 
     Source: Krause & Shih 2021, CaloFlow (arXiv:2106.05285), use a network on all cells instead.
     """
-    from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     sets = [np.column_stack([found[name] for name in real]) for found in (real, fake)]
     label = np.repeat([0, 1], [len(x) for x in sets])
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
-    # those of histograms wait busily with every thread: minutes where cores are shared
-    trees = GradientBoostingClassifier(subsample=0.5, max_features="sqrt", random_state=0)
-    said = cross_val_predict(trees, np.concatenate(sets), label, cv=folds, method="predict_proba")
+    said = cross_val_predict(
+        _trees(), np.concatenate(sets), label, cv=folds, method="predict_proba"
+    )
     return float(roc_auc_score(label, np.asarray(said)[:, 1]))
+
+
+def read_apart(
+    train: Mapping[str, np.ndarray],
+    train_labels: np.ndarray,
+    others: Sequence[tuple[Mapping[str, np.ndarray], np.ndarray]],
+) -> list[float]:
+    """How well trees that were fitted to two particles' train showers tell others' particles.
+
+    Args:
+        train: observables [N], and maybe further columns.
+        train_labels: [N] of two classes.
+        others: the same columns [M], and labels [M], of each set that is read.
+
+    Returns:
+        The area under the curve, of each.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    trees = _trees().fit(np.column_stack(list(train.values())), train_labels)
+    found = []
+    for read, labels in others:
+        said = trees.predict_proba(np.column_stack([read[name] for name in train]))
+        found.append(float(roc_auc_score(labels, said[:, 1])))
+    return found
+
+
+def _trees() -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    # those of histograms wait busily with every thread: minutes where cores are shared
+    return GradientBoostingClassifier(subsample=0.5, max_features="sqrt", random_state=0)
 
 
 def mean(found: Mapping[str, float]) -> float:

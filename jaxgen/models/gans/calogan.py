@@ -26,7 +26,7 @@ from jaxgen.nn.arrays import Codes, Images, Logits, Resized, Rows
 from jaxgen.nn.batch_norm import BatchNorm
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
-from jaxgen.ops.calorimeter import CELLS, LAYERS, LEAST, layers
+from jaxgen.ops.calorimeter import CELLS, LAYERS, layers
 
 Showers = Float[Array, "b cells"]
 Found = Float[Array, "b f"]
@@ -37,6 +37,7 @@ HE, GLOROT = nn.initializers.he_uniform(), nn.initializers.glorot_uniform()
 KEPT = -10.0  # bias of the logit of what the layer before passes on
 FAR = 5.0  # GeV: a total that is further from what came in is marked
 MARK = 10.0
+FAINT = 0.01  # GeV: where logarithms of cells begin, that no slope is too steep
 
 
 def leaky(x: Array) -> Array:
@@ -206,7 +207,7 @@ class Seen(nn.Module):
         """[B, rows, columns, 1] -> [B, features]."""
         there = jnp.mean((x > 0).astype(x.dtype), axis=(1, 2, 3))[:, None]  # without a gradient
         if self.logarithms:
-            x = jnp.concatenate([x, 0.1 * jnp.log1p(x / LEAST)], axis=-1)
+            x = jnp.concatenate([x, jnp.log1p(x / FAINT)], axis=-1)
         h = leaky(Conv(self.width, (2, 2), kernel_init=GLOROT, name="conv")(x))
         h = leaky(LocallyConnected(16, (3, 3), (1, 2), name="local_0")(_bordered(h)))
         h = norm("norm_0")(h)
