@@ -36,8 +36,7 @@ def photons(c: ConfigDict) -> None:
 def official(c: ConfigDict) -> None:
     """50 epochs of 100,000 showers in batches of 256."""
     photons(c)
-    c.model.generator.latent = 1024
-    c.model.discriminator.update(width=64, logarithms=False)
+    c.model.generator.latent, c.model.discriminator.width = 1024, 64
     c.method.update(penalties=dict(), generator_steps=2)
     adams(c, 2e-4, 2e-5)
     c.train.update(steps=19_500, batch_size=256)
@@ -59,7 +58,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c = common("showers")
     c.model = dict(
         generator=dict(name="gans.calogan.Generator", latent=64, attention=True),
-        discriminator=dict(name="gans.calogan.Discriminator", width=16, logarithms=True),
+        discriminator=dict(name="gans.calogan.Discriminator", width=16),
     )
     c.method = dict(
         name="conserving.Conserving",

@@ -61,7 +61,10 @@ def sources(
         found.setdefault("instances", found["layout"])
     if missing := [name for name in names if name not in found]:
         raise ConfigError(f"run.translate: to={to!r} needs {', '.join(names)}: add {missing[0]}")
-    _, target = method.translations[to]
+    source, target = method.translations[to]
+    if target in found and source not in given(method):
+        kind = type(method).__name__
+        raise ConfigError(f"run.translate: {kind} takes no style of another image: omit {target}")
     for name in found:
         if name not in (*names, target):
             raise ConfigError(unknown("field of a translation", name, (*names, target)))

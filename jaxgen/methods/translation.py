@@ -275,9 +275,10 @@ class Translation:
         return None if z is None else temperature * z
 
     def lent_styles(self, state: State, x: Array, maps: Batch) -> Array:
-        """Styles of images x."""
+        """Styles of images x, which are scaled to the size of the data: encoders have one size."""
         if not self.generator.latent:
             raise ConfigError("this model knows no styles (config.model.generator.latent)")
+        x = jax.image.resize(x, (len(x), *self.spec.shape[:2], x.shape[-1]), "linear")
         return self.generator_player.apply(state, x, method="encode")[0]
 
     def trained_styles(

@@ -29,6 +29,8 @@ def add(commands: Any) -> None:
     command.add_argument("--to", metavar="DOMAIN", help="as b or a; needed where there are several")
     command.add_argument("--num", type=SIDE, default=8, help="test examples; default: 8")
     add_seed(command, "of what is drawn")
+    text = "image whose style pictures of your own are to have; default: one is drawn"
+    command.add_argument("--like", metavar="PICTURE", help=text)
     text = "side in pixels of the tiles that large pictures are cut into; default: whole pictures"
     command.add_argument("--tile", type=PIXELS, help=text)
     text = "pixels that two tiles share, in which one fades into the other; default: 32"
@@ -53,6 +55,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if arguments.pictures:
         _translate_own(arguments, found, to, knobs)
         return
+    if arguments.like:
+        raise ConfigError("--like: is of pictures of your own: name them after the run")
     if out is not None and kind(out) not in STILL:
         raise ConfigError(f"--out={out}/: of test examples there is one sheet: name a .png or .npz")
     asked = {"to": to, "num": arguments.num, **dict(sorted(knobs.items()))}
@@ -84,9 +88,15 @@ def _translate_own(
     source, target = found.method.translations[to]
     field = found.spec.fields[target]
     pictures = list(own(found.spec, source, arguments.pictures))
+    asked, lent = {"of": named(arguments.pictures), "to": to, **dict(sorted(knobs.items()))}, {}
+    if arguments.like:
+        asked["like"] = named([arguments.like])
+        styles = list(own(found.spec, target, [arguments.like]))
+        if len(styles) > 1:
+            raise ConfigError(f"--like={arguments.like}: {len(styles)} pictures, expected one")
+        lent = {target: styles[0][1]}
     single, out = len(pictures) == 1, arguments.out
     if single and (out is None or kind(out) == ".png"):
-        asked = {"of": named(arguments.pictures), "to": to, **dict(sorted(knobs.items()))}
         places = [output(arguments, found, "translation", ".png", **asked, seed=arguments.seed)]
     elif out is None or kind(out) in STILL:
         raise ConfigError(f"{len(pictures)} pictures: name a folder for them with --out=FOLDER/")
@@ -95,6 +105,7 @@ def _translate_own(
     for (_, x), place in zip(pictures, places, strict=True):
         if place.exists() and arguments.out is not None and not arguments.force:
             raise ConfigError(f"--out: {place} exists: name another, or add --force")
-        made = found.translate(x, to, arguments.seed, **knobs)
+        given = {source: x, **lent} if lent else x
+        made = found.translate(given, to, arguments.seed, **knobs)
         save_png(place, to_uint8(made[0], field.levels, field.range))
     print(f"{len(pictures)} translated by step {found.step}: {places[0] if single else out}")

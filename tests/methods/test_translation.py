@@ -280,3 +280,6 @@ def test_a_reference_gives_its_style(data_root):
     again = translate(batch["x"], jax.random.key(9))
     np.testing.assert_array_equal(own, again)
     assert (np.asarray(own) != other).any()
+    doubled = jnp.repeat(jnp.repeat(batch["x"], 2, axis=1), 2, axis=2)
+    scaled = np.asarray(translate(doubled, KEY), np.float32)  # the same picture, but for its edges
+    assert np.abs(scaled - own).mean() < 0.2 * np.abs(np.float32(other) - own).mean()

@@ -30,6 +30,7 @@ TEXTS |= {
     "--data",
     "--workdir",
     "--to",
+    "--like",
     "--keep",
     "--path",
     "--page",

@@ -1,11 +1,16 @@
 """`jaxgen translate` and its mirrors, on a tiny run of two domains."""
 
+import types
+from typing import ClassVar
+
 import numpy as np
 import PIL.Image
 import pytest
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.types import DataSpec, Field
+from jaxgen.verbs import translate as verb
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,41 @@ def test_what_cannot_be(loaded, run, wrong, tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             loaded.translate(given, to)
+
+
+class Styled:
+    """A method that says what it was given."""
+
+    translations: ClassVar = {"x": ("layout", "x")}
+    given: ClassVar = ("layout",)
+
+    def translate(self, state, batch, rng, to: str):
+        raise AssertionError
+
+
+def test_a_picture_lends_its_style(loaded, run, jaxgen_command, wrong, monkeypatch, tmp_path):
+    seen = []
+    fields = {"x": Field("image", (4, 4, 3), "uint8", levels=256)}
+    fields["layout"] = Field("layout", (4, 4), "uint8", classes=8)
+    styled = types.SimpleNamespace(method=Styled(), spec=DataSpec("scenes", fields), step=3)
+    styled.translate = lambda x, to, seed: seen.append(x) or np.zeros((1, 8, 8, 3), np.uint8)
+    layout = np.random.RandomState(0).randint(8, size=(8, 8)).astype(np.uint8)
+    style = np.random.RandomState(1).randint(256, size=(1, 6, 5, 3)).astype(np.uint8)
+    files = image(tmp_path / "l.png", layout), image(tmp_path / "s.png", style[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "load_run", lambda *arguments: styled)
+        asked = (run, files[0], f"--like={files[1]}")
+        jaxgen_command("translate", *asked, f"--out={tmp_path / 'x.png'}")
+        np.testing.assert_array_equal(seen[0]["layout"], layout[None])
+        np.testing.assert_array_equal(seen[0]["x"], style)
+        text = wrong(
+            "translate", run, files[0], f"--like={tmp_path}", f"--out={tmp_path / 'y.png'}"
+        )
+        assert "3 pictures, expected one" in text
+    text = wrong("translate", run, "--to=b", f"--like={files[1]}")
+    assert "--like: is of pictures of your own: name them after the run" in text
+    with pytest.raises(ConfigError, match="CycleGAN takes no style of another image: omit b"):
+        loaded.translate({"x": np.zeros((1, 8, 8, 1), np.uint8), "b": style[..., :1]}, "b")
 
 
 def test_other_methods_do_not_translate(zoo, wrong):

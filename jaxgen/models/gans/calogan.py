@@ -37,7 +37,6 @@ HE, GLOROT = nn.initializers.he_uniform(), nn.initializers.glorot_uniform()
 KEPT = -10.0  # bias of the logit of what the layer before passes on
 FAR = 5.0  # GeV: a total that is further from what came in is marked
 MARK = 10.0
-FAINT = 0.01  # GeV: where logarithms of cells begin, that no slope is too steep
 
 
 def leaky(x: Array) -> Array:
@@ -196,18 +195,14 @@ class Seen(nn.Module):
 
     Attributes:
         width: channels of the convolution.
-        logarithms: cells are seen as logarithms, too; see `Discriminator`.
     """
 
     width: int
-    logarithms: bool = False
 
     @nn.compact
     def __call__(self, x: Images) -> Found:
         """[B, rows, columns, 1] -> [B, features]."""
         there = jnp.mean((x > 0).astype(x.dtype), axis=(1, 2, 3))[:, None]  # without a gradient
-        if self.logarithms:
-            x = jnp.concatenate([x, jnp.log1p(x / FAINT)], axis=-1)
         h = leaky(Conv(self.width, (2, 2), kernel_init=GLOROT, name="conv")(x))
         h = leaky(LocallyConnected(16, (3, 3), (1, 2), name="local_0")(_bordered(h)))
         h = norm("norm_0")(h)
@@ -224,12 +219,9 @@ class Discriminator(nn.Module):
 
     Attributes:
         width: channels of the convolution over each layer.
-        logarithms: cells are seen as logarithms, too, so that those far out, of a thousandth of
-            the core's energy, count. Not in the paper.
     """
 
     width: int = 64
-    logarithms: bool = False
 
     @nn.compact
     def __call__(self, x: Showers, cond: Condition | None = None) -> Logits:
@@ -237,7 +229,7 @@ class Discriminator(nn.Module):
         label, energy = _parted(x.shape, cond)
         found, sums = [], []
         for i, layer in enumerate(layers(x)):
-            found.append(Seen(self.width, self.logarithms, name=f"layer_{i}")(layer[..., None]))
+            found.append(Seen(self.width, name=f"layer_{i}")(layer[..., None]))
             sums.append(jnp.sum(layer, axis=(1, 2)))
         energies = jnp.stack(sums, axis=1)
         total = jnp.sum(energies, axis=1, keepdims=True)
