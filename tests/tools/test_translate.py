@@ -130,7 +130,7 @@ class Styled:
     translations: ClassVar = {"x": ("layout", "x")}
     given: ClassVar = ("layout",)
 
-    def translate(self, state, batch, rng, to: str):
+    def translate(self, state, batch, rng, to: "str"):  # as annotations are kept in jaxgen
         raise AssertionError
 
 
