@@ -59,6 +59,7 @@ def get_config(arg=""):
         model=dict(name="adamw", learning_rate=falling, weight_decay=dict(falling, start=0.1))
     )
     c.optim.model.no_decay = ("*bias",)
+    c.optim.model.b2 = dict(name="cosine", start=0.9, end=0.99, steps=20, begin=4)
     c.ema = dict(
         model=dict(half_life_steps=images), slow=dict(half_life_steps=50.0, player="model")
     )

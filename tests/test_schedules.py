@@ -2,12 +2,14 @@
 
 import functools
 import math
+import runpy
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command import ROOT
 from tiny import config_of
 
 from jaxgen.config import ConfigError, build
@@ -15,7 +17,8 @@ from jaxgen.data import load
 from jaxgen.methods.critic import Views
 from jaxgen.methods.elbo import ELBO
 from jaxgen.nn.latents import Draw
-from jaxgen.schedules import extremes, in_steps, scaled, value
+from jaxgen.schedules import counted, extremes, in_steps, scaled, value
+from jaxgen.session import as_json
 from jaxgen.train.assemble import assemble
 from jaxgen.train.optim import average
 from jaxgen.train.sections import check
@@ -126,8 +129,10 @@ def test_noise_and_half_lives():
     decay = average({**WEIGHT, "start": 2.0}).decay
     for step, half_life in ((0, 2.0), (5, 3.0), (50, 4.0)):
         assert float(decay(jnp.int32(step))) == pytest.approx(0.5 ** (1 / half_life), rel=1e-6)
-    with pytest.raises(ConfigError, match="expected a positive number"):
-        average(WEIGHT)
+    assert average(WEIGHT).decay(jnp.int32(0)) == 0  # no half-life at all: the parameters
+    for wrong in (0.0, {**WEIGHT, "end": 0.0}, {**WEIGHT, "start": -1.0}):
+        with pytest.raises(ConfigError, match="expected a positive number"):
+            average(wrong)
 
 
 def constants(config, *paths):
@@ -178,3 +183,29 @@ def test_a_constant_schedule_is_its_number(name, data_root):
             c["optim"]["generator"]["l2"] = 0.1
     found = trained(constants(other, *CONSTANT[name]), data_root)
     chex.assert_trees_all_equal(found, trained(config, data_root))
+
+
+OFFICIAL = {  # at 0, 1/4, 1/2, 1 and 2 of the bend of 20 million images
+    "method.penalties.r1.weight": (0.05, 0.043410, 0.0275, 0.005, 0.005),
+    "optim.generator.learning_rate": (2e-4, 1.7803e-4, 1.25e-4, 5e-5, 5e-5),
+    "optim.discriminator.b2": (0.9, 0.913180, 0.945, 0.99, 0.99),
+    "ema.generator.half_life_steps": (0, 732_233 / 512, 2.5e6 / 512, 5e6 / 512, 5e6 / 512),
+    "method.augment.fixed": (0, 0.080546, 0.275, 0.55, 0.55),
+}
+
+
+@pytest.mark.parametrize("path", OFFICIAL)
+def test_the_official_schedules_of_r3gan(path):
+    """brownvc/R3GAN, `train.py`, CIFAR-10; of both players and both penalties alike."""
+    whole = runpy.run_path(str(ROOT / "configs" / "r3gan.py"))["get_config"]("cifar10")
+    config = counted(as_json(whole.to_dict()))
+
+    def field(path):
+        return functools.reduce(dict.__getitem__, path.split("."), config)
+
+    steps = np.float32([0, 0.25, 0.5, 1, 2]) * 2e7 / 512  # 39,062.5 at the end of the bend
+    found = [value(field(path), jnp.float32(step)) for step in steps]
+    np.testing.assert_allclose(found, OFFICIAL[path], rtol=2e-5, atol=1e-9)
+    other = path.replace("generator", "discriminator").replace("r1", "r2")
+    if not path.startswith("ema"):
+        assert field(other) == field(path)

@@ -17,6 +17,7 @@ from jaxgen.config import ConfigError, build, check_options, unknown
 from jaxgen.ops.optimizers import adamax_adam
 from jaxgen.schedules import Scheduled, check_schedule, extremes, scaled, value
 from jaxgen.train.decay import add_decayed, decayed
+from jaxgen.train.moving import is_moving, moved_by
 from jaxgen.train.step import Average, Averages, Optimizer, Optimizers
 from jaxgen.types import Array, Method, Turn
 from jaxgen.values import check_values
@@ -157,7 +158,7 @@ def optimizer(
             b2 to the power of c (Karras et al. 2020, StyleGAN2, appendix B).
         share: c, from `Turn.every`: see `plain_share`.
         where: the config section, for messages.
-        **options: of that function; its weight_decay may be a schedule.
+        **options: of that function; numbers among them, as b2, may be schedules.
 
     Raises:
         ConfigError: for an unknown name or option.
@@ -177,8 +178,7 @@ def optimizer(
     for key in options:
         if key not in theirs:
             raise ConfigError(unknown(f"option of config.{where}", key, {*own, *theirs}))
-    moving = isinstance(options.get("weight_decay"), Mapping)
-    known = {k: v for k, v in options.items() if k != "weight_decay"} if moving else options
+    known = {k: v for k, v in options.items() if not is_moving(theirs, k, v)}
     check_values(make, known, f"config.{where}")
     share = share if lazy else 1.0
     if lazy:
@@ -202,18 +202,23 @@ def _decaying(
     make: Callable[..., Any], options: dict[str, Any], l2: Any, no_decay: Sequence[str], where: str
 ) -> optax.GradientTransformation:
     """An optimiser of unit rate, with weight decay of its own kind and `l2`, of some parameters."""
-    theirs = "weight_decay" in inspect.signature(make).parameters
+    known = inspect.signature(make).parameters
+    theirs = "weight_decay" in known
     if no_decay and not l2 and not theirs:
         raise ConfigError(f"config.{where}: no_decay needs l2, or weight_decay, which adamw has")
     mask, decay = decayed(no_decay, where), options.get("weight_decay")
+    moving = {k: v for k, v in options.items() if is_moving(known, k, v)}
+    for key, section in moving.items():
+        check_schedule(section, f"config.{where}.{key}")
     if isinstance(decay, Mapping):
-        check_schedule(decay, f"config.{where}.weight_decay")
         options = options | {"weight_decay": 0.0}
     elif mask and theirs:
         options = options | {"mask": mask}
+    moving.pop("weight_decay", None)
     # optax scales by the rate last, so unit rate and scaling outside are equal; but for rmsprop
     # with momentum, which accumulates scaled updates in optax, and unscaled ones here, as PyTorch
-    transform = make(learning_rate=1.0, **options)
+    make = functools.partial(make, learning_rate=1.0)
+    transform = moved_by(make, options, moving) if moving else make(**options)
     if isinstance(decay, Mapping):
         transform = optax.chain(transform, add_decayed(decay, mask, sign=-1.0))
     if isinstance(l2, Mapping):
@@ -241,7 +246,10 @@ def _decays(theirs: Any, options: Mapping[str, Any], share: float, where: str) -
     """b1 and b2 to the power of `share`."""
     if "b1" not in theirs or "b2" not in theirs:
         raise ConfigError(f"config.{where}: lazy=True needs an optimiser with b1 and b2, as adam")
-    return {k: options.get(k, theirs[k].default) ** share for k in ("b1", "b2")}
+    decays = {k: options.get(k, theirs[k].default) for k in ("b1", "b2")}
+    if any(isinstance(decay, Mapping) for decay in decays.values()):
+        raise ConfigError(f"config.{where}: lazy=True needs numbers for b1 and b2, not schedules")
+    return {k: decay**share for k, decay in decays.items()}
 
 
 def _clip(params: Any, bound: float) -> Any:
@@ -278,14 +286,15 @@ def average(half_life_steps: Scheduled, ramp_up: float = 0.0, player: str = "") 
     """An exponential moving average with the given half-life.
 
     Args:
-        half_life_steps: train steps after which a parameter's weight has halved.
+        half_life_steps: train steps after which a parameter's weight has halved; where a schedule
+            is at zero, the average is the parameters.
         ramp_up: bounds the half-life by this fraction of the steps done, so that early
             averages forget the initialisation; 0 does not bound it.
         player: that is averaged; by default the one that the average is named after.
 
     Source: Karras et al. 2022 (EDM), official code, `training_loop.py`, for the ramp-up.
     """
-    if min(extremes(half_life_steps)) <= 0:
+    if min(extremes(half_life_steps)) < 0 or max(extremes(half_life_steps)) <= 0:
         raise ConfigError(f"half_life_steps={half_life_steps}, expected a positive number")
 
     def decay(step: Array) -> Array:

@@ -146,6 +146,38 @@ def test_strengths():
     assert abs(flips - 0.15) < 0.02
 
 
+def test_windows_that_are_cut_out():
+    """Of half the sides, less what is beyond the borders: 9/16 of a half on average each way."""
+    keep = np.asarray(ada.window(KEY, jnp.float32(0.6), 4000, 16, 8))[..., 0]
+    cut = 1 - keep
+    assert set(np.unique(keep)) == {0.0, 1.0}
+    there = cut.any((1, 2))
+    assert abs(there.mean() - 0.6) < 4 * np.sqrt(0.6 * 0.4 / 4000)
+    areas = cut[there].mean((1, 2))  # E = (1/2 - 1/16)^2 of both sides, in the limit of many pixels
+    assert abs(areas.mean() - (7 / 16) ** 2) < 4 * areas.std() / np.sqrt(len(areas)) + 0.002
+    assert areas.max() == pytest.approx(0.25) and areas.min() < 0.08
+    rows = cut[there].any(2).sum(1)
+    assert rows.max() == 8 and (cut[there] == rows_and_columns(cut[there])).all()
+
+
+def rows_and_columns(cut):
+    """The rectangles that the cells span."""
+    return (cut.any(2)[:, :, None] & cut.any(1)[:, None]).astype(np.float32)
+
+
+def test_colours_and_cuts_of_their_own_probabilities():
+    x = jnp.asarray(RANDOM.rand(64, 8, 8, 3), jnp.float32)
+    certain = {"p": jnp.float32(1.0)}
+    geometry = ADA(fixed=1.0, colour=0.0).apply(KEY, x, certain)
+    place, _ = jax.random.split(KEY)
+    expected = ada.warped(x, ada.geometry(place, jnp.float32(1.0), 64, 8, 8))
+    np.testing.assert_allclose(geometry, expected, atol=1e-6)
+    cut = np.asarray(ADA(fixed=1.0, colour=0.0, cutout=1.0).apply(KEY, x, certain))
+    gone = (cut == 0).all(3)
+    assert gone.any((1, 2)).all()
+    np.testing.assert_array_equal(cut[~gone], np.asarray(geometry)[~gone])
+
+
 def test_colours():
     colours = jax.jit(ada.colours, static_argnums=2)
     maps = np.asarray(colours(KEY, jnp.float32(1.0), 4000))
@@ -198,3 +230,8 @@ def test_controller():
     assert kept["p"] == 0
     fixed = ADA(fixed=0.3)
     assert fixed.move(fixed.start(), sure, jnp.int32(4))["p"] == pytest.approx(0.3)
+    moving = ADA(fixed={"name": "linear", "start": 0.2, "end": 0.4, "steps": 10})
+    kept = moving.start()
+    assert kept["p"] == pytest.approx(0.2)
+    kept = jax.jit(moving.move)(kept, sure, jnp.int32(4))
+    assert kept["p"] == pytest.approx(0.3)  # for step 5

@@ -326,3 +326,32 @@ def test_a_final_rate_needs_a_schedule():
     for options in ({"rates": ((3, 0.1),)}, {"schedule": "steps"}):
         with pytest.raises(ConfigError, match="schedule='steps' needs rates, and rates need it"):
             optimizer("sgd", 0.3, **options)
+
+
+def test_adam_whose_b2_moves():
+    """Corrections of averages use the decay of the step: against NumPy, at steps with gaps."""
+    b2 = {"name": "linear", "start": 0.5, "end": 0.99, "steps": 10}
+    ours = optimizer("adam", 0.1, b1=0.2, b2=b2, eps=1e-3)
+    p = jnp.array([1.0, -2.0, 0.5])
+    x, m, n, memory = np.asarray(p, np.float64), np.zeros(3), np.zeros(3), ours.transform.init(p)
+    update = jax.jit(ours.transform.update)
+    for t, step in enumerate((0, 0, 3, 4, 9, 20), 1):
+        updates, memory = update(jnp.sin(3 * p) + p, memory, p, step=jnp.int32(step))
+        p = p + 0.1 * updates
+        g, decay = np.sin(3 * x) + x, 0.5 + 0.49 * min(step / 10, 1)
+        m, n = 0.2 * m + 0.8 * g, decay * n + (1 - decay) * g**2
+        x = x - 0.1 * m / (1 - 0.2**t) / (np.sqrt(n / (1 - decay**t)) + 1e-3)
+        np.testing.assert_allclose(p, x, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"b2": {"name": "linaer", "start": 0.9}}, "name in config.optim.b2 'linaer'"),
+        ({"nesterov": {"name": "constant", "start": 1.0}}, "config.optim.nesterov"),
+        ({"b2": {"name": "constant", "start": 0.9}, "lazy": True}, "numbers for b1 and b2"),
+    ],
+)
+def test_mistakes_in_options_that_move(options, message):
+    with pytest.raises(ConfigError, match=message):
+        optimizer("adam", 0.1, **options)

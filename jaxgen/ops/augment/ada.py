@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.ops.games import Maps, per_example
+from jaxgen.schedules import Scheduled, value
 
 Images = Float[Array, "b h w c"]
 LUMA = 1 / math.sqrt(3)  # the grey axis, each colour
@@ -200,6 +202,18 @@ def coloured(x: Images, maps: Float[Array, "b 4 4"]) -> Images:
     return gain.reshape(-1, 1, 1, 1) * x + shift.reshape(-1, 1, 1, 1)
 
 
+def window(rng: Array, p: Array, num: int, height: int, width: int) -> Float[Array, "b h w 1"]:
+    """0 in a square of half the sides, centred anywhere, with probability p; else 1."""
+    which, where = jax.random.split(rng)
+    centres = jax.random.uniform(where, (2, num, 1))
+    far = [
+        jnp.abs((jnp.arange(side) + 0.5)[None] / side - centre) >= 0.25
+        for side, centre in zip((height, width), centres, strict=True)
+    ]
+    keep = far[0][:, :, None] | far[1][:, None] | (happens(which, p, num) == 0)[:, None, None]
+    return keep[..., None].astype(jnp.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class ADA:
     """Augmentation with a probability p that is adapted.
@@ -212,17 +226,21 @@ class ADA:
         target: of r; beyond -1 p always rises.
         interval: train steps between adaptations.
         images: that move p by one.
-        fixed: this p instead; None adapts.
+        fixed: this p instead, of a train step; None adapts.
+        colour: times p is the probability of changes of colours.
+        cutout: times p is that of a grey square of half the sides anywhere.
     """
 
     target: Annotated[float, -math.inf] = 0.6
     interval: int = 4
     images: int = 500_000
-    fixed: float | None = None
+    fixed: Scheduled | None = None
+    colour: float = 1.0
+    cutout: float = 0.0
 
     def start(self) -> dict[str, Array]:
         """p, and the signs seen since it moved."""
-        first = 0.0 if self.fixed is None else self.fixed
+        first = 0.0 if self.fixed is None else value(self.fixed, jnp.int32(0))
         return {"p": jnp.float32(first), "signs": jnp.float32(0), "seen": jnp.float32(0)}
 
     def apply(self, rng: Array, x: Images, kept: dict[str, Array]) -> Images:
@@ -233,7 +251,10 @@ class ADA:
 
         def change(x: Array) -> Array:
             changed = warped(x, geometry(place, p, b, h, w))
-            return coloured(changed, colours(colour, p, b))
+            changed = coloured(changed, colours(colour, self.colour * p, b))
+            if self.cutout:
+                changed *= window(jax.random.fold_in(rng, 2), self.cutout * p, b, h, w)
+            return changed
 
         return jnp.where(p > 0, change(x), x)
 
@@ -243,7 +264,8 @@ class ADA:
         Of logits of patches and scales, an image's sign is the mean of theirs.
         """
         if self.fixed is not None:
-            return kept
+            moving = isinstance(self.fixed, Mapping)
+            return kept | {"p": value(self.fixed, step + 1)} if moving else kept
         sign = per_example(jax.tree.map(jnp.sign, real))
         signs, seen = kept["signs"] + jnp.sum(sign), kept["seen"] + len(sign)
         due = step % self.interval == 0
