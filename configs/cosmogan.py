@@ -21,7 +21,12 @@ from jaxgen.recipes import shorten, two_players
 
 
 def web(c: ConfigDict) -> None:
-    """A quarter of the paper's channels, and a penalty that lets the game settle."""
+    """A quarter of the paper's channels, and a penalty that lets the game settle.
+
+    The average is short: moments of batches, which are those of the last steps, fit no other.
+    """
+    c.model.generator.smoothing = 1.0
+    c.ema.generator.half_life_steps = 20.0
 
 
 def paper(c: ConfigDict) -> None:
@@ -41,7 +46,9 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="web", tiny=False)
     c = common("cosmic_web")
     c.model = dict(
-        generator=dict(name="gans.cosmogan.Generator", latent=64, width=16, periodic=True),
+        generator=dict(
+            name="gans.cosmogan.Generator", latent=64, width=16, periodic=True, smoothing=0.0
+        ),
         discriminator=dict(name="gans.cosmogan.Discriminator", width=16, periodic=True, norm=False),
     )
     c.method = dict(

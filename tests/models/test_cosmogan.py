@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from jaxgen.models.gans.cosmogan import Discriminator, Doubling, Generator
 
@@ -69,6 +70,21 @@ def test_the_inside_does_not_depend_on_the_border():
     one, other = (Doubling(2, p).apply(variables, h) for p in (True, False))
     np.testing.assert_allclose(one[:, 4:-4, 4:-4], other[:, 4:-4, 4:-4], atol=1e-6)
     assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize(("periodic", "mode"), [(True, "wrap"), (False, "nearest")])
+def test_what_is_smoothed_is_as_scipy_smooths_it(periodic, mode):
+    rough, smooth = (Generator(4, 1, periodic, deviation) for deviation in (0.0, 1.0))
+    z, size = jax.random.normal(KEY, (2, 4)), (2, 32, 32, 1)
+    variables = rough.init(KEY, z, size)
+    variables = {**variables, "params": scrambled(variables["params"])}
+    flat = np.arctanh(np.asarray(rough.apply(variables, z, size), np.float64) * (1 - 1e-9))
+    expected = scipy.ndimage.gaussian_filter(flat, (0, 1, 1, 0), mode=mode, truncate=3.0)
+    found = np.asarray(smooth.apply(variables, z, size))
+    near = np.abs(flat).max() < 6  # beyond, the hyperbolic tangent has forgotten its argument
+    assert near
+    np.testing.assert_allclose(found, np.tanh(expected), atol=1e-4)
+    assert np.abs(found - np.tanh(flat)).max() > 0.1
 
 
 def test_sizes_that_do_not_fit():
