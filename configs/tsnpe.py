@@ -67,7 +67,7 @@ def get_config(arg: str = "") -> ConfigDict:
         outside=1e-4,
         candidates=100_000,
     )
-    inference(c, best="test/nll")
+    inference(c, best="test/nll")  # of all of the prior: it says little, the newest counts
     c.evaluate.sample.temperature = 1.0
     preset(arg.data, PRESETS)(c)
     c.method.observation = c.evaluate.sample.observation

@@ -32,8 +32,8 @@ class TruncatedPosterior(KnownPrior, Posterior):
     The first round simulates from the prior, each later one from the prior where q, given the
     observation, is above the quantile `outside` of its own draws. All rounds are trained on. They
     are part of the state, so that a resumed run is the one that was never stopped; a simulation
-    with a value that is not finite is left out. Examples of the data only normalise at the start,
-    and evaluate: far from the observation, q is not fitted any more.
+    with a value that is not finite is left out. Examples of the data are not trained on: they only
+    evaluate, which says little, as far from the observation q is not fitted any more.
 
     Attributes:
         simulator: parameters [N, D] -> observations [N, E]; see `models.science.simulators`.
@@ -66,11 +66,12 @@ class TruncatedPosterior(KnownPrior, Posterior):
             )
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
-        """Initialises the model on the first batch, and simulates the first round."""
+        """Simulates the first round, on which it initialises the model."""
         of_model, of_prior, of_noise = jax.random.split(rng, 3)
-        params, variables = super().init(of_model, batch)
         theta = self._from_prior(of_prior, self.simulations)
         found, count = self._simulated(of_noise, theta, jnp.ones(len(theta), bool))
+        good = found[jnp.arange(len(found)) % jnp.maximum(count, 1)]
+        params, variables = super().init(of_model, {"x": good})
         room = jnp.zeros(((self.rounds - 1) * self.simulations, self.spec.dims), found.dtype)
         rows = jnp.concatenate([found, room])
         begun = {"rows": rows, "count": count, "round": jnp.int32(1), "inside": jnp.float32(1)}
@@ -105,11 +106,13 @@ class TruncatedPosterior(KnownPrior, Posterior):
             density(self.sample(state, of_draws, DRAWS, observed[0])), self.outside
         )
 
+        size = min(CHUNK, self.candidates)
+
         def found(number: Array) -> tuple[Array, Array]:
-            theta = self._from_prior(jax.random.fold_in(of_prior, number), CHUNK)
+            theta = self._from_prior(jax.random.fold_in(of_prior, number), size)
             return theta, density(theta) >= least
 
-        chunks = -(-self.candidates // CHUNK)
+        chunks = -(-self.candidates // size)
         theta, inside = jax.lax.map(found, jnp.arange(chunks))
         theta, inside = theta.reshape(-1, self.parameters), inside.reshape(-1)
         first = jnp.argsort(~inside, stable=True)[: self.simulations]

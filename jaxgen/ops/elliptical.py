@@ -61,7 +61,9 @@ def start(rng: Any, log_likelihood: LogLikelihood, dims: int, num: int, candidat
     """
     of_noise, of_choice = jax.random.split(rng)
     u = jax.random.normal(of_noise, (candidates, dims))
-    return u[jax.random.categorical(of_choice, _finite(log_likelihood(u)), shape=(num,))]
+    value = _finite(log_likelihood(u))
+    share = jax.nn.softmax(jnp.where(jnp.max(value) > -jnp.inf, value, 0.0))
+    return u[jax.random.choice(of_choice, candidates, (num,), p=share)]
 
 
 def elliptical_slice(rng: Any, log_likelihood: LogLikelihood, u: Noise, moves: int) -> Noise:
