@@ -15,7 +15,6 @@ SLCP. Runs and figures go to --out, and what is there is not made again.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import pathlib
 import time
@@ -28,7 +27,7 @@ import numpy as np
 import jaxgen
 from jaxgen.data.embedded import simulated
 from jaxgen.evaluate.metrics.c2st import c2st
-from jaxgen.ops.elliptical import elliptical_slice, start
+from jaxgen.ops.elliptical import elliptical_slice
 from jaxgen.ops.priors import Uniform
 from jaxgen.ops.simulators import SIMULATORS, crescent
 
@@ -75,25 +74,37 @@ def two_moons_reference(observed: np.ndarray, num: int, seed: int) -> np.ndarray
     return np.concatenate(found)[:num]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _chains(task: str, observed: Any, num: int, key: Any) -> Any:
+def _of_noise(task: str, observed: np.ndarray) -> Any:
+    """(noise [N, D]) -> log-likelihood [N]."""
     prior, likelihood = prior_of(task), SIMULATORS[task].log_likelihood
     assert likelihood is not None
+    return lambda u: likelihood(prior.of_noise(u), jnp.asarray(observed))
 
-    def value(u: Any) -> Any:
-        return likelihood(prior.of_noise(u), observed)
 
-    first, rest = jax.random.split(key)
-    u = start(first, value, len(prior.low), num, candidates=1_000_000)
-    return prior.of_noise(elliptical_slice(rest, value, u, moves=300))
+def slcp_reference(observed: np.ndarray, num: int, seed: int, chunks: int = 16) -> np.ndarray:
+    """Draws [num, 5]: a million candidates a chunk, weighed, then moved by long chains.
+
+    The third and the fourth parameter are seen by their squares alone, so that their signs are
+    drawn: modes then have their shares exactly.
+    """
+    value = _of_noise("slcp", observed)
+    of_chunk = jax.jit(lambda key: (u := jax.random.normal(key, (10**6, 5)), value(u)))
+    keys = jax.random.split(jax.random.key(seed), chunks + 1)
+    u, weight = (np.concatenate(v) for v in zip(*map(of_chunk, keys[1:]), strict=True))
+    weight = np.exp(weight.astype(np.float64) - weight.max())
+    random = np.random.RandomState(seed)
+    u = u[random.choice(len(u), num, p=weight / weight.sum())]
+    moved = jax.jit(lambda u: elliptical_slice(keys[0], value, u, moves=200))(u)
+    theta = np.array(prior_of("slcp").of_noise(moved))
+    theta[:, 2:4] *= random.choice([-1, 1], (num, 2))
+    return theta
 
 
 def reference(task: str, number: int, num: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Draws [num, D] of the posterior of an observation, from 0."""
     observed = np.array(OBSERVATIONS[task][number], np.float32)
-    if task == "two_moons":
-        return two_moons_reference(observed, num, seed)
-    return np.asarray(_chains(task, jnp.asarray(observed), num, jax.random.key(seed)))
+    of_task = {"two_moons": two_moons_reference, "slcp": slcp_reference}[task]
+    return of_task(observed, num, seed)
 
 
 def amortised(name: str, task: str, count: int, out: pathlib.Path, steps: int) -> Any:
