@@ -86,7 +86,7 @@ class Chained(KnownPrior):
             key = jax.random.fold_in(of_start, number)
 
             def value(u: Array) -> Array:
-                return self._likelihoods(state, prior.of_noise(u)[None], one[None])[0]
+                return self.log_likelihoods(state, prior.of_noise(u)[None], one[None])[0]
 
             return start(key, value, dims, num, self.candidates)
 
@@ -94,16 +94,16 @@ class Chained(KnownPrior):
 
         def value(u: Array) -> Array:
             theta = prior.of_noise(u).reshape(many, num, dims)
-            return self._likelihoods(state, theta, observed).reshape(-1)
+            return self.log_likelihoods(state, theta, observed).reshape(-1)
 
         u = elliptical_slice(of_chains, value, u.reshape(many * num, dims), self.moves)
         return prior.of_noise(u).reshape(many, num, dims)
 
     def _joint(self, state: State, theta: Array, observed: Array) -> Array:
         """Log of prior times likelihood, [B, m] in nats, of [B, m, D] and [B, n, E]."""
-        return self.prior.log_prob(theta) + self._likelihoods(state, theta, observed)
+        return self.prior.log_prob(theta) + self.log_likelihoods(state, theta, observed)
 
-    def _likelihoods(self, state: State, theta: Array, observed: Array) -> Array:
+    def log_likelihoods(self, state: State, theta: Array, observed: Array) -> Array:
         """Of theta [B, m, D] and all of the observations [B, n, E] together, [B, m]."""
         many, m, dims = theta.shape
         n = observed.shape[1]

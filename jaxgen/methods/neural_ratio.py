@@ -67,6 +67,6 @@ class NeuralRatio(Chained):
         theta, observed = self.split(x)
         noise = jax.random.normal(rng, (len(x), self.atoms - 1, self.parameters), x.dtype)
         every = jnp.concatenate([theta[:, None], self.prior.of_noise(noise)], axis=1)
-        logits = self._likelihoods(state, every, observed[:, None])
+        logits = self.log_likelihoods(state, every, observed[:, None])
         nats = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]
         return nats, (logits[:, 0] >= jnp.max(logits, axis=1)).astype(jnp.float32)

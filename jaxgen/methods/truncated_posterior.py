@@ -100,7 +100,7 @@ class TruncatedPosterior(KnownPrior, Posterior):
 
         def density(theta: Array) -> Array:
             seen = jnp.broadcast_to(observed, (len(theta), self.observed))
-            return self._log_prob(state, theta, seen)
+            return self.log_prob(state, jnp.concatenate([theta, seen], axis=1), of_draws)
 
         least = jnp.quantile(
             density(self.sample(state, of_draws, DRAWS, observed[0])), self.outside
