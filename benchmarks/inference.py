@@ -5,7 +5,7 @@
     python benchmarks/inference.py --task=slcp --observations=2
 
 Of each method, for the first observations of the benchmark of Lueckmann et al. 2021: the accuracy
-of a classifier between 10,000 draws of its posterior and of the reference, 0.5 where they cannot be
+of a classifier between --draws of its posterior and of the reference, 0.5 where they cannot be
 told apart. The floor is the reference against more draws of itself, the control the prior. A tenth
 of the simulations is held out, and the checkpoint of the best loss on it is taken; truncated rounds
 hold out none. References are our own: exact draws for two moons, long chains on the likelihood for
@@ -31,7 +31,7 @@ from jaxgen.ops.elliptical import elliptical_slice
 from jaxgen.ops.priors import Uniform
 from jaxgen.ops.simulators import SIMULATORS, crescent
 
-DRAWS, ROUNDS = 10_000, 10
+ROUNDS = 10
 METHODS = ("npe", "nle", "nre", "tsnpe")
 # of the benchmark's repository, sbi-benchmark/sbibm, tasks/*/files/num_observation_*
 OBSERVATIONS = {
@@ -100,7 +100,7 @@ def slcp_reference(observed: np.ndarray, num: int, seed: int, chunks: int = 16) 
     return theta
 
 
-def reference(task: str, number: int, num: int = DRAWS, seed: int = 0) -> np.ndarray:
+def reference(task: str, number: int, num: int, seed: int = 0) -> np.ndarray:
     """Draws [num, D] of the posterior of an observation, from 0."""
     observed = np.array(OBSERVATIONS[task][number], np.float32)
     of_task = {"two_moons": two_moons_reference, "slcp": slcp_reference}[task]
@@ -145,28 +145,29 @@ def in_rounds(task: str, number: int, count: int, out: pathlib.Path, steps: int)
 
 def measured(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Method, floor and control -> accuracy for each observation."""
-    task, count, out = arguments.task, arguments.simulations, pathlib.Path(arguments.out)
+    task, count, draws = arguments.task, arguments.simulations, arguments.draws
+    out = pathlib.Path(arguments.out)
     numbers = range(min(arguments.observations, len(OBSERVATIONS[task])))
-    truth = [reference(task, number) for number in numbers]
+    truth = [reference(task, number, draws) for number in numbers]
     found: dict[str, list[float]] = {}
 
-    def note(name: str, draws: list[np.ndarray], begun: float) -> None:
+    def note(name: str, others: list[np.ndarray], begun: float) -> None:
         taken = time.perf_counter() - begun
-        found[name] = [c2st(a, np.asarray(b)) for a, b in zip(truth, draws, strict=True)]
+        found[name] = [c2st(a, np.asarray(b)) for a, b in zip(truth, others, strict=True)]
         mean, each = np.mean(found[name]), ", ".join(f"{v:.3f}" for v in found[name])
         print(f"{task} {count:,} {name}: {mean:.3f} ({each}); {taken:.0f} s", flush=True)
 
     begun = time.perf_counter()
-    note("floor", [reference(task, number, seed=1) for number in numbers], begun)
-    prior = np.asarray(SIMULATORS[task].prior(jax.random.key(2), DRAWS))
+    note("floor", [reference(task, number, draws, seed=1) for number in numbers], begun)
+    prior = np.asarray(SIMULATORS[task].prior(jax.random.key(2), draws))
     note("control: the prior", [prior for _ in numbers], begun)
     for name in arguments.methods.split(","):
-        begun, draws = time.perf_counter(), []
+        begun, found_by = time.perf_counter(), []
         run = None if name == "tsnpe" else amortised(name, task, count, out, arguments.steps)
         for number in numbers:
             one = run or in_rounds(task, number, count, out, arguments.steps)
-            draws.append(one.sample(DRAWS, seed=0, observation=OBSERVATIONS[task][number]))
-        note(name, draws, begun)
+            found_by.append(one.sample(draws, seed=0, observation=OBSERVATIONS[task][number]))
+        note(name, found_by, begun)
     return found
 
 
@@ -178,6 +179,7 @@ def main() -> None:
     parser.add_argument("--task", choices=OBSERVATIONS, default="two_moons")
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument("--observations", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=10_000, help="of each posterior")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--steps", type=int, default=3000, help="of the training")
     parser.add_argument("--out", default="runs/inference")
