@@ -13,7 +13,7 @@ given after one another, and take no further training:
 
     jaxgen sample RUN --observation="(0.5, 0, -1, 0.2, 0.1, -0.8)"
 
-Expected: `test/nll` of linear_gaussian 2.4509 nats, the entropy of its noise; ours EXPECTED.
+Expected: `test/nll` of linear_gaussian 2.4509 nats, the entropy of its noise; ours 2.483.
 
 A simulator of one's own as in configs/npe.py; its prior is told, as ends of a uniform one
 (`method.low`, `method.high`) or mean and deviation of a normal one (`method.mean`, `method.std`).

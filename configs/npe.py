@@ -7,8 +7,8 @@
     jaxgen sample RUN --observation="(0.5, 0, -1)"                 draws from a posterior
     jaxgen calibrate RUN                                           is it calibrated? with a plot
 
-Expected: `test/nll` of linear_gaussian 2.0573 nats, the entropy of its analytic posterior. Ours, in
-a minute on two CPU cores: NLL_LINEAR, and NLL_MOONS of two_moons (MOONS_TRUE would be exact).
+Expected: `test/nll` of linear_gaussian 2.0573 nats, the entropy of its analytic posterior; ours, in
+half a minute on two CPU cores, 2.080. Of two_moons -3.795, by its likelihood; ours -3.541.
 
 Pairs of a simulator of one's own: --config.data.name=FILE.npz with arrays theta and x, or FILE.npy
 with rows of parameters, then observation, and --config.method.parameters=D. By the same commands:
