@@ -1,6 +1,6 @@
 """Where a block is in real pictures, learned from rendered ones: errors in pixels, by seed.
 
-    python benchmarks/sim_to_real.py                       three seeds, about CPU_MINUTES of CPU
+    python benchmarks/sim_to_real.py                       three seeds, about 15 CPU minutes
     python benchmarks/sim_to_real.py --seeds=1 --pairs=25,50,100,200,400
 
 For each number of real pictures and seed: the regressor of rendered pictures straight on real ones,
