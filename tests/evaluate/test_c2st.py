@@ -5,7 +5,13 @@ import pytest
 import scipy.stats
 
 from jaxgen.config import ConfigError
+from jaxgen.data.dataset import ArraySplit, Dataset
+from jaxgen.evaluate.comparison import Comparison, Subject
+from jaxgen.evaluate.extractors import extractor
+from jaxgen.evaluate.metrics import measure
 from jaxgen.evaluate.metrics.c2st import c2st
+from jaxgen.evaluate.sets import ArraySet
+from jaxgen.types import DataSpec
 
 RANDOM = np.random.RandomState(0)
 NUM = 1500
@@ -28,3 +34,17 @@ def test_what_cannot_be_compared_is_refused():
         c2st(np.zeros((100, 2)), np.zeros((99, 2)))
     with pytest.raises(ConfigError, match="points are not finite"):
         c2st(np.zeros((100, 2)), np.full((100, 2), np.nan))
+
+
+def test_of_a_set_of_points():
+    """Samples of another place are told from data; the floor is that of both splits."""
+    data = {"train": RANDOM.randn(600, 2), "test": RANDOM.randn(400, 2)}
+    spec = DataSpec.of("points", (2,), None)
+    splits = {name: ArraySplit({"x": x.astype(np.float32)}) for name, x in data.items()}
+    sets = [ArraySet((RANDOM.randn(400, 2) + [3.0, 0.0]).astype(np.float32))]
+    comparison = Comparison(
+        Subject(spec, None, sets), Dataset(spec, splits, source="test"), extractor("pixels", spec)
+    )
+    ((row,), missing) = measure(comparison, "c2st")
+    assert not missing and abs(row.value - scipy.stats.norm.cdf(1.5)) < 0.05
+    assert abs(row.context["floor"] - 0.5) < 0.08 and row.fingerprint["num_real"] == 400
