@@ -1,6 +1,7 @@
 """Truncated rounds: where and when they simulate, what fails, simulators of one's own."""
 
 import dataclasses
+import json
 import re
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ import pytest
 import scipy.stats
 from tiny import config_of
 
+import jaxgen
 from jaxgen.bijectors.affine import ConditionalAffine
 from jaxgen.config import ConfigError
 from jaxgen.methods.truncated_posterior import ROWS, TruncatedPosterior
@@ -161,3 +163,14 @@ def test_a_stored_config_runs_no_simulator_that_is_not_allowed():
         build_method(config, spec, allow=())
     made = build_method(config, spec, allow=(__name__,))
     assert dataclasses.is_dataclass(made) and isinstance(made.simulator, Doubled)
+
+
+def test_a_run_that_was_stopped_between_rounds_is_the_one_that_was_not(tmp_path, data_root):
+    """Of three rounds of five steps one is simulated before the stop, at step 8, and one after."""
+    options = dict(quiet=True, **{"data.data_dir": str(data_root), "evaluate.num_samples": 0})
+    digests = []
+    for name, stops in (("whole", (16,)), ("stopped", (8, 16))):
+        for steps in stops:
+            jaxgen.fit("tsnpe:tiny", steps=steps, workdir=tmp_path / name, **options)
+        digests.append(json.loads((tmp_path / name / "summary.json").read_text())["state_digest"])
+    assert digests[0] == digests[1]
