@@ -278,7 +278,7 @@ class Infers(Protocol):
     def posterior(
         self, state: State, rng: Array, x: Array, num: int
     ) -> tuple[Array, Array, Array, Array]:
-        """Rows' own parameters, their log-density, `num` draws each, and those of the draws."""
+        """Rows' own parameters, their log-density but for a constant of the row, draws, theirs."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.data import kept, points
+from jaxgen.data import kept, pairs, points
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout, sampled_sha256
 from jaxgen.data.labels import checked_labels
 from jaxgen.data.limits import load_npy, open_npz
@@ -71,7 +71,8 @@ def load(
     `train_images`, `test_images` and so on; `x_val` and its like stand in for a test split that
     is not there. Without one, a seeded draw of `test_fraction` of the examples is held out. bool,
     uint8 and uint16 are grey levels, floats are continuous. Rows [N, D] of floats are a table,
-    whose `context` [N, C] a .npz may hold. A .npy file above `in_memory_mb` is mapped, not read.
+    whose `context` [N, C] a .npz may hold; beside `theta` [N, D] they are what a simulator made of
+    these parameters, and rows of both. A .npy file above `in_memory_mb` is mapped, not read.
     A .npz may also be a whole data set, see `kept`. The `earlier` rules are those of version 0.1,
     which knew train and test in fewer spellings.
 
@@ -118,6 +119,10 @@ def joined(
     """
     for split, part in parts.items():
         where = f"{place}{split and ', '}{split}"
+        if part.theta is not None:
+            part, more = _paired(part, where)
+            parts[split] = part
+            notes = [*notes, *more]
         if part.x.ndim == 1 and part.x.dtype.kind == "f":
             part = parts[split] = dataclasses.replace(part, x=part.x[:, None])
         _check(part.x, where)
@@ -134,7 +139,8 @@ def joined(
             f"{place}: columns and context are of rows [N, D] of floats that are standardised; "
             f"got {whole.dtype} {list(whole.shape)}, data.standardize={choice.standardize}"
         )
-    spec = DataSpec.of(name, _shape(whole), _LEVELS.get(whole.dtype.name))
+    named = next(iter(parts.values())).names
+    spec = DataSpec.of(name, _shape(whole), _LEVELS.get(whole.dtype.name), columns=named or ())
     if isinstance(whole, np.memmap):
         trains, tests = holdout(len(whole), test_fraction, seed)
         splits: dict[str, Split] = {
@@ -157,6 +163,17 @@ class Part:
     x: np.ndarray
     label: np.ndarray | None = None
     context: np.ndarray | None = None
+    theta: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
+
+def _paired(part: Part, where: str) -> tuple[Part, list[str]]:
+    """Rows of a simulator's parameters and observations, and notes."""
+    assert part.theta is not None
+    if part.label is not None or part.context is not None:
+        raise DataError(f"{where}: labels and context have no place beside theta and x")
+    x, notes = pairs.joined(part.theta, part.x, where)
+    return Part(x, names=pairs.columns(part.theta, part.x)), notes
 
 
 def picked(place: str, archive: Any) -> tuple[dict[str, Part], list[str]]:
@@ -194,6 +211,7 @@ def picked(place: str, archive: Any) -> tuple[dict[str, Part], list[str]]:
     for split in sorted(found, reverse=True):  # train before test
         form = found[split]
         names = {"x": x_key, "label": _LABEL[x_key], "context": "context"}
+        names |= {pairs.THETA: pairs.THETA} if x_key == "x" else {}
         used[split] = {k: form.format(n) for k, n in names.items() if form.format(n) in keys}
     spare = set(keys).difference(*(names.values() for names in used.values()))
     notes += [f"not used: {_described(archive, key)}" for key in keys if key in spare][:20]
@@ -240,12 +258,12 @@ def _check_alike(place: str, parts: dict[str, Part]) -> None:
         return
     train, test = parts["train"], parts["test"]
     one, other = ((_converted(part.x[:1]).dtype, _shape(part.x)) for part in (train, test))
-    if one != other:
+    if one != other or train.names != test.names:
         raise DataError(
             f"{place}: train is {train.x.dtype} {train.x.shape[1:]} and test is "
             f"{test.x.dtype} {test.x.shape[1:]}: expected the same of both"
         )
-    for what, key in (("labels", "label"), ("context", "context")):
+    for what, key in (("labels", "label"), ("context", "context"), ("theta", "names")):
         if (getattr(train, key) is None) != (getattr(test, key) is None):
             raise DataError(f"{place}: expected {what} of both splits or of none, got one")
 
@@ -255,18 +273,18 @@ def _table(
 ) -> Callable[..., Dataset]:
     """Rows [N, D] as a table, with context of its own or of the columns."""
     first = next(iter(parts.values()))
-    names = [str(i) for i in range(first.x.shape[1])]
+    names = list(first.names or ()) or [str(i) for i in range(first.x.shape[1])]
     if choice.label is not None:
         raise DataError(f"data.label={choice.label} is of tables; {place} has arrays: save y")
     if choice.context and first.context is not None:
         raise DataError(f"{place} holds an array context: leave out data.context")
     columns = points.selected(names, choice.columns, choice.context, None, place)
-    rows, given = {}, [int(n) for n in choice.context]
+    rows, given = {}, [names.index(n) for n in choice.context]
     for split, part in parts.items():
         context = part.x[:, given] if given else part.context
         if context is not None and not given:
             context = _context(context, len(part.x), f"{place}{split and ', '}{split}")
-        x = part.x if len(columns) == len(names) else part.x[:, [int(n) for n in columns]]
+        x = part.x if len(columns) == len(names) else part.x[:, [names.index(n) for n in columns]]
         rows[split] = points.Rows(x, context, part.label)
     context = next(iter(rows.values())).context
     left = [n for n in names if n not in (*columns, *choice.context)]

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     if not isinstance(found.method, Infers):
         raise ConfigError(
             f"{arguments.run} infers no parameters, so it has no posteriors to test: calibrate is "
-            "of runs of configs/npe.py; use jaxgen eval"
+            "of runs of configs/npe.py, nle.py and nre.py; use jaxgen eval"
         )
     asked = {"num": arguments.num, "draws": arguments.draws, "seed": arguments.seed}
     out = output(arguments, found, "calibration", ".png", **asked)

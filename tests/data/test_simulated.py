@@ -79,5 +79,5 @@ def test_load(tmp_path, monkeypatch):
         assert len(data.splits["test"]) == 100 and "seeded draws" in data.report()
     assert len(made) == 1
     assert jaxgen.data.load("linear_gaussian", data_dir=str(tmp_path)).spec.entropy is None
-    with pytest.raises(DataError, match="expected one of u1, .*two_moons; got 'u5'"):
+    with pytest.raises(DataError, match="expected one of u1, .*two_moons, slcp; got 'u5'"):
         simulated.load("u5", str(tmp_path))

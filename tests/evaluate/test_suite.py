@@ -133,7 +133,7 @@ def test_what_cannot_be_given():
     with pytest.raises(ConfigError, match="score is not available: the extractor pixels class"):
         measure(c, "score")
     _, missing = values(c, "all")
-    of_other_data = {"showers", "spectrum", "molecules"}
+    of_other_data = {"showers", "spectrum", "molecules", "c2st"}
     assert set(OF_MODELS) | {"score", "modes"} | of_other_data == set(missing)
     with pytest.raises(ConfigError, match="--split=valid"):
         compared(squares(2, 100), split="valid")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import CONFIGS, DRAWING, config_of, tiny
 
-from jaxgen.abilities import Decodes, Density, Encodes, Restores, given
+from jaxgen.abilities import Decodes, Density, Encodes, Infers, Restores, given
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.ops.targets import TARGETS
@@ -59,7 +59,7 @@ def knobs(made):
     asked = {}
     if named := [k for k in given(made.method) if k != "label"]:
         asked["given"] = {k: made.batch[k] for k in named}
-    if isinstance(made.method, Density) and "observation" in made.method.density.given:
+    if isinstance(made.method, Infers):
         asked["observation"] = made.batch["x"][0, made.method.parameters :]
     return asked
 
@@ -82,6 +82,7 @@ def test_samples_are_data(made):
     x = np.asarray(jax.jit(lambda state, rng: sample(state, rng))(state, KEY))
     part = isinstance(method, Density) and method.density.of != "x"
     shape = (method.density.dims,) if part else spec.shape
+    shape = (method.parameters,) if isinstance(method, Infers) else shape
     assert x.shape in ((SIZE, *shape), (SIZE, *_pair(shape)))
     # a Gaussian draws real levels, which evaluation rounds
     real = isinstance(method, ELBO | QuantizedAutoencoder) and not method.decoder.is_mass

@@ -67,7 +67,7 @@ def test_every_family_that_there_is(all_metrics):
         *("step_seconds", "parameters", "peak_bytes"),
     ):
         assert np.isfinite(found[name]["value"]), name
-    never = {"calibration", "disentanglement", "showers", "spectrum", "molecules"}  # of other data
+    never = {"calibration", "disentanglement", "showers", "spectrum", "molecules", "c2st"}
     assert set(out["not_available"]) == {"score", "modes", "classes", "cas"} | never
     assert found["parameters"]["value"] == 2208
     for name, row in found.items():
@@ -237,7 +237,7 @@ def test_images_of_another_tool_join(jaxgen_command, run, test_images, tmp_path)
     ("argv", "message"),
     [
         (("--metrics=fdd",), "unknown metric 'fdd': did you mean 'fd'?"),
-        (("--metrics=,",), "no metric named; known: calibration, cas"),
+        (("--metrics=,",), "no metric named; known: c2st, calibration, cas"),
         (("--metrics=classes",), "classes is not available: classes are of conditional models"),
         (("--metrics=fd", "--temprature=1"), "no such knob 'temprature'; did you mean"),
         (("--metrics=fd", "--num=0"), "--num=0, expected a whole number from 1 to"),

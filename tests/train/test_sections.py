@@ -114,6 +114,7 @@ SEEN = set()  # fields that were tried in another config
 # may be negative, or have a range that is checked against the data
 SIGNED = {"method.low", "method.high", "method.real_target"}
 SIGNED |= {"method.log_mean", "method.logit_mean", "method.prior.logit_mean"}
+SIGNED |= {"method.mean", "method.std", "method.observation"}
 SIGNED |= {"evaluate.sample.observation", "evaluate.sample.truncation"}
 
 

@@ -58,6 +58,9 @@ class PosteriorFlow(Bijector):
         bound: half the width of the splines' interval, in units of the normalised parameters.
         width: of the conditioner's hidden layers.
         blocks: of the conditioner, two layers each.
+        given: the first number that a layer of the autoregressive form transforms, too, depends on
+            the observation. Without it a posterior of one parameter depends on none: only runs of
+            before there was a choice do without.
     """
 
     embedding: Sequence[int] = ()
@@ -67,6 +70,7 @@ class PosteriorFlow(Bijector):
     bound: float = 3.0
     width: int = 50
     blocks: int = 1
+    given: bool = False
 
     def setup(self) -> None:
         """Builds the parts."""
@@ -79,6 +83,7 @@ class PosteriorFlow(Bijector):
             bound=self.bound,
             width=self.width,
             blocks=self.blocks,
+            given=self.given,
         )
 
     def _summary(self, cond: Condition | None) -> Channels:
