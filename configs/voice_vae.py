@@ -22,18 +22,56 @@ def continuous(c: ConfigDict) -> None:
     c.evaluate.best = "test/reconstruction"
 
 
-PRESETS = {"spectral": spectral, "continuous": continuous}
+def wave(c: ConfigDict) -> None:
+    """A WaveNet of mu-law levels, 64 samples a code."""
+    c.data.name = "vowels"
+    book = c.model.quantizer
+    c.model = dict(
+        name="vaes.wave_vae.WaveVQ",
+        hidden=64,
+        halvings=6,
+        stacks=4,
+        dilations=(1, 2, 4, 8, 16, 32),
+        width=32,
+        skip=64,
+        levels=256,
+        quantizer=book,
+    )
+    c.method = dict(
+        name="sound_codes.SoundCodes",
+        observation="categorical",
+        reconstruction_weight=1.0,
+        given=("label",),
+    )
+    c.train.update(batch_size=16, steps_per_dispatch=1)
+    c.evaluate.update(batch_size=64, best="test/uniform_bpd", num_samples=4, max_examples=256)
+    c.evaluate.sample = dict(temperature=1.0)
+
+
+def vctk(c: ConfigDict) -> None:
+    """The paper's: 16 kHz, 64 samples a code, 512 codes; its WaveNet's sizes are not given."""
+    wave(c)
+    c.data.update(name="speech:VCTK", rate=16_000, samples=8192, in_memory_mb=8000.0)
+    c.model.update(
+        hidden=128, stacks=3, dilations=tuple(2**i for i in range(10)), width=128, skip=256
+    )
+    c.model.quantizer.update(codes=512, dim=64, revive=False, revive_steps=0)
+    c.optim.model.update(learning_rate=2e-4, schedule="constant", decay_steps=0)
+    c.train.update(steps=250_000, save_every_steps=5000)
+    c.evaluate.update(every_steps=10_000, sample_every_steps=50_000)
+
+
+PRESETS = {"spectral": spectral, "continuous": continuous, "wave": wave, "vctk": vctk}
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/voice_vae.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="spectral", tiny=False)
     c = common("vowels_mel")
-    c.model = dict(name="vaes.voice_vae.VoiceVQ", hidden=128, layers=2, halvings=1)
+    c.model = dict(name="vaes.voice_vae.VoiceVQ", hidden=128, layers=2, halvings=2)
     c.model.quantizer = dict(
-        name="grouped",
-        groups=1,
-        codes=16,
+        name="codebook",
+        codes=32,
         dim=16,
         commitment=0.25,
         learned="averages",
@@ -43,23 +81,21 @@ def get_config(arg: str = "") -> ConfigDict:
         revive_steps=1500,
     )
     c.method = dict(
-        name="quantized.QuantizedAutoencoder",
-        observation="gaussian",
-        reconstruction_weight=2.0,
+        name="sound_codes.FrameCodes",
+        reconstruction_weight=1.0,
         given=("label",),
     )
     c.optim = dict(model=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=3000))
     c.train.update(steps=3000, steps_per_dispatch=20)
     c.ema = dict(model=dict(half_life_steps=100.0))
-    c.evaluate.update(every_steps=1000, sample_every_steps=1000, best="test/distortion")
-    c.evaluate.sample = dict(temperature=0.0)
+    c.evaluate.update(every_steps=1000, sample_every_steps=1000, best="test/uniform_nll")
+    c.evaluate.sample = dict(temperature=1.0)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c)
         c.train.steps_per_dispatch = 4
-        c.model.update(hidden=8, layers=1)
+        small = dict(hidden=8, layers=1, latent=2, stacks=2, dilations=(1, 2), width=4, skip=8)
+        c.model.update({name: size for name, size in small.items() if name in c.model})
         if "quantizer" in c.model:
             c.model.quantizer.update(codes=4, dim=2)
-        elif "latent" in c.model:
-            c.model.latent = 2
     return c

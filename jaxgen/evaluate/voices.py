@@ -77,14 +77,16 @@ class Court:
 
     Attributes:
         of: the field of x.
-        test: "x", "label" and "vowel" of test utterances.
-        real: their frames.
+        train: "x", "label" and "vowel" of train utterances.
+        test: the same of test utterances.
+        real: frames of these.
         target: [N], a speaker other than the label of each.
         who: judge of the speaker.
         what: judge of the vowel.
     """
 
     of: Field
+    train: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
     real: np.ndarray
     target: np.ndarray
@@ -95,13 +97,16 @@ class Court:
     def of_data(cls, dataset: Any, seed: int = 0) -> Court:
         """Of a data set of speech with a vowel beside each speaker."""
         of = dataset.spec.x
-        train, test = (s.take(np.arange(len(s))) for s in map(dataset.splits.get, _SPLITS))
+        train, test = (
+            split.take(np.arange(len(split)))
+            for split in (dataset.splits["train"], dataset.splits["test"])
+        )
         x = frames(train["x"], of)
         speakers = dataset.spec.num_classes
         turn = np.random.RandomState(seed).randint(1, speakers, len(test["label"]))
         target = ((test["label"] + turn) % speakers).astype(np.int32)
         who, what = judge(x, train["label"]), judge(x, train["vowel"])
-        return cls(of, test, frames(test["x"], of), target, who, what)
+        return cls(of, train, test, frames(test["x"], of), target, who, what)
 
     def judged(self, x: np.ndarray) -> Judged:
         """Of examples [N, ...] that stand for the test utterances by their targets."""
@@ -125,18 +130,31 @@ class Court:
         return self.judged(convert(self.test["x"], self.target))
 
     def floor(self) -> Judged:
-        """Of real utterances of the targets, another take of the same vowel each."""
-        label, vowel = self.test["label"], self.test["vowel"]
-        rows = [
-            np.flatnonzero((label == s) & (vowel == v))[i % 2]
-            for i, (s, v) in enumerate(zip(self.target, vowel, strict=True))
-        ]
-        return self.judged(self.test["x"][rows])
+        """Of real utterances: train ones of the same vowel by the target."""
+        label, vowel = self.train["label"], self.train["vowel"]
+        pairs = zip(self.target, self.test["vowel"], strict=True)
+        own = [np.flatnonzero((label == s) & (vowel == v)) for s, v in pairs]
+        return self.judged(self.train["x"][[rows[i % len(rows)] for i, rows in enumerate(own)]])
 
 
-_SPLITS = ("train", "test")
+def probe(train: np.ndarray, label: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:
+    """Share of labels [N] that a linear classifier reads of latents [N, ...].
 
+    Integers are classes: each becomes a one-hot row.
 
-def probes(court: Court, train: np.ndarray, test: np.ndarray, labels: Any) -> tuple[float, float]:
-    """Shares of vowels and speakers that a linear classifier reads of codes [N, D]."""
-    raise NotImplementedError
+    Args:
+        train: latents that it is fitted to.
+        label: of them.
+        test: latents that it reads.
+        truth: labels of these.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    parts = [x.reshape(len(x), -1) for x in (train, test)]
+    if parts[0].dtype.kind in "iu":
+        known = np.arange(1 + max(int(part.max()) for part in parts))
+        parts = [(part[..., None] == known).reshape(len(part), -1) for part in parts]
+    reads = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return float(reads.fit(parts[0], label).score(parts[1], truth))

@@ -144,12 +144,16 @@ class QuantizedAutoencoder:
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Weighted nats per dimension and losses of the quantisers."""
         coding, moved = self.coded(state, batch, rng)
-        nll = -jnp.mean(self.decoder.log_prob(batch["x"], coding.theta))
+        nll = jnp.mean(self.paid(batch["x"], coding.theta))
         codes = sum((of.loss for of in coding.codes.values()), jnp.float32(0))
         loss = value(self.reconstruction_weight, state.step) * nll / self.spec.dims
         loss = loss + value(self.codes_weight, state.step) * codes
         metrics = {"reconstruction": nll, "codes": codes} | code_metrics(coding)
         return loss, (moved.vars, metrics)
+
+    def paid(self, x: Array, theta: Array) -> Array:
+        """What the loss takes of an observation, [B]: -log p(x | theta) in nats."""
+        return -self.decoder.log_prob(x, theta)
 
     def coded(self, state: State, batch: Batch, rng: Array) -> tuple[Coding, State]:
         """What the model makes of a batch in training, and the state with what moved."""

@@ -1,8 +1,9 @@
-"""Autoencoders of discrete codes whose decoders draw a sound sample by sample."""
+"""Autoencoders of discrete codes of sounds: decoders that draw frames, or sample by sample."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 import jax
@@ -12,7 +13,57 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.quantized import Codes, QuantizedAutoencoder
 from jaxgen.methods.raster import Raster
 from jaxgen.nn.heads import Head
+from jaxgen.ops.observations import Gaussian
+from jaxgen.ops.shared_gaussian import SharedGaussian
 from jaxgen.types import Array, Given, State
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameCodes(QuantizedAutoencoder):
+    """As `QuantizedAutoencoder`, of log-mel frames: an image, whose columns are frames.
+
+    The density is that of `ops.shared_gaussian`. Its means are learned as those of a normal density
+    with deviations of one, so that codes are worth most where the squared error is large; and its
+    deviations by its own likelihood, which moves no means: learned together, deviations grow first
+    and leave codes idle. What stands for the expected frames elsewhere, as in `decode`, has the
+    fluctuation over time that real ones have, the same for all examples: means alone are of no
+    voice.
+
+    Source: Seitzer et al. 2022, On the pitfalls of heteroscedastic uncertainty estimation with
+    probabilistic neural networks, section 3, for why.
+    """
+
+    observation: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        """Checks the options against the data."""
+        super().__post_init__()
+        if self.observation != "gaussian":
+            raise ConfigError(f"config.method.observation={self.observation!r}: omit it")
+        if self.spec.levels is not None:
+            raise ConfigError(
+                f"{self.spec.name} has grey levels, expected frames: speech_mel:FOLDER"
+            )
+
+    @property
+    def decoder(self) -> SharedGaussian:
+        """What the decoder says about frames."""
+        return SharedGaussian(self.spec.x.log_volume)
+
+    def expected(self, state: State, z: Codes, given: Given) -> Array:
+        """The expected frames, and how such frames fluctuate."""
+        theta = self.theta(state, z, given)
+
+        def fluctuating(theta: Array) -> Array:
+            return self.decoder.sample(jax.random.key(0), theta[None], of_rows=0.0)[0]
+
+        return jax.vmap(fluctuating)(theta)
+
+    def paid(self, x: Array, theta: Array) -> Array:
+        """What the loss takes of an observation, [B], in nats; see the class."""
+        means, deviations = jnp.split(theta, [x.shape[-1]], axis=-1)
+        own = jnp.concatenate([jax.lax.stop_gradient(means), deviations], axis=-1)
+        return -Gaussian(None).log_prob(x, means) - self.decoder.log_prob(x, own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +97,16 @@ class SoundCodes(QuantizedAutoencoder):
 
     def expected(self, state: State, z: Codes, given: Given) -> Array:
         """A sound of codes, which stands for the expected one."""
-        return self.drawn(state, z, jax.random.key(0), 1.0, given).astype(jnp.float32)
+        return self._written(state, z, jax.random.key(0), 1.0, given, True).astype(jnp.float32)
 
     def drawn(self, state: State, z: Codes, rng: Array, temperature: Any, given: Given) -> Array:
         """Sounds of codes, sample by sample; the temperature multiplies the noise."""
+        return self._written(state, z, rng, temperature, given, False)
+
+    def _written(
+        self, state: State, z: Codes, rng: Array, temperature: Any, given: Given, alike: bool
+    ) -> Array:
+        """Sounds of codes, the noise of which is `alike` for all or of each."""
         ids = self.whole(z)
         num = len(next(iter(ids.values())))
         shape, width = self.spec.shape, self.decoder.width(self.spec.shape[-1])
@@ -57,6 +114,9 @@ class SoundCodes(QuantizedAutoencoder):
         raster = Raster(self.player, head, shape, shape[:-1], shape[-1])
 
         def pick(key: Array, theta: Array) -> Array:
+            if alike:
+                one = functools.partial(self.decoder.sample, key, temperature=temperature)
+                return jax.vmap(lambda row: one(row[None, None])[0, 0])(theta)
             return self.decoder.sample(key, theta[:, None], temperature)[:, 0]
 
         x = jnp.zeros((num, *shape), self.spec.x.dtype)

@@ -42,6 +42,8 @@ TEXTS |= {
     "--particle",
     "--between",
     "--optimise",
+    "--speaker",
+    "--codes",
 }
 
 
