@@ -67,7 +67,7 @@ class Judged:
 
     def error(self, name: str) -> float:
         """Standard error of a share."""
-        share = getattr(self, name)
+        share = dataclasses.asdict(self)[name]
         return float(np.sqrt(share * (1 - share) / self.num))
 
 
