@@ -68,7 +68,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """The config of `configs/voice_vae.py:ARG`; see the module docstring."""
     arg = parse_arg(arg, data="spectral", tiny=False)
     c = common("vowels_mel")
-    c.model = dict(name="vaes.voice_vae.VoiceVQ", hidden=128, layers=2, halvings=2)
+    c.model = dict(name="vaes.voice_vae.VoiceVQ", hidden=128, layers=2, halvings=3)
     c.model.quantizer = dict(
         name="codebook",
         codes=32,
@@ -82,13 +82,14 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     c.method = dict(
         name="sound_codes.FrameCodes",
-        reconstruction_weight=1.0,
+        reconstruction_weight=2.0,
+        fluctuation=0.65,
         given=("label",),
     )
     c.optim = dict(model=dict(name="adam", learning_rate=1e-3, schedule="cosine", decay_steps=3000))
     c.train.update(steps=3000, steps_per_dispatch=20)
     c.ema = dict(model=dict(half_life_steps=100.0))
-    c.evaluate.update(every_steps=1000, sample_every_steps=1000, best="test/uniform_nll")
+    c.evaluate.update(every_steps=1000, sample_every_steps=3000, best="test/uniform_nll")
     c.evaluate.sample = dict(temperature=1.0)
     preset(arg.data, PRESETS)(c)
     if arg.tiny:

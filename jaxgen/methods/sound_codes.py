@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import jax
@@ -26,14 +25,19 @@ class FrameCodes(QuantizedAutoencoder):
     with deviations of one, so that codes are worth most where the squared error is large; and its
     deviations by its own likelihood, which moves no means: learned together, deviations grow first
     and leave codes idle. What stands for the expected frames elsewhere, as in `decode`, has the
-    fluctuation over time that real ones have, the same for all examples: means alone are of no
-    voice.
+    fluctuation over time that real ones have, drawn by a key that the codes are: means alone are of
+    no voice.
 
     Source: Seitzer et al. 2022, On the pitfalls of heteroscedastic uncertainty estimation with
     probabilistic neural networks, section 3, for why.
+
+    Attributes:
+        fluctuation: share of the deviations with which frames fluctuate that stand for the expected
+            ones. Deviations are root mean squares, of utterances some of which are far less even.
     """
 
     observation: str = "gaussian"
+    fluctuation: float = 0.65
 
     def __post_init__(self) -> None:
         """Checks the options against the data."""
@@ -54,10 +58,10 @@ class FrameCodes(QuantizedAutoencoder):
         """The expected frames, and how such frames fluctuate."""
         theta = self.theta(state, z, given)
 
-        def fluctuating(theta: Array) -> Array:
-            return self.decoder.sample(jax.random.key(0), theta[None], of_rows=0.0)[0]
+        def fluctuating(theta: Array, key: Array) -> Array:
+            return self.decoder.sample(key, theta[None], self.fluctuation, of_rows=0.0)[0]
 
-        return jax.vmap(fluctuating)(theta)
+        return jax.vmap(fluctuating)(theta, keys_of(self.whole(z)))
 
     def paid(self, x: Array, theta: Array) -> Array:
         """What the loss takes of an observation, [B], in nats; see the class."""
@@ -72,8 +76,8 @@ class SoundCodes(QuantizedAutoencoder):
 
     In training and evaluation the true samples before each are given, in use those that were drawn.
     So `distortion` in `evaluate` is of the sample that is expected after true ones, and what stands
-    for the expected sound elsewhere, as in `decode`, is a draw with a fixed key: a sound has no
-    mean that is one.
+    for the expected sound elsewhere, as in `decode`, is a draw by a key that the codes are: a
+    sound has no mean that is one.
 
     Source: van den Oord et al. 2017, Neural discrete representation learning, section 4.3.
     """
@@ -97,28 +101,44 @@ class SoundCodes(QuantizedAutoencoder):
 
     def expected(self, state: State, z: Codes, given: Given) -> Array:
         """A sound of codes, which stands for the expected one."""
-        return self._written(state, z, jax.random.key(0), 1.0, given, True).astype(jnp.float32)
+        return self._written(state, z, None, 1.0, given).astype(jnp.float32)
 
     def drawn(self, state: State, z: Codes, rng: Array, temperature: Any, given: Given) -> Array:
         """Sounds of codes, sample by sample; the temperature multiplies the noise."""
-        return self._written(state, z, rng, temperature, given, False)
+        return self._written(state, z, rng, temperature, given)
 
     def _written(
-        self, state: State, z: Codes, rng: Array, temperature: Any, given: Given, alike: bool
+        self, state: State, z: Codes, rng: Array | None, temperature: Any, given: Given
     ) -> Array:
-        """Sounds of codes, the noise of which is `alike` for all or of each."""
+        """Sounds of codes; without a key, of keys that the codes are."""
         ids = self.whole(z)
         num = len(next(iter(ids.values())))
         shape, width = self.spec.shape, self.decoder.width(self.spec.shape[-1])
         head = Head(self.spec.levels or 0, width)
         raster = Raster(self.player, head, shape, shape[:-1], shape[-1])
 
+        own = keys_of(ids)
+
         def pick(key: Array, theta: Array) -> Array:
-            if alike:
-                one = functools.partial(self.decoder.sample, key, temperature=temperature)
-                return jax.vmap(lambda row: one(row[None, None])[0, 0])(theta)
+            if rng is None:
+                keys = jax.vmap(jax.random.fold_in, (0, None))(own, jax.random.bits(key))
+                return jax.vmap(one)(keys, theta)
             return self.decoder.sample(key, theta[:, None], temperature)[:, 0]
+
+        def one(key: Array, theta: Array) -> Array:
+            return self.decoder.sample(key, theta[None, None], temperature)[0, 0]
 
         x = jnp.zeros((num, *shape), self.spec.x.dtype)
         cond = ids, self.beside(given, num).get("cond")
-        return raster.draw(state, rng, x, pick, cond)
+        return raster.draw(state, jax.random.key(0) if rng is None else rng, x, pick, cond)
+
+
+def keys_of(ids: Codes) -> Array:
+    """A random key [B] of the codes of each example, whatever else is in the batch."""
+    flat = jnp.concatenate([of.reshape(len(of), -1) for of in ids.values()], axis=1)
+
+    def folded(key: Array, value: Array) -> tuple[Array, None]:
+        return jax.vmap(jax.random.fold_in)(key, value), None
+
+    start = jnp.broadcast_to(jax.random.key(0), len(flat))
+    return jax.lax.scan(folded, start, flat.T)[0]

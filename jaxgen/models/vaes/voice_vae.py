@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -92,13 +93,22 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, q: Images, size: tuple[int, ...], cond: Condition | None) -> Resized:
-        """[B, 1, t, D] -> `size`, [B, bands, frames, width]: the first of more frames."""
+        """[B, 1, t, D] -> `size`, [B, bands, frames, width]: the first of more frames.
+
+        The first number of an element moves all of the network, further ones a layer of their own:
+        codes are of means, and not of how uncertain these are.
+        """
         h = Conv(self.hidden, (1, 3), name="first")(q)
         for i in range(self.halvings):
             h = Conv(self.hidden, (1, 3), name=f"double_{i}")(jnp.repeat(nn.relu(h), 2, axis=2))
         h = Blocks(self.layers, name="blocks")(h[:, :, : size[2]], cond)
-        h = Conv(size[1] * size[3], (1, 1), name="last")(h)
-        return jnp.transpose(h[:, 0].reshape(len(h), size[2], size[1], size[3]), (0, 2, 1, 3))
+        means = Conv(size[1], (1, 1), name="last")(h)[:, 0, ..., None]
+        if size[3] > 1:
+            known = jax.lax.stop_gradient(h)
+            more = Conv(size[1] * (size[3] - 1), (1, 1), name="deviates")(known)
+            more = more[:, 0].reshape(*means.shape[:-1], size[3] - 1)
+            means = jnp.concatenate([means, more], axis=-1)
+        return jnp.swapaxes(means, 1, 2)
 
 
 class VoiceVQ(nn.Module):
