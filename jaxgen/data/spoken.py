@@ -18,7 +18,7 @@ import scipy.io.wavfile
 import scipy.signal
 
 from jaxgen import files
-from jaxgen.data.dataset import ArraySplit, DataError, Dataset, holdout
+from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout
 from jaxgen.data.limits import allowance, regular
 from jaxgen.data.trees import FolderTree, printable
 from jaxgen.fields import DataSpec, Field
@@ -125,7 +125,7 @@ def load(
                         "memory: raise --config.data.in_memory_mb"
                     )
                 parts[split].append((x, label))
-    splits = {
+    splits: dict[str, Split] = {
         split: ArraySplit(
             {
                 "x": np.concatenate([x for x, _ in found]),
@@ -188,11 +188,12 @@ def read(path: pathlib.Path) -> tuple[np.ndarray, int]:
     with regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", scipy.io.wavfile.WavFileWarning)
         try:
-            rate, x = scipy.io.wavfile.read(file)
+            rate, found = scipy.io.wavfile.read(file)
         except (ValueError, LookupError, EOFError, ArithmeticError, struct.error) as error:
             raise DataError(f"{path}: no .wav file that can be read ({error!s:.120})") from None
         except (UnboundLocalError, TypeError, AttributeError):  # SciPy's, without a chunk of data
             raise DataError(f"{path}: no .wav file that can be read (it is cut short)") from None
+    x: np.ndarray = found
     if x.ndim == 2 and x.shape[1] > 2:
         raise DataError(f"{path} has {x.shape[1]} channels, expected one or two: mix them")
     if not RATES[0] <= rate <= RATES[1]:

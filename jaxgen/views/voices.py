@@ -43,8 +43,9 @@ def convert(
         DataError: for a damaged file.
     """
     of = speaking(run)
+    assert of.rate is not None
     number = numbered(run, speaker, **places)
-    x, rate = _samples(sounds, rate, of)
+    x, rate = _samples(sounds, rate, of.rate)
     own = spoken.resampled(x, rate, of.rate)
     loud = np.sqrt(np.mean(np.square(x, dtype=np.float64)))
     wave = _converted(run, sound.levelled(own[None])[0], number, of)[: len(own)]
@@ -146,20 +147,20 @@ def codes(run: Any, field: str | None = None, **places: Any) -> np.ndarray:
     speaking(run)
     fields = run.spec.fields
     classes = [k for k, f in fields.items() if f.kind == "label"]
-    field = field or next((k for k in classes if k != "label"), "label")
-    if field not in classes:
-        raise ConfigError(unknown("field of classes", field, classes))
+    name = field or next((k for k in classes if k != "label"), "label")
+    if name not in classes:
+        raise ConfigError(unknown("field of classes", name, classes))
     if not isinstance(run.method, Coded):
         raise ConfigError(f"{run.directory.path}: {type(run.method).__name__} has no codes")
     test = run.dataset(**places).splits["test"]
     batch = test.take(np.arange(len(test)))
-    (name,) = run.method.latent_fields
-    ids = np.asarray(run.encode(batch["x"], label=0)[name])
-    known = run.method.latent_fields[name].values
-    found = np.zeros((ids.shape[-1], known, fields[field].classes), np.int64)
+    ((of, known),) = run.method.latent_fields.items()
+    ids = np.asarray(run.encode(batch["x"], label=0)[of])
+    shape = (ids.shape[-1], known.values or 0, fields[name].classes or 0)
+    found = np.zeros(shape, np.int64)
     for group in range(ids.shape[-1]):
         own = ids[..., group].reshape(len(ids), -1)
-        np.add.at(found[group], (own, batch[field][:, None]), 1)
+        np.add.at(found[group], (own, batch[name][:, None]), 1)
     return found
 
 
@@ -198,7 +199,7 @@ def numbered(run: Any, speaker: int | str, **places: Any) -> int:
     return list(names).index(text)
 
 
-def _samples(sounds: Any, rate: int | None, of: Field) -> tuple[np.ndarray, int]:
+def _samples(sounds: Any, rate: int | None, own: int) -> tuple[np.ndarray, int]:
     if isinstance(sounds, str | os.PathLike):
         return spoken.read(pathlib.Path(sounds).expanduser())
     x = np.asarray(sounds)
@@ -209,5 +210,4 @@ def _samples(sounds: Any, rate: int | None, of: Field) -> tuple[np.ndarray, int]
     low, high = spoken.RATES
     if rate is not None and not low <= rate <= high:
         raise ConfigError(f"rate={rate}, expected {low} to {high} samples a second")
-    assert of.rate is not None
-    return x.astype(np.float32), rate or of.rate
+    return x.astype(np.float32), rate or own

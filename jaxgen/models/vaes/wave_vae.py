@@ -152,11 +152,12 @@ class WaveNet(nn.Module):
         if cond is not None:
             rows = jnp.broadcast_to(cond[:, None], (*told.shape[:2], cond.shape[-1]))
             told = jnp.concatenate([told, rows], axis=-1)
+        broadcast: Any = (nn.broadcast, nn.broadcast)
         stack = nn.scan(
             Stack,
             variable_axes={"params": 0, "cache": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, nn.broadcast),
+            in_axes=broadcast,
             length=self.stacks,
         )(self.dilations, self.skip, name="stacks")
         (h, left), _ = stack((h, jnp.zeros((*h.shape[:2], self.skip), h.dtype)), told, t)
