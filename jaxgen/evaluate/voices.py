@@ -108,21 +108,29 @@ class Court:
         who, what = judge(x, train["label"]), judge(x, train["vowel"])
         return cls(of, train, test, frames(test["x"], of), target, who, what)
 
-    def judged(self, x: np.ndarray) -> Judged:
-        """Of examples [N, ...] that stand for the test utterances by their targets."""
+    def judged(self, x: np.ndarray, rows: Any = None) -> Judged:
+        """Of examples [N, ...] that stand for the test utterances by their targets.
+
+        Args:
+            x: examples.
+            rows: [N], which test utterances they are, to which they are not compared; None for
+                none of them.
+        """
         seen = frames(x, self.of)
         who, what = (judge.predict(read(seen)) for judge in (self.who, self.what))
         return Judged(
             target=float(np.mean(who == self.target)),
             source=float(np.mean(who == self.test["label"])),
             vowel=float(np.mean(what == self.test["vowel"])),
-            distance=float(np.mean([self._far(frame, i) for i, frame in enumerate(seen)])),
+            distance=float(np.mean([self._far(frame, i, rows) for i, frame in enumerate(seen)])),
             num=len(x),
         )
 
-    def _far(self, frame: np.ndarray, i: int) -> float:
+    def _far(self, frame: np.ndarray, i: int, rows: Any) -> float:
         label, vowel = self.test["label"], self.test["vowel"]
         true = (label == self.target[i]) & (vowel == vowel[i])
+        if rows is not None:
+            true[rows[i]] = False
         return float(np.mean(distance(self.real[true], frame[None])))
 
     def converted(self, convert: Convert) -> Judged:
@@ -130,11 +138,12 @@ class Court:
         return self.judged(convert(self.test["x"], self.target))
 
     def floor(self) -> Judged:
-        """Of real utterances: train ones of the same vowel by the target."""
-        label, vowel = self.train["label"], self.train["vowel"]
-        pairs = zip(self.target, self.test["vowel"], strict=True)
+        """Of real utterances: test ones of the same vowel by the target."""
+        label, vowel = self.test["label"], self.test["vowel"]
+        pairs = zip(self.target, vowel, strict=True)
         own = [np.flatnonzero((label == s) & (vowel == v)) for s, v in pairs]
-        return self.judged(self.train["x"][[rows[i % len(rows)] for i, rows in enumerate(own)]])
+        rows = np.array([found[i % len(found)] for i, found in enumerate(own)])
+        return self.judged(self.test["x"][rows], rows)
 
 
 def probe(train: np.ndarray, label: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:
