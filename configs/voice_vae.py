@@ -18,7 +18,10 @@ The decoder is told who speaks, so that codes, which have no room for it, need n
 speaker's label gives another speaker's voice. `test/uniform_nll` is -log p(x | codes) and the nats
 of codes that are all equally likely.
 
-MEASURED
+In 5 minutes 81.0 % of converted test utterances are read as the speaker asked for, 1.5 % as who
+spoke, and 89.9 % keep their vowel; of the control 3.6, 59.7 and 99.4 %. With seed 1 it is 78.6, 2.6
+and 66.9 %, with 64 codes and 2,000 steps 75 % and 74 to 82 % of either seed (docs/results.md).
+
 The paper shows sounds and a probe of codes for phonemes, and no number of this kind; the sizes of
 its WaveNet and its learning rate are not given, and here are those of `vctk`, which was not
 trained. Nor was `wave`.
