@@ -210,7 +210,8 @@ def _may_be_moved(old: Any, new: Any) -> bool:
 
 def _place(name: Any) -> str:
     """Of a folder, whatever it holds."""
-    return re.sub("^(?:folder|domains|layouts|captions|captions_reversed|showers):", "", str(name))
+    kinds = "folder|domains|layouts|captions|captions_reversed|showers|speech|speech_mel"
+    return re.sub(f"^(?:{kinds}):", "", str(name))
 
 
 def steps(run: RunDir) -> list[int]:

@@ -83,29 +83,7 @@ def common(data: str) -> Any:
 
     c = ConfigDict()
     c.seed = 0
-    c.data = dict(
-        name=data,
-        manual_dir=config_dict.placeholder(str),
-        data_dir=config_dict.placeholder(str),
-        download=False,
-        size=config_dict.placeholder(tuple),
-        fit="none",
-        mode=config_dict.placeholder(str),
-        binarize="none",
-        columns=config_dict.placeholder(str),
-        context=config_dict.placeholder(str),
-        label=config_dict.placeholder(str),
-        standardize=config_dict.placeholder(bool),
-        range=config_dict.placeholder(tuple),
-        flip=False,
-        shift=0,
-        words=config_dict.placeholder(int),
-        least_count=config_dict.placeholder(int),
-        test_fraction=0.1,
-        in_memory_mb=512.0,
-        threads=2,
-        workers=0,
-    )
+    c.data = _data(data)
     c.ema = dict()
     c.mesh = dict(data=-1, fsdp=1)
     c.train = dict(
@@ -137,6 +115,37 @@ def common(data: str) -> Any:
         metrics_budget=0.1,
     )
     return c
+
+
+def _data(name: str) -> dict[str, Any]:
+    """The section `data`."""
+    from ml_collections import config_dict
+
+    return dict(
+        name=name,
+        manual_dir=config_dict.placeholder(str),
+        data_dir=config_dict.placeholder(str),
+        download=False,
+        size=config_dict.placeholder(tuple),
+        fit="none",
+        mode=config_dict.placeholder(str),
+        binarize="none",
+        columns=config_dict.placeholder(str),
+        context=config_dict.placeholder(str),
+        label=config_dict.placeholder(str),
+        standardize=config_dict.placeholder(bool),
+        range=config_dict.placeholder(tuple),
+        flip=False,
+        shift=0,
+        words=config_dict.placeholder(int),
+        least_count=config_dict.placeholder(int),
+        rate=config_dict.placeholder(int),
+        samples=config_dict.placeholder(int),
+        test_fraction=0.1,
+        in_memory_mb=512.0,
+        threads=2,
+        workers=0,
+    )
 
 
 def preset(name: str, presets: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:

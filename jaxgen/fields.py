@@ -107,6 +107,9 @@ class Field:
         names: of the D numbers of a vector; () where they have none.
         range: (lowest, highest) value of a continuous image or volume, for pictures of it.
         units: in which batches hold a vector; None for its own.
+        rate: samples a second of the sound that a sequence is, as mu-law levels, or whose log-mel
+            frames an image has in its columns, the highest band on top (`ops.sound`); None of all
+            others.
 
     Raises:
         ValueError: for what does not go together.
@@ -123,6 +126,7 @@ class Field:
     names: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     units: Units | None = None
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the parts go together."""
@@ -158,6 +162,8 @@ class Field:
                 raise ValueError(f"range: expected a lower and a higher end, got {ends}")
         if self.units is not None:
             self.units.check(self.shape)
+        if self.rate is not None and (self.rate < 1 or self.kind not in ("sequence", "image")):
+            raise ValueError(f"{self.kind} with rate={self.rate}: expected a sound, and 1 or more")
 
     @property
     def dims(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 import pathlib
@@ -18,27 +17,22 @@ from jaxgen.data import (
     folder,
     images,
     kept,
-    moses,
+    named,
     painted,
     points,
-    published,
     ranges,
     shower_files,
+    spoken,
     tables,
 )
 from jaxgen.data import binarize as binarization
 from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
-from jaxgen.data.tfds import source as tfds_source
+from jaxgen.data.named import ARRAYS, FILES, NAMED, SUFFIXES, TABLES
 from jaxgen.data.workers import worked
 from jaxgen.fields import DataSpec
 from jaxgen.names import DOTTED, Allowed, resolve
 
-ARRAYS = (".npz", ".npy")
-TABLES = tables.SUFFIXES
-FILES = (*ARRAYS, ".zip", *TABLES)
-_SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
-NAMED = (*EMBEDDED, *published.NAMES, *moses.NAMES)
 Reader = Callable[..., Dataset]
 MOVED = "--data=PLACE, or for python -m jaxgen.main --config.data.name=PLACE"
 FOLDERS: dict[str, Reader] = {
@@ -48,6 +42,8 @@ FOLDERS: dict[str, Reader] = {
     "captions:": captions.load,
     "captions_reversed:": functools.partial(captions.load, of_pictures=True),
     "showers:": shower_files.load,
+    "speech:": spoken.load,
+    "speech_mel:": functools.partial(spoken.load, bands=spoken.BANDS),
 }
 OWN = re.compile(
     f"(?!{'|'.join(FOLDERS)}|tfds:){DOTTED.pattern}", re.ASCII
@@ -79,6 +75,8 @@ def load(
     earlier: bool = False,
     words: int | None = None,
     least_count: int | None = None,
+    rate: int | None = None,
+    samples: int | None = None,
 ) -> Dataset:
     """Loads a data set with a train and a test split.
 
@@ -87,8 +85,9 @@ def load(
             others; `mnist`, `fashion_mnist`, `kmnist`, `cifar10`, `celeb_a`, `moses`, a tfds name
             ("cifar100", "tfds:imagenet_resized/64x64"), a folder of images ("folder:photos", or its
             path) or a .zip of it, or how else a folder is read, "domains:FOLDER", "layouts:FOLDER",
-            "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER" (see the `load` of
-            `domains`, `painted`, `captions`, `shower_files`), an array (.npz, .npy), or a table
+            "captions:FOLDER", "captions_reversed:FOLDER", "showers:FOLDER", "speech:FOLDER" or
+            "speech_mel:FOLDER" (see the `load` of `domains`, `painted`, `captions`,
+            `shower_files`, `spoken`), an array (.npz, .npy), or a table
             (.csv, .tsv, .parquet). Or a function (data_dir=, manual_dir=, seed=) that gives a
             `Dataset` of whatever fields; a config calls it "my_package.my_module:name".
         manual_dir: folder of files that were fetched by hand: those of `published.FILES`, the
@@ -122,6 +121,8 @@ def load(
             of that version finds by itself that it needs them.
         words: of a caption in a folder that are kept, see `captions.load`.
         least_count: see there.
+        rate: samples a second to which sounds in a folder are brought, see `spoken.load`.
+        samples: of the pieces into which these are cut.
 
     Returns:
         The data set; print its `report()`.
@@ -138,7 +139,7 @@ def load(
         >>> batch["x"].shape, batch["label"].tolist()
         ((5, 8, 8, 1), [2, 2, 9, 8, 8])
     """
-    shape = _checked(size, fit, binarize, test_fraction)
+    shape = _checked(size, fit, binarize, test_fraction, mode)
     if min(threads, workers) < 0:
         raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
@@ -146,26 +147,24 @@ def load(
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
     if chosen.given and not is_table:
         raise DataError(f"data.{chosen.given[0]} is of a table or an array; {name} is none")
-    if mode is not None and mode not in images.MODES:
-        raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
     if mode is not None and (path is None or is_table):
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
-    texts = {k: v for k, v in dict(words=words, least_count=least_count).items() if v is not None}
-    if texts and not (path and _prefix(name).startswith("captions")):
-        raise DataError(f"data.{min(texts)} is of a folder of captions; {name} is none")
+    prefix = "" if path is None else _prefix(name)
+    texts = _of_folders(name, prefix, "captions", words=words, least_count=least_count)
+    texts |= _of_folders(name, prefix, "speech", rate=rate, samples=samples)
     if callable(name):
         dataset = _read(name, data_dir=data_dir, manual_dir=manual_dir, seed=seed)
     elif path is None:
         sizes = dict(size=shape, fit=fit, test_fraction=test_fraction, in_memory_mb=in_memory_mb)
         places = dict(data_dir=data_dir, manual_dir=manual_dir)
-        dataset = _by_name(name, download=download, seed=seed, **places, **sizes)
+        dataset = named.load(name, download=download, seed=seed, **places, **sizes)
     elif is_table and _suffix(path) in TABLES:
         dataset = tables.load(path, chosen, test_fraction, seed)
     elif is_table:
         dataset = arrays.load(path, chosen, test_fraction, seed, in_memory_mb, earlier)
     else:
         options = dict(size=shape, fit=fit, mode=mode, test_fraction=test_fraction, seed=seed)
-        read = FOLDERS[_prefix(name) or "folder:"]
+        read = FOLDERS[prefix or "folder:"]
         dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options, **texts)
         shape = None  # images have it
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
@@ -236,31 +235,22 @@ def _read(reader: Reader, **places: Any) -> Dataset:
     return kept.checked(found, f"{reader.__module__}:{reader.__name__}")
 
 
-def _by_name(
-    name: str,
-    *,
-    data_dir: str | None,
-    manual_dir: str | None,
-    download: bool,
-    **choices: Any,
-) -> Dataset:
-    """A data set that is embedded, published, or of tfds."""
-    if name in EMBEDDED:
-        return EMBEDDED[name].load(name, data_dir=data_dir)
-    if name in moses.NAMES:
-        return moses.load(name, manual_dir, data_dir)
-    if name in published.NAMES:
-        sizes = {k: choices[k] for k in ("size", "fit", "in_memory_mb")}
-        if found := published.load(name, manual_dir, data_dir, download, **sizes):
-            return found
-    plain = name.removeprefix("tfds:")
-    return _tfds(plain, manual_dir=manual_dir, download=download, data_dir=data_dir, **choices)
+def _of_folders(name: Any, prefix: str, kind: str, **options: Any) -> dict[str, Any]:
+    """The options that are given, of one kind of folders alone."""
+    found = {k: v for k, v in options.items() if v is not None}
+    if found and not prefix.startswith(kind):
+        raise DataError(f"data.{min(found)} is of a folder of {kind}; {name} is none")
+    return found
 
 
-def _checked(size: Any, fit: str, binarize: str, test_fraction: float) -> tuple[int, int] | None:
+def _checked(
+    size: Any, fit: str, binarize: str, test_fraction: float, mode: str | None = None
+) -> tuple[int, int] | None:
     """The size that is asked for, of options that can be."""
     if fit not in images.FITS:
         raise DataError(f"expected data.fit as one of {', '.join(images.FITS)}; got {fit!r}")
+    if mode is not None and mode not in images.MODES:
+        raise DataError(f"expected data.mode as one of {', '.join(images.MODES)}; got {mode!r}")
     if not 0 < test_fraction < 1:
         raise DataError(f"expected 0 < data.test_fraction < 1, got {test_fraction}")
     if binarize not in binarization.MODES:
@@ -368,32 +358,5 @@ def _path(name: str) -> pathlib.Path | None:
     if path.is_dir() or is_file and path.is_file():
         return path
     if path.exists():
-        raise DataError(f"{path} is neither a folder of images nor a {_SUFFIXES} file")
+        raise DataError(f"{path} is neither a folder of images nor a {SUFFIXES} file")
     raise DataError(f"no such file or folder: {path.absolute()}")
-
-
-def _tfds(name: str, *, manual_dir: str | None, download: bool, **choices: Any) -> Dataset:
-    """A data set of tfds, or the most helpful refusal."""
-    builder = tfds_source.find(name, choices["data_dir"])
-    if builder is None:
-        stock = tfds_source.registered()
-        if name.split("/")[0].split(":")[0] not in stock:
-            raise DataError(_unknown(name, stock))
-        if download:
-            builder = tfds_source.download(name, choices["data_dir"], manual_dir)
-        elif name in published.NAMES:
-            raise DataError(f"{name} is not on this machine: {published.wanted(name)}")
-        else:
-            raise DataError(tfds_source.absent(name))
-    return tfds_source.load(name, builder, **choices)
-
-
-def _unknown(name: str, stock: list[str]) -> str:
-    """The message for a name that nothing has."""
-    near = difflib.get_close_matches(name, sorted({*NAMED, *stock}), n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return (
-        f"unknown data set {name!r}: {hint}embedded sets are {', '.join(EMBEDDED)}; also "
-        f"{', '.join(NAMED[len(EMBEDDED) :])}, any tfds name, a folder of images (folder:PATH), a "
-        f"{_SUFFIXES} file"
-    )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
+from jaxgen.fields import UNITS
+from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.nn.codes import VARS, Coding, Map, Tempered
 from jaxgen.ops import quantize
@@ -19,7 +21,7 @@ from jaxgen.ops.densities import nats_to_bits_per_dim, sum_event
 from jaxgen.ops.observations import Observation, observation
 from jaxgen.ops.ranges import nearest_levels
 from jaxgen.schedules import Scheduled, extremes, value
-from jaxgen.types import Array, Batch, DataSpec, Field, Metrics, Params, State, Turn, Vars
+from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, Params, State, Turn, Vars
 
 Codes = Mapping[str, Array]  # name of a map -> ids [B, h, w, G]
 
@@ -43,6 +45,8 @@ class QuantizedAutoencoder:
         reconstruction_weight: of the nats per dimension.
         codes_weight: of the losses of the quantisers.
         temperature: of codes that are drawn, those of Gumbel; None of others.
+        given: fields of a batch that the decoder is given beside the codes, as ("label",), which
+            then need not say it.
     """
 
     model: Any
@@ -52,12 +56,18 @@ class QuantizedAutoencoder:
     reconstruction_weight: Scheduled = 1.0
     codes_weight: Scheduled = 1.0
     temperature: Scheduled | None = None
+    given: tuple[str, ...] = ()
+
+    KINDS: ClassVar[tuple[str, ...]] = ("image",)
 
     def __post_init__(self) -> None:
         """Checks the options against the data and the model."""
+        if self.given:
+            object.__setattr__(self, "given", chosen(self.given, self.spec))
         observation(self.observation, self.spec.levels, self.mixtures)
-        if self.spec.x.kind != "image":
-            raise ConfigError(f"maps of codes are of images, {self.spec.name} has {self.spec.unit}")
+        if self.spec.x.kind not in self.KINDS:
+            what = " or ".join(UNITS[kind] for kind in self.KINDS)
+            raise ConfigError(f"maps of codes are of {what}, {self.spec.name} has {self.spec.unit}")
         if self.temperature is not None:
             if not isinstance(self.model, Tempered):
                 name = type(self.model).__name__
@@ -69,6 +79,11 @@ class QuantizedAutoencoder:
     def turns(self) -> Sequence[Turn]:
         """One: the model moves down its own loss."""
         return (Turn("model", self.loss),)
+
+    @property
+    def givens(self) -> Givens:
+        """What the decoder is given."""
+        return Givens(self.spec, self.given)
 
     @property
     def levels(self) -> int | None:
@@ -107,6 +122,7 @@ class QuantizedAutoencoder:
             "codes",
             "mass" if mass else "density",
             self.spec.dims,
+            given=self.givens.columns,
             levels=levels,
             per="" if mass else "unit of x" if levels is None else f"{levels - 1} levels",
         )
@@ -119,22 +135,30 @@ class QuantizedAutoencoder:
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""
         x = batch["x"]
-        params, variables = self.player.init({"params": rng}, self.scaled(x), self.size(len(x)))
+        more = self.beside(batch, len(x))
+        params, variables = self.player.init(
+            {"params": rng}, self.scaled(x), self.size(len(x)), **more
+        )
         return {"model": params}, {"model": variables}
 
     def loss(self, state: State, batch: Batch, rng: Array) -> tuple[Array, tuple[Vars, Metrics]]:
         """Weighted nats per dimension and losses of the quantisers."""
-        coding, moved = self.coded(state, batch["x"], rng)
-        nll = -jnp.mean(self.decoder.log_prob(batch["x"], coding.theta))
+        coding, moved = self.coded(state, batch, rng)
+        nll = jnp.mean(self.paid(batch["x"], coding.theta))
         codes = sum((of.loss for of in coding.codes.values()), jnp.float32(0))
         loss = value(self.reconstruction_weight, state.step) * nll / self.spec.dims
         loss = loss + value(self.codes_weight, state.step) * codes
         metrics = {"reconstruction": nll, "codes": codes} | code_metrics(coding)
         return loss, (moved.vars, metrics)
 
-    def coded(self, state: State, x: Array, rng: Array) -> tuple[Coding, State]:
-        """What the model makes of x in training, and the state with what moved."""
-        more = {}
+    def paid(self, x: Array, theta: Array) -> Array:
+        """What the loss takes of an observation, [B]: -log p(x | theta) in nats."""
+        return -self.decoder.log_prob(x, theta)
+
+    def coded(self, state: State, batch: Batch, rng: Array) -> tuple[Coding, State]:
+        """What the model makes of a batch in training, and the state with what moved."""
+        x = batch["x"]
+        more = self.beside(batch, len(x))
         if self.temperature is not None:
             more["temperature"] = value(self.temperature, state.step)
         rngs, size = {VARS: rng, "dropout": jax.random.fold_in(rng, 1)}, self.size(len(x))
@@ -157,7 +181,7 @@ class QuantizedAutoencoder:
         is the same in nats where the decoder is a density.
         """
         x = batch["x"]
-        theta = self.theta(state, self.ids(state, x))
+        theta = self.theta_of(state, x, self.ids(state, x), batch)
         nll = -self.decoder.log_prob(x, theta)
         bound = nll + self.code_nats
         values = {"reconstruction": nll, "distortion": self.distortion(x, theta)}
@@ -177,12 +201,12 @@ class QuantizedAutoencoder:
         error = (self.decoder.mean(theta) - x.astype(jnp.float32)) / scale
         return sum_event(jnp.square(error)) / self.spec.dims
 
-    def log_prob(self, state: State, x: Array, rng: Array) -> Array:
+    def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats: log p(x | codes) of the encoder's codes, all equally likely; a bound."""
-        theta = self.theta(state, self.ids(state, x))
+        theta = self.theta_of(state, x, self.ids(state, x), given)
         return self.decoder.log_prob(x, theta) - self.code_nats
 
-    def code_log_prob(self, state: State, x: Array, z: Codes) -> Array:
+    def code_log_prob(self, state: State, x: Array, z: Codes, given: Given = None) -> Array:
         """log p(x | z), [B], in nats, of the integers of x.
 
         Raises:
@@ -193,33 +217,40 @@ class QuantizedAutoencoder:
                 f"observation={self.observation!r} has no likelihood of integers: train with "
                 "--config.method.observation=categorical or logistic_mixture"
             )
-        return self.decoder.log_prob(x, self.theta(state, z))
+        return self.decoder.log_prob(x, self.theta_of(state, x, z, given))
 
-    def code_sample(self, state: State, z: Codes, rng: Array) -> Array:
+    def code_sample(self, state: State, z: Codes, rng: Array, given: Given = None) -> Array:
         """A draw of p(x | z), in the units of the data."""
-        return self.decoder.sample(rng, self.theta(state, z))
+        return self.drawn(state, z, rng, 1.0, given)
 
-    def encode(self, state: State, x: Array, rng: Array) -> dict[str, Array]:
+    def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> dict[str, Array]:
         """Data to ids, name -> [B, h, w, G], uint8 or wider; nothing is random."""
         return {k: ids.astype(_dtype(self.maps[k].codes)) for k, ids in self.ids(state, x).items()}
 
-    def decode(self, state: State, z: Codes, rounded: bool = False) -> Array:
+    def decode(self, state: State, z: Codes, rounded: bool = False, given: Given = None) -> Array:
         """Ids to the expected data, in their units.
 
         Args:
             state: of the model.
             z: name -> ids, as `encode` gives them.
             rounded: to the nearest grey levels, between which the expected data are.
+            given: field -> [B, ...], of what the decoder is given.
         """
-        mean = self.decoder.mean(self.theta(state, z))
+        mean = self.expected(state, z, given)
         return nearest_levels(mean, self.spec.levels) if rounded else mean
 
-    def reconstruct(self, state: State, x: Array, rng: Array) -> Array:
+    def reconstruct(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """The expected data given the codes of x."""
-        return self.decoder.mean(self.theta(state, self.ids(state, x)))
+        return self.expected(state, self.ids(state, x), given)
 
     def sample(
-        self, state: State, rng: Array, num: int, temperature: float = 1.0, mean: bool = False
+        self,
+        state: State,
+        rng: Array,
+        num: int,
+        given: Given = None,
+        temperature: float = 1.0,
+        mean: bool = False,
     ) -> Array:
         """Data of codes drawn evenly: there is no prior here, a second model replaces this.
 
@@ -227,6 +258,8 @@ class QuantizedAutoencoder:
             state: of the model.
             rng: a key.
             num: number of samples.
+            given: field -> values of all samples, or [num, ...]; classes that are not given are
+                drawn evenly.
             temperature: multiplies the noise of the decoder.
             mean: show the expected data instead of a draw.
         """
@@ -235,20 +268,45 @@ class QuantizedAutoencoder:
             name: jax.random.randint(key, (num, *of[:3]), 0, of.codes)
             for key, (name, of) in zip(keys[1:], self.maps.items(), strict=True)
         }
-        theta = self.theta(state, ids)
+        classes = jax.random.fold_in(rng, len(keys))
+        given = self.givens.fields_of_call(given, num, classes)
         if mean:
-            return self.decoder.mean(theta)
-        return self.decoder.sample(keys[0], theta, temperature)
+            return self.expected(state, ids, given)
+        return self.drawn(state, ids, keys[0], temperature, given)
+
+    def theta_of(self, state: State, x: Array, z: Codes, given: Given) -> Array:
+        """Parameters of the observation of x, of its codes."""
+        return self.theta(state, z, given)
+
+    def expected(self, state: State, z: Codes, given: Given) -> Array:
+        """The expected data of codes, in their units."""
+        return self.decoder.mean(self.theta(state, z, given))
+
+    def drawn(self, state: State, z: Codes, rng: Array, temperature: Any, given: Given) -> Array:
+        """Data of codes, in their units; the temperature multiplies the noise."""
+        return self.decoder.sample(rng, self.theta(state, z, given), temperature)
+
+    def beside(self, given: Given, num: int) -> dict[str, Array | None]:
+        """What the network is called with, of what is given: of a batch, or of a call."""
+        if not self.given:
+            return {}
+        own = {k: v for k, v in (given or {}).items() if k in self.given}
+        return {"cond": self.givens.of_call(own, num)}
 
     def ids(self, state: State, x: Array) -> dict[str, Array]:
         """Of data in their units, int32."""
         return self.player.apply(state, self.scaled(x), method="encode")
 
-    def theta(self, state: State, z: Codes) -> Array:
+    def theta(self, state: State, z: Codes, given: Given = None) -> Array:
         """Parameters of the observation, of ids."""
-        ids = {name: jnp.asarray(z[name]).astype(jnp.int32) for name in self.maps}
-        size = self.size(len(next(iter(ids.values()))))
-        return self.player.apply(state, ids, size, method="decode")
+        ids = self.whole(z)
+        num = len(next(iter(ids.values())))
+        more = self.beside(given, num)
+        return self.player.apply(state, ids, self.size(num), method="decode", **more)
+
+    def whole(self, z: Codes) -> dict[str, Array]:
+        """Ids of the maps, int32."""
+        return {name: jnp.asarray(z[name]).astype(jnp.int32) for name in self.maps}
 
     def size(self, num: int) -> tuple[int, ...]:
         """The shape of theta."""

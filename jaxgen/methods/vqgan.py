@@ -13,7 +13,7 @@ from jaxgen.config import ConfigError
 from jaxgen.methods.judging import Judging
 from jaxgen.methods.quantized import Codes, QuantizedAutoencoder, code_metrics
 from jaxgen.schedules import value
-from jaxgen.types import Array, Batch, Metrics, Params, State, Vars
+from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Vars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,8 @@ class VQGAN(Judging, QuantizedAutoencoder):
         QuantizedAutoencoder.__post_init__(self)
         if self.observation != "gaussian":
             raise ConfigError(f"config.method.observation={self.observation!r}: omit it")
+        if self.given:
+            raise ConfigError("config.method.given: a VQGAN is given nothing: omit it")
         Judging.__post_init__(self)
 
     @property
@@ -51,7 +53,7 @@ class VQGAN(Judging, QuantizedAutoencoder):
         """What the autoencoder pays."""
 
         def show(state: State) -> tuple[Array, Any]:
-            coding, moved = self.coded(state, batch["x"], rng)
+            coding, moved = self.coded(state, batch, rng)
             return 2 * coding.theta - 1, (coding, moved)
 
         found = self.judged(state, batch["x"], show)
@@ -72,11 +74,11 @@ class VQGAN(Judging, QuantizedAutoencoder):
         theta = self.theta(state, self.ids(state, batch["x"]))
         return self.errors(batch["x"], 2 * theta - 1)
 
-    def sample(self, state: State, rng: Array, num: int) -> Array:
+    def sample(self, state: State, rng: Array, num: int, given: Given = None) -> Array:
         """Data of codes drawn evenly, real grey levels: there is no prior here."""
-        return super().sample(state, rng, num, mean=True)
+        return super().sample(state, rng, num, given, mean=True)
 
-    def code_log_prob(self, state: State, x: Array, z: Codes) -> Array:
+    def code_log_prob(self, state: State, x: Array, z: Codes, given: Given = None) -> Array:
         """None.
 
         Raises:

@@ -13,13 +13,14 @@ from jaxgen.views import (
     styles,
     trajectory,
     translations,
+    voices,
 )
 
 
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
-    `caption` gives texts.
+    `caption` gives texts, `convert` a sound, `codes` counts.
     """
 
     caption = captions.caption
@@ -38,5 +39,8 @@ class Views:
     palette = palette.palette
     showers = showers.showers
     spectrum = spectrum.spectrum
+    convert = voices.convert
+    conversions = voices.conversions
+    codes = voices.codes
     mix = styles.mix
     project = styles.project

@@ -43,6 +43,8 @@ TEXTS |= {
     "--particle",
     "--between",
     "--optimise",
+    "--speaker",
+    "--codes",
 }
 
 
