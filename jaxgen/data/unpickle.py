@@ -43,6 +43,10 @@ class Number:
     dtype: np.dtype
 
 
+class Unread:
+    """An array of NumPy, whose values are left in the file."""
+
+
 NUMBERS = {
     kind + size: np.dtype(kind + size)
     for kind, sizes in (("f", "248"), ("i", "1248"), ("u", "1248"), ("b", "1"))
@@ -55,6 +59,11 @@ def number(name: str, *_: Any) -> Number:
     if not isinstance(name, str) or name not in NUMBERS:
         raise ConfigError(f"it holds numbers of type {str(name)[:40]!r}")
     return Number(NUMBERS[name])
+
+
+def array(*_: Any) -> Unread:
+    """`numpy.core.multiarray._reconstruct`: what follows is the array's state."""
+    return Unread()
 
 
 def scalar(kind: Any, raw: Any) -> Any:
@@ -245,7 +254,7 @@ class Interpreter:
 
     def build(self) -> None:
         """State of a value: only its byte order matters, the rest is left out."""
-        state, value = self.pop(), self.top((dict, Number))
+        state, value = self.pop(), self.top((dict, Number, Unread))
         if isinstance(value, Number):
             if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", "|", "="):
                 raise ConfigError("its numbers are not little-endian")

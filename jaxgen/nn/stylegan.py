@@ -206,16 +206,17 @@ def noisy(layer: nn.Module, x: Images, noise: str, shape: tuple[int, ...]) -> Im
     return x
 
 
-def remembered(mapping: nn.Module, w: Styles) -> Styles:
+def remembered(mapping: nn.Module, w: Styles, decay: float = AVERAGE_DECAY) -> Styles:
     """w [B, style] as it is; its mean moves where "moments" is mutable.
 
     Args:
         mapping: whose variable "mean" of the collection "moments" it is.
         w: what the mapping returns.
+        decay: of the mean, a pass.
     """
     mean = mapping.variable("moments", "mean", jnp.zeros, w.shape[1:])
     if mapping.is_mutable_collection("moments") and not mapping.is_initializing():
-        mean.value = AVERAGE_DECAY * mean.value + (1 - AVERAGE_DECAY) * jnp.mean(w, axis=0)
+        mean.value = decay * mean.value + (1 - decay) * jnp.mean(w, axis=0)
     return w
 
 

@@ -1,4 +1,4 @@
-"""Official StyleGAN2 weights (NVlabs/stylegan2-ada-pytorch, `.pkl`) as a run of jaxgen.
+"""Official weights of StyleGAN2 and StyleGAN3 (NVlabs, `.pkl`) as a run of jaxgen.
 
 The run has no data and begins at step 0: one can sample from it, mix, and project. `G_ema` alone
 suffices for that.
@@ -16,14 +16,21 @@ import jax
 import numpy as np
 
 from jaxgen.config import ConfigError, common
+from jaxgen.models.gans.stylegan3 import SCALE
 from jaxgen.rundir import RunDir, write_json
 from jaxgen.sharding import make_mesh
 from jaxgen.train.assemble import state_target
 from jaxgen.train.checkpoint import Checkpoints
 from jaxgen.types import DataSpec, State
 from jaxgen.weights.pickles import Module, read
-
-Arrays = Mapping[str, np.ndarray]
+from jaxgen.weights.stylegan import (
+    Arrays,
+    discriminator_params,
+    generator_params,
+    generator_vars,
+    is_alias_free,
+    layers_of,
+)
 
 
 def import_pickle(
@@ -39,7 +46,7 @@ def import_pickle(
         say: is told what the file lacks.
 
     Raises:
-        ConfigError: for a file that holds no StyleGAN2, or asks for code; or where `workdir` is.
+        ConfigError: for a file that holds no such network, or asks for code; or where `workdir` is.
     """
     run = RunDir(pathlib.Path(workdir).expanduser().absolute())
     if run.path.exists():
@@ -55,7 +62,9 @@ def import_pickle(
         _, target = state_target(config, spec, mesh)
         state = filled(target, networks)
     except (ConfigError, KeyError, ValueError) as error:
-        raise ConfigError(f"{path} is not a StyleGAN2 as jaxgen knows it: {error}") from error
+        raise ConfigError(
+            f"{path} is no StyleGAN2 or StyleGAN3 as jaxgen knows it: {error}"
+        ) from error
     where = {"spec": spec.as_json(), "fingerprint": {"imported": str(path)}}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     about = {"time": now, "command": f"jaxgen import {path}", "missing": missing, "data": where}
@@ -83,25 +92,15 @@ def described(generator: Module, discriminator: Module | None) -> tuple[dict[str
     side = generator.size("img_resolution", 4, 4096)
     classes = generator.size("c_dim")
     arrays = generator.arrays()
-    most = arrays["synthesis.b4.const"].shape[0]
-    base = arrays[f"synthesis.b{side}.conv1.weight"].shape[0] * side
-    last = generator.part("synthesis").part(f"b{side}")
-    _only(last, "architecture", ("skip",))
+    made = (_alias_free if is_alias_free(arrays) else _of_blocks)(generator, arrays, side)
     c = common("imported")
     c.model = dict(
-        generator=dict(
-            name="gans.stylegan2.Generator",
-            latent=generator.size("z_dim", 1),
-            style=generator.size("w_dim", 1),
-            layers=generator.part("mapping").size("num_layers", 1, 64),
-            base=base,
-            most=most,
-            clamp=_clamp(last.part("conv1")),
-        ),
+        generator=dict(latent=generator.size("z_dim", 1), style=generator.size("w_dim", 1), **made),
         discriminator=dict(name="gans.stylegan2.Discriminator")
-        | _judge(discriminator, side, base, most, classes),
+        | _judge(discriminator, side, classes),
     )
-    c.method = dict(name="stylegan2.StyleGAN2", given=("label",) if classes else ())
+    name = "stylegan3.StyleGAN3" if is_alias_free(arrays) else "stylegan2.StyleGAN2"
+    c.method = dict(name=name, given=("label",) if classes else ())
     c.optim = dict(generator=dict(name="sgd", learning_rate=0.0))
     c.optim.discriminator = dict(name="sgd", learning_rate=0.0)
     c.ema = dict(generator=dict(half_life_steps=300.0))
@@ -110,13 +109,45 @@ def described(generator: Module, discriminator: Module | None) -> tuple[dict[str
     return c.to_dict(), DataSpec.of("imported", shape, 256, num_classes=classes)
 
 
-def _judge(
-    discriminator: Module | None, side: int, base: int, most: int, classes: int
-) -> dict[str, Any]:
+def _of_blocks(generator: Module, arrays: Arrays, side: int) -> dict[str, Any]:
+    """Options of a StyleGAN2."""
+    last = generator.part("synthesis").part(f"b{side}")
+    _only(last, "architecture", ("skip",))
+    return dict(
+        name="gans.stylegan2.Generator",
+        layers=generator.part("mapping").size("num_layers", 1, 64),
+        base=arrays[f"synthesis.b{side}.conv1.weight"].shape[0] * side,
+        most=arrays["synthesis.b4.const"].shape[0],
+        clamp=_clamp(last.part("conv1")),
+    )
+
+
+def _alias_free(generator: Module, arrays: Arrays, side: int) -> dict[str, Any]:
+    """Options of a StyleGAN3."""
+    names, synthesis = layers_of(arrays), generator.part("synthesis")
+    last = synthesis.part(names[-1].removeprefix("synthesis."))
+    if synthesis.state.get("output_scale") != SCALE:
+        raise ConfigError(f"output_scale is not {SCALE}")
+    return dict(
+        name="gans.stylegan3.Generator",
+        mapping_layers=generator.part("mapping").size("num_layers", 1, 64),
+        base=arrays[f"{names[-2]}.weight"].shape[0] * side,
+        most=arrays["synthesis.input.phases"].shape[0],
+        layers=len(names) - 1,
+        critical=synthesis.size("num_critical", 1, len(names) - 2),
+        margin=synthesis.size("margin_size", 0, 256),
+        rotations=arrays[f"{names[0]}.weight"].shape[2] == 1,
+        clamp=_clamp(last),
+    )
+
+
+def _judge(discriminator: Module | None, side: int, classes: int) -> dict[str, Any]:
     """Options of the discriminator; of the smallest one, where the file has none."""
     if discriminator is None:
         return dict(base=side, most=1, group=1, style=1, layers=1)
-    last = discriminator.part("b4")
+    last, arrays = discriminator.part("b4"), discriminator.arrays()
+    most = arrays["b4.conv.weight"].shape[0]
+    base = arrays[f"b{side}.fromrgb.weight"].shape[0] * side
     group = last.part("mbstd").state.get("group_size")
     kind = _only(discriminator.part(f"b{side}"), "architecture", ("orig", "resnet"))
     mapping = discriminator.part("mapping") if classes else None
@@ -197,83 +228,3 @@ def _check_fit(shapes: Any, tree: Any, where: str) -> None:
         if wanted.get(name) != found.get(name):
             got, expected = (t.get(name, "absent") for t in (found, wanted))
             raise ValueError(f"{where}/{name} is {got}, expected {expected}")
-
-
-def kernel(weight: np.ndarray, up: bool = False) -> np.ndarray:
-    """[co, ci, kh, kw] to [kh, kw, ci, co]; of doubling convolutions flipped in space."""
-    out = weight.transpose(2, 3, 1, 0)
-    return out[::-1, ::-1].copy() if up else out
-
-
-def _dense(arrays: Arrays, name: str) -> dict[str, np.ndarray]:
-    return {"kernel": arrays[f"{name}.weight"].T, "bias": arrays[f"{name}.bias"]}
-
-
-def _conv(arrays: Arrays, name: str) -> dict[str, np.ndarray]:
-    return {"kernel": kernel(arrays[f"{name}.weight"]), "bias": arrays[f"{name}.bias"]}
-
-
-def _mapping(arrays: Arrays) -> dict[str, Any]:
-    out = {"embed": _dense(arrays, "mapping.embed")} if "mapping.embed.weight" in arrays else {}
-    i = 0
-    while f"mapping.fc{i}.weight" in arrays:
-        out[f"layer{i}"] = _dense(arrays, f"mapping.fc{i}")
-        i += 1
-    return out
-
-
-def _sides(arrays: Arrays, pattern: str) -> list[int]:
-    """Of the blocks that there are, from 4 on."""
-    side, found = 4, []
-    while pattern.format(side) in arrays:
-        found.append(side)
-        side *= 2
-    return found
-
-
-def generator_params(arrays: Arrays) -> dict[str, Any]:
-    """Our parameters from the official names."""
-    synthesis: dict[str, Any] = {"constant": arrays["synthesis.b4.const"].transpose(1, 2, 0)}
-    for side in _sides(arrays, "synthesis.b{}.conv1.weight"):
-        block = f"synthesis.b{side}"
-        for ours, theirs in (("conv", "conv1"), ("up", "conv0"))[: 1 if side == 4 else 2]:
-            layer = f"{block}.{theirs}"
-            synthesis[f"{ours}{side}"] = {
-                "affine": _dense(arrays, f"{layer}.affine"),
-                "kernel": kernel(arrays[f"{layer}.weight"], up=ours == "up"),
-                "strength": arrays[f"{layer}.noise_strength"],
-                "bias": arrays[f"{layer}.bias"],
-            }
-        rgb = f"{block}.torgb"
-        synthesis[f"image{side}"] = _conv(arrays, rgb) | {"affine": _dense(arrays, f"{rgb}.affine")}
-    return {"mapping": _mapping(arrays), "synthesis": synthesis}
-
-
-def generator_vars(arrays: Arrays) -> dict[str, Any]:
-    """Its noise, and its mean of w."""
-    noise = {}
-    for side in _sides(arrays, "synthesis.b{}.conv1.weight"):
-        for ours, theirs in (("conv", "conv1"), ("up", "conv0"))[: 1 if side == 4 else 2]:
-            constant = arrays[f"synthesis.b{side}.{theirs}.noise_const"]
-            noise[f"{ours}{side}"] = {"noise": constant[None, ..., None]}
-    moments = {"mapping": {"mean": arrays["mapping.w_avg"]}}
-    return {"constants": {"synthesis": noise}, "moments": moments}
-
-
-def discriminator_params(arrays: Arrays) -> dict[str, Any]:
-    """Our parameters from the official names."""
-    sides = [side for side in _sides(arrays | {"b4.conv0.weight": 0}, "b{}.conv0.weight")][1:]
-    params = {"image": _conv(arrays, f"b{sides[-1]}.fromrgb")}
-    for side in sides:
-        if f"b{side}.skip.weight" in arrays:  # which "orig" has not
-            params[f"skip{side}"] = {"kernel": kernel(arrays[f"b{side}.skip.weight"])}
-        params[f"conv{side}"] = _conv(arrays, f"b{side}.conv0")
-        params[f"down{side}"] = _conv(arrays, f"b{side}.conv1")
-    rows = arrays["b4.fc.weight"]  # [out, c * h * w]
-    rows = rows.reshape(len(rows), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(rows))
-    params |= {
-        "last": _conv(arrays, "b4.conv"),
-        "dense": {"kernel": rows, "bias": arrays["b4.fc.bias"]},
-        "logit": _dense(arrays, "b4.out"),
-    }
-    return params | _mapping(arrays)

@@ -1,7 +1,7 @@
 """Reads the arrays of pickled PyTorch modules without running what a pickle asks for.
 
-`data.unpickle` reads the pickle; this knows the few names that official StyleGAN2 weights need. It
-needs no PyTorch. The source code that such files carry is not looked at.
+`data.unpickle` reads the pickle; this knows the few names that official weights of StyleGAN2 and
+StyleGAN3 need. It needs no PyTorch. The source code that such files carry is not looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxgen.config import ConfigError
 from jaxgen.data import torch_file
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import regular
-from jaxgen.data.unpickle import Interpreter, a_set, dictionary, number, scalar, strided
+from jaxgen.data.unpickle import Interpreter, a_set, array, dictionary, number, scalar, strided
 
 MOST_MODULES, MOST_ARRAYS, MOST_NAME = 5000, 20_000, 200  # of one network; letters
 
@@ -143,7 +143,9 @@ def _refused(module: str, name: str) -> str:
             "these are weights of the TensorFlow code; convert them with legacy.py of "
             "NVlabs/stylegan2-ada-pytorch"
         )
-    return f"the file asks for {module}.{name}, which no weights of StyleGAN2 need; it is not run"
+    return (
+        f"the file asks for {module}.{name}, which no weights of StyleGAN2 or 3 need; it is not run"
+    )
 
 
 def _table(size: int) -> dict[tuple[str, str], Any]:
@@ -167,7 +169,7 @@ def _table(size: int) -> dict[tuple[str, str], Any]:
             raise ConfigError("its arrays are larger than the file")
         return view
 
-    return {
+    table = {
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): _module,
         ("dnnlib.util", "EasyDict"): dictionary,
         ("collections", "OrderedDict"): dictionary,
@@ -179,6 +181,8 @@ def _table(size: int) -> dict[tuple[str, str], Any]:
         ("torch", "device"): _device,
         ("torch", "Size"): _size,
         ("numpy", "dtype"): number,
-        ("numpy.core.multiarray", "scalar"): scalar,
-        ("numpy._core.multiarray", "scalar"): scalar,
-    } | {("torch", name): torch_file.no_call for name in torch_file.STORAGES}
+        ("numpy", "ndarray"): torch_file.no_call,
+    }
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        table |= {(module, "scalar"): scalar, (module, "_reconstruct"): array}
+    return table | {("torch", name): torch_file.no_call for name in torch_file.STORAGES}

@@ -16,8 +16,8 @@ import pickle
 import sys
 import tempfile
 
-from jaxgen.tools.import_stylegan2 import discriminator_params, generator_params, generator_vars
 from jaxgen.weights.pickles import read
+from jaxgen.weights.stylegan import discriminator_params, generator_params, generator_vars
 
 LIMIT = 1e-4
 BATCH, SIDE, COLOURS, LATENT, BASE, MOST, LAYERS = 4, 32, 3, 16, 512, 32, 3

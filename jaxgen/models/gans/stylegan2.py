@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxgen.nn.arrays import Codes, Images, LayerStyles, Logits, Resized, Styles
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.stylegan import (
+    AVERAGE_DECAY,
     NORMAL,
     EqualConv,
     EqualDense,
@@ -38,10 +39,12 @@ class Mapping(nn.Module):
     Attributes:
         style: width of w and of the layers.
         layers: dense ones.
+        decay: of the mean of w, a training pass.
     """
 
     style: int
     layers: int
+    decay: float = AVERAGE_DECAY
 
     @nn.compact
     def __call__(self, z: Codes, cond: Condition | None = None) -> Styles:
@@ -52,7 +55,7 @@ class Mapping(nn.Module):
             h = jnp.concatenate([h, unit_length(embedded)], axis=-1)
         for i in range(self.layers):
             h = EqualDense(self.style, rate=0.01, active=True, name=f"layer{i}")(h)
-        return remembered(self, h)
+        return remembered(self, h, self.decay)
 
 
 class Generator(Styled):

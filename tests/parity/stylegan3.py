@@ -1,0 +1,163 @@
+"""StyleGAN3 against the official modules, with the same random weights.
+
+    git clone https://github.com/NVlabs/stylegan3 DIR
+    python tests/parity/stylegan3.py DIR
+
+Prints, of configurations T and R at 64x64, the largest difference of filters, of the waves at three
+transforms, of images, of magnitudes after three steps, of the slope of images by w, and of the
+metrics of equivariance of the same images, in dB. Exits with 1 if one is above its limit, or if the
+official pickle is not read exactly. Needs PyTorch, on CPU. The official code is not ours to copy:
+it is imported from DIR.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+LIMITS = {"filters": 1e-7, "waves": 1e-5, "equivariance": 0.05}
+LIMIT = 1e-4
+BATCH, SIDE, COLOURS, LATENT = 2, 64, 3, 16
+WIDTHS = {False: {"base": 2048, "most": 64}, True: {"base": 2048, "most": 64}}
+
+
+def variables(module):
+    """Ours of the official generator."""
+    from stylegan2 import arrays
+
+    from jaxgen.weights.stylegan import generator_params, generator_vars
+
+    return {"params": generator_params(arrays(module)), **generator_vars(arrays(module))}
+
+
+def official(networks, rotations, classes):
+    """The generator of a configuration, with noise on what begins at a constant."""
+    import torch
+    from stylegan2 import shaken
+
+    torch.manual_seed(7)
+    widths = WIDTHS[rotations]
+    more = {"conv_kernel": 1, "use_radial_filters": True} if rotations else {}
+    made = networks.Generator(
+        LATENT,
+        classes,
+        LATENT,
+        SIDE,
+        COLOURS,
+        channel_base=widths["base"],
+        channel_max=widths["most"],
+        **more,
+    )
+    return shaken(made, torch).eval()
+
+
+def filters(theirs, planned, rotations):
+    """The largest difference of the taps of all layers."""
+    import numpy as np
+
+    from jaxgen.ops.lowpass import lowpass, radial_lowpass
+
+    worst = 0.0
+    for i, name in enumerate(theirs.synthesis.layer_names[:-1]):
+        layer = getattr(theirs.synthesis, name)
+        before, after = planned[max(i - 1, 0)], planned[i]
+        rate = 2 * max(before.rate, after.rate)
+        radial = rotations and i < len(planned) - 3
+        for factor, signal, reference, round_ in (
+            (rate // before.rate, before, layer.up_filter, False),
+            (rate // after.rate, after, layer.down_filter, radial),
+        ):
+            if reference is None:
+                continue
+            make = radial_lowpass if round_ else lowpass
+            found = make(6 * factor, signal.cutoff, signal.half_width, rate)
+            worst = max(worst, float(np.abs(np.asarray(found) - reference.numpy()).max()))
+    return worst
+
+
+def compare(networks, rotations, classes):
+    """Name -> largest difference."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import torch
+    from stylegan2 import pickled
+
+    from jaxgen.models.gans.stylegan3 import Generator, Waves, signals
+
+    theirs, widths = official(networks, rotations, classes), WIDTHS[rotations]
+    if not pickled(theirs):
+        sys.exit("the official pickle is not read as it was written")
+    ours = Generator(LATENT, LATENT, rotations=rotations, **widths)
+    planned = signals(SIDE, COLOURS, 14, 2, 10, widths["base"], widths["most"])
+    found, size = {}, (BATCH, SIDE, SIDE, COLOURS)
+
+    def note(name, mine, reference):
+        reference = reference.detach().numpy()
+        scale = max(1.0, float(np.abs(reference).max()))
+        found[name] = float(np.abs(np.asarray(mine) - reference).max()) / scale
+
+    found["filters"] = filters(theirs, planned, rotations)
+    z = torch.randn(BATCH, LATENT)
+    c = torch.eye(classes)[torch.arange(BATCH) % classes] if classes else torch.zeros(BATCH, 0)
+    cond = jnp.asarray(c.numpy()) if classes else None
+    mapped = ours.apply(variables(theirs), jnp.asarray(z.numpy()), cond, method="map")
+    note("w", mapped, theirs.mapping(z, c)[:, 0])
+    styles = torch.randn(BATCH, 16, LATENT)
+    images = jax.jit(
+        lambda v, s, **more: ours.apply(v, s, size, method="synthesize", **more),
+        static_argnames="mutable",
+    )
+    held, mine = variables(theirs), jnp.asarray(styles.numpy())
+    turn = np.array([[0.8, 0.6, 0.1], [-0.6, 0.8, 0.05], [0, 0, 1]], np.float32)
+    for name, transform in (
+        ("as it is", np.eye(3, dtype=np.float32)),
+        ("shifted", np.array([[1, 0, 0.1], [0, 1, -0.2], [0, 0, 1]], np.float32)),
+        ("turned", turn),
+        ("smaller", np.diag([1.4, 1.4, 1]).astype(np.float32)),
+    ):
+        theirs.synthesis.input.transform.copy_(torch.from_numpy(transform))
+        every = jnp.broadcast_to(jnp.asarray(transform)[None], (BATCH, 3, 3))
+        own = {k: held[k].get("synthesis", {}).get("waves", {}) for k in ("params", "constants")}
+        made = Waves(planned[0]).apply(own, mine[:, 0], every)
+        note(f"waves, {name}", made, theirs.synthesis.input(styles[:, 0]).permute(0, 2, 3, 1))
+        reference = theirs.synthesis(styles).permute(0, 2, 3, 1)
+        note(f"images, {name}", images(held, mine, transforms=every), reference)
+    theirs.synthesis.input.transform.copy_(torch.eye(3))
+    w = styles.clone().requires_grad_(True)
+    (reference,) = torch.autograd.grad(theirs.synthesis(w).square().sum(), w)
+    slope = jax.jit(jax.grad(lambda s: jnp.sum(jnp.square(images(held, s)))))(mine)
+    note("slope of images by w", slope, reference)
+    for _ in range(3):
+        theirs.synthesis(styles, update_emas=True)
+        moved = images(held, mine, mutable=("moments",))[1]["moments"]
+        held = {**held, "moments": {**held["moments"], **moved}}
+    magnitudes = [
+        getattr(theirs.synthesis, name).magnitude_ema for name in theirs.synthesis.layer_names
+    ]
+    layers = held["moments"]["synthesis"]
+    note(
+        "magnitudes",
+        [layers[f"layer{i}"]["magnitude"] for i in range(15)],
+        torch.stack(magnitudes),
+    )
+    return found
+
+
+def main(path):
+    sys.path.insert(0, str(path))
+    from training import networks_stylegan3 as networks
+
+    failed = False
+    for rotations, classes in ((False, 0), (False, 3), (True, 0)):
+        for name, difference in compare(networks, rotations, classes).items():
+            limit = LIMITS.get(name.split(",")[0], LIMIT)
+            failed |= difference > limit
+            print(f"{'TR'[rotations]} {classes} classes  {name:24} {difference:.1e} of {limit:.0e}")
+    return failed
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not pathlib.Path(sys.argv[1], "training", "loss.py").exists():
+        sys.exit(__doc__)
+    sys.exit(main(pathlib.Path(sys.argv[1])))
