@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jaxgen.methods.memory import Memory, recalled
 from jaxgen.methods.player import Player
 from jaxgen.ops.augment import AUGMENTATIONS
-from jaxgen.schedules import Scheduled, value
+from jaxgen.ops.blur import blurred
+from jaxgen.schedules import Scheduled, extremes, value
 from jaxgen.types import Array, Metrics, State
 
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What a discriminator is shown of examples: augmented, then noisy, then packed.
+    """What a discriminator is shown of examples: blurred, augmented, then noisy, then packed.
 
     Attributes:
         augment: `name` in `ops.augment.AUGMENTATIONS` and its options; empty for none.
@@ -26,6 +27,7 @@ class Views:
         noise_steps: train steps in which the noise falls to zero, linearly; 0 keeps it.
         packing: examples shown at a time, side by side in channels (Lin et al. 2018, PacGAN).
         memory: name of what the augmentation remembers: one of its own for each critic of a game.
+        blur: deviation in pixels of a filter over images, see `ops.blur`.
     """
 
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -33,6 +35,7 @@ class Views:
     noise_steps: int = 0
     packing: int = 1
     memory: str = "augment"
+    blur: Scheduled = 0.0
 
     def start(self) -> dict[str, Any]:
         """What is remembered at first."""
@@ -40,6 +43,8 @@ class Views:
 
     def shown(self, state: State, x: Array, rng: tuple[Array, Array]) -> Array:
         """The view of x [B, ...], differentiable by x, from two keys."""
+        if self.blur:
+            x = blurred(x, value(self.blur, state.step), max(extremes(self.blur)))
         if self.augment:
             x = self._augmentation.apply(rng[0], x, recalled(state)[self.memory])
         if self.noise:

@@ -43,6 +43,8 @@ class TwoPlayers:
         orthogonal: weight of `ops.penalties.orthogonality` of the generator's kernels.
         augment: `name` in `ops.augment.AUGMENTATIONS` and its options: what the discriminator
             sees is augmented, and the generator's gradient flows through it.
+        blur: deviation in pixels of a filter over images that the discriminator sees (Karras et al.
+            2021, Alias-free, appendix F.3); 0 for none.
         prior: of z, "normal" or "uniform" in [-1, 1].
         given: fields of a batch that both players are given, as ("label",). The context always is,
             where the data have one.
@@ -66,6 +68,7 @@ class TwoPlayers:
     augment: Annotated[Mapping[str, Any], check_augmentation] = dataclasses.field(
         default_factory=dict
     )
+    blur: Scheduled = 0.0
     prior: str = "normal"
     given: tuple[str, ...] = ()
 
@@ -78,6 +81,8 @@ class TwoPlayers:
             raise ConfigError(f"method.prior={self.prior!r}, expected 'normal' or 'uniform'")
         check_penalties(self.penalties)
         check_augmentation(self.augment)
+        if min(extremes(self.blur)) < 0 or (self.blur and self.spec.x.kind != "image"):
+            raise ConfigError(f"method.blur={self.blur}: expected pixels, 0 or more, of images")
         if min(self.critic_steps, self.packing) < 1:
             raise ConfigError("config.method: critic_steps and packing are 1 or more")
         if self.given and self.packing > 1:
@@ -107,7 +112,7 @@ class TwoPlayers:
     def critic(self) -> Critic:
         """The discriminator, and what it is shown."""
         noise = self.instance_noise, self.instance_noise_steps
-        views = Views(self.augment, *noise, self.packing)
+        views = Views(self.augment, *noise, self.packing, blur=self.blur)
         return Critic(Player("discriminator", self.discriminator), views)
 
     @property

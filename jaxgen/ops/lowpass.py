@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +38,8 @@ def lowpass(taps: int, cutoff: float, half_width: float, rate: float) -> tuple[f
     """
     if taps == 1:
         return (1.0,)
-    found = scipy.signal.firwin(taps, cutoff, width=2 * half_width, fs=rate)
-    return tuple(np.float32(found).tolist())
+    found: Any = scipy.signal.firwin(taps, cutoff, width=2 * half_width, fs=rate)
+    return tuple(np.asarray(found, np.float32).tolist())
 
 
 @functools.cache
@@ -55,7 +56,7 @@ def radial_lowpass(taps: int, cutoff: float, half_width: float, rate: float) -> 
     attenuation = scipy.signal.kaiser_atten(taps, 2 * half_width / (rate / 2))
     window = np.kaiser(taps, scipy.signal.kaiser_beta(attenuation))
     found = jinc * np.outer(window, window)
-    return np.float32(found / found.sum())
+    return (found / found.sum()).astype(np.float32)
 
 
 def resampled(

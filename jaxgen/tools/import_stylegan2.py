@@ -111,12 +111,13 @@ def described(generator: Module, discriminator: Module | None) -> tuple[dict[str
 
 def _of_blocks(generator: Module, arrays: Arrays, side: int) -> dict[str, Any]:
     """Options of a StyleGAN2."""
+    base = arrays[f"synthesis.b{side}.conv1.weight"].shape[0] * side
     last = generator.part("synthesis").part(f"b{side}")
     _only(last, "architecture", ("skip",))
     return dict(
         name="gans.stylegan2.Generator",
         layers=generator.part("mapping").size("num_layers", 1, 64),
-        base=arrays[f"synthesis.b{side}.conv1.weight"].shape[0] * side,
+        base=base,
         most=arrays["synthesis.b4.const"].shape[0],
         clamp=_clamp(last.part("conv1")),
     )

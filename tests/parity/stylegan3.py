@@ -75,6 +75,21 @@ def filters(theirs, planned, rotations):
     return worst
 
 
+def imported(theirs, styles):
+    """Images of a run that was imported from the official pickle."""
+    import pickle
+    import tempfile
+
+    import jaxgen
+    from jaxgen.tools.import_stylegan2 import import_pickle
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "network.pkl")
+        path.write_bytes(pickle.dumps({"G_ema": theirs}))
+        run = jaxgen.load(import_pickle(path, f"{folder}/run").path)
+        return run.method.render(run.state.replace(params=run.state.ema), styles, rounded=False)
+
+
 def compare(networks, rotations, classes):
     """Name -> largest difference."""
     import jax
@@ -124,6 +139,9 @@ def compare(networks, rotations, classes):
         reference = theirs.synthesis(styles).permute(0, 2, 3, 1)
         note(f"images, {name}", images(held, mine, transforms=every), reference)
     theirs.synthesis.input.transform.copy_(torch.eye(3))
+    one = styles[:, :1].expand(-1, 16, -1)
+    made = imported(theirs, jnp.asarray(one[:, 0].numpy())) / 127.5 - 1
+    note("images of the run", made, theirs.synthesis(one).permute(0, 2, 3, 1))
     w = styles.clone().requires_grad_(True)
     (reference,) = torch.autograd.grad(theirs.synthesis(w).square().sum(), w)
     slope = jax.jit(jax.grad(lambda s: jnp.sum(jnp.square(images(held, s)))))(mine)

@@ -192,10 +192,10 @@ class FilteredLayer(nn.Module):
         taps_up, taps_down = (TAPS * k if k > 1 else 1 for k in (up, down))
         pad = (self.after.size - 1) * down + 1 + taps_up + taps_down - 2 - x.shape[1] * up
         low = (pad + up) // 2
-        taps = lowpass(taps_up, self.before.cutoff, self.before.half_width, between)
+        taps = lowpass(taps_up, self.before.cutoff, self.before.half_width, float(between))
         x = resampled(x, taps, up, pad=(low, pad - low))
         x = clamped(math.sqrt(2) * jnp.where(x >= 0, x, 0.2 * x), self.clamp)
-        of_after = (taps_down, self.after.cutoff, self.after.half_width, between)
+        of_after = (taps_down, self.after.cutoff, self.after.half_width, float(between))
         if self.radial:
             return thinned(x, radial_lowpass(*of_after), down)
         return resampled(x, lowpass(*of_after), down=down)
