@@ -94,11 +94,12 @@ def nearest(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     new slices are, wherever it puts the copy.
     """
     size = x[0].size
-    spectra = scipy.fft.rfft2(others.astype(np.float32))
+    spectra = np.asarray(scipy.fft.rfft2(others.astype(np.float32)))
     squares = np.mean(np.square(others, dtype=np.float64), axis=(1, 2))
     found = []
     for one in x.astype(np.float32):
-        products = scipy.fft.irfft2(scipy.fft.rfft2(one)[None] * np.conj(spectra), s=one.shape)
+        waves = np.asarray(scipy.fft.rfft2(one))
+        products = np.asarray(scipy.fft.irfft2(waves[None] * np.conj(spectra), s=one.shape))
         best = np.max(products, axis=(1, 2)) / size
         found.append(np.min(np.mean(np.square(one, dtype=np.float64)) + squares - 2 * best))
     return np.sqrt(np.maximum(found, 0))
