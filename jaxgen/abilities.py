@@ -2,7 +2,7 @@
 
 Code asks by type, `isinstance(method, Encodes)`, and never for names or signatures. A method has
 an ability when it has all that the protocol lists; None in a derived class takes it away again.
-`check` refuses a method that has an ability in part, or with other arguments.
+`contract.check` refuses a method that has an ability in part, or with other arguments.
 
 `given` holds the fields that the method is given, see `Conditional`: name -> [B, ...]. A method
 that is given nothing needs no such parameter.
@@ -11,11 +11,9 @@ that is given nothing needs no such parameter.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from jaxgen.errors import ConfigError
 from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, PyTree, State
 
 
@@ -244,6 +242,19 @@ class Styles(Protocol):
 
 
 @runtime_checkable
+class Moves(Protocol):
+    """Moves what is in an image, and not the image."""
+
+    def moved(self, state: State, w: Array, transforms: Array, *, rounded: bool) -> Array:
+        """Images of styles w [B, style] as `Styles.render`, moved by transforms [3, 3].
+
+        These are of coordinates around the middle, in sides of the image, from places of what is
+        made to those of what `render` gives.
+        """
+        ...
+
+
+@runtime_checkable
 class Mixes(Protocol):
     """Shows samples that share coarse styles by row, and fine ones by column."""
 
@@ -323,7 +334,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates, Describes)
+ABILITIES += (Restarts, Stepped, Translates, Describes, Moves)
 
 
 def given(method: Any) -> tuple[str, ...]:
@@ -334,66 +345,3 @@ def given(method: Any) -> tuple[str, ...]:
 def levels_of(method: Any, spec: DataSpec) -> int | None:
     """Grey levels that a method models: those of the data, unless it says otherwise."""
     return method.levels if isinstance(method, Levels) else spec.levels
-
-
-def check(method: Any) -> None:
-    """Refuses a method whose abilities are not as the protocols have them.
-
-    Raises:
-        ConfigError: naming the ability, what is there and what is missing.
-    """
-    who = type(method).__name__
-    for ability in ABILITIES:
-        _check_whole(method, ability)
-    if isinstance(method, Conditional) and not _are_names(method.given):
-        raise ConfigError(f"{who}.given={method.given!r}: expected a tuple of str")
-    if isinstance(method, Density):
-        for of in (method.density, *method.likelihoods.values()):
-            if not isinstance(of, DensityOf):
-                raise ConfigError(f"{who} says {of!r} of a likelihood, expected a DensityOf")
-
-
-def _check_whole(method: Any, ability: type) -> None:
-    """Whether an ability is there in all its parts and with its arguments, or not at all."""
-    who, where = type(method).__name__, f"jaxgen.abilities.{ability.__name__}"
-    members = _members(ability)
-    functions = [name for name in members if inspect.isfunction(members[name])]
-    there = {name: getattr(method, name) for name in members if hasattr(method, name)}
-    if any(name in there and there[name] is None for name in functions):
-        return  # it was taken away
-    missing = [name for name in members if name not in there]
-    if missing:
-        if there and ability is not Weighted:  # which adds to another
-            raise ConfigError(
-                f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
-            )
-        return
-    fields = given(method)
-    for name in functions:
-        _check_call(there[name], f"{who}.{name}", members[name], fields, where)
-
-
-def _members(ability: type) -> dict[str, Any]:
-    """Name -> function, or property, of a protocol and of those that it extends."""
-    parts = [vars(base) for base in reversed(ability.__mro__) if base in ABILITIES]
-    return {k: v for part in parts for k, v in part.items() if not k.startswith("_")}
-
-
-def _check_call(call: Any, name: str, wanted: Any, fields: tuple[str, ...], where: str) -> None:
-    """Whether a function takes what the protocol's is called with."""
-    parameters = list(inspect.signature(wanted).parameters.values())[1:]
-    by_place = [
-        p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "given"
-    ]
-    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "given"]
-    if any(p.name == "given" for p in parameters) and fields:
-        by_name.append("given")
-    try:
-        inspect.signature(call).bind(*by_place, **dict.fromkeys(by_name))
-    except (TypeError, ValueError):
-        asked = ", ".join([*by_place, *(f"{k}=" for k in by_name)])
-        raise ConfigError(f"{name}: expected to be called as ({asked}), see {where}") from None
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)

@@ -94,7 +94,7 @@ def _config(method: Any) -> tuple[dict[str, Any], str]:
 
 def _of_method(method: Any) -> dict[str, Any]:
     """The defaults of every config, around what a method is made of."""
-    from jaxgen.abilities import check
+    from jaxgen.contract import check
 
     check(method)
     config = common("").to_dict()

@@ -17,10 +17,10 @@ from jaxgen.abilities import (
     Latents,
     Levels,
     Weighted,
-    check,
     given,
     levels_of,
 )
+from jaxgen.contract import check
 from jaxgen.errors import ConfigError
 from jaxgen.train.assemble import assemble
 from jaxgen.types import DataSpec
@@ -154,7 +154,7 @@ def test_a_fingerprint_holds_every_field():
 # `check`, and in `knobs`: a function's own signature is where its options are declared
 ASKED = {
     "__init__.py": {"importlib.import_module(COMMANDS[name])"},
-    "abilities.py": {"method", "members[name]", "wanted", "call"},
+    "contract.py": {"method", "members[name]", "wanted", "call"},
     "bijectors/__init__.py": {"importlib.import_module(f'{__name__}.{WHERE[name]}')"},
     "bijectors/autoregressive.py": {"self"},
     "boundary.py": {"stream"},

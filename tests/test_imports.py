@@ -16,6 +16,7 @@ LAYERS = {
     "progress": 0,
     "types": 0,
     "abilities": 0,
+    "contract": 0,
     "config": 0,
     "recipes": 0,
     "errors": 0,

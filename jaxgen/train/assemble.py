@@ -11,8 +11,9 @@ import jax
 from jax.sharding import Mesh
 
 from jaxgen import sharding
-from jaxgen.abilities import check, given
+from jaxgen.abilities import given
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.names import Allowed, build_method
 from jaxgen.schedules import counted
 from jaxgen.train.frozen import Stages, with_shapes

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import Density, DensityOf, check, given
+from jaxgen.abilities import Density, DensityOf, given
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.code_prior import CodePrior
 from jaxgen.methods.elbo import ELBO
 from jaxgen.models.autoregressive.transformer import Transformer

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from oracles import DIGITS, ENTROPY, KEY, LINE, Oracle, V, integers, normal, spread, state_of
 
-from jaxgen.abilities import check
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.diffusion import Diffusion
 from jaxgen.ops.chain import chain
 from jaxgen.types import DataSpec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracles import DIGITS, KEY, PLANE, Oracle, V, integers, normal, state_of
 
-from jaxgen.abilities import check
+from jaxgen.contract import check
 from jaxgen.errors import ConfigError
 from jaxgen.methods.edm import EDM
 from jaxgen.ops.augment.labelled import LABELS

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from oracles import DIGITS, KEY, PLANE, Oracle, V, integers, normal, spread, state_of
 
-from jaxgen.abilities import check
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.flow_matching import FlowMatching, squared_distances
 from jaxgen.ops.noise import PATHS
 

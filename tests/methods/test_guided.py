@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import Stepped, check
+from jaxgen.abilities import Stepped
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.edm import EDM
 from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.methods.guided import Guided

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import Density, Encodes, Latents, Restores, check
+from jaxgen.abilities import Density, Encodes, Latents, Restores
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.kl_autoencoder import KLAutoencoder
 from jaxgen.models.vaes.kl_autoencoder import KLAutoencoder as Network
 from jaxgen.nn.latents import Normal

@@ -5,9 +5,10 @@ import types
 
 import pytest
 
-from jaxgen.abilities import Stepped, check, given
+from jaxgen.abilities import Stepped, given
 from jaxgen.bijectors.base import Chain
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.evaluate.validation import check_knobs
 from jaxgen.methods.elbo import ELBO
 from jaxgen.methods.latent_prior import LatentPrior

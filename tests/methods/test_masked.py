@@ -10,8 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.abilities import Enumerates, check
+from jaxgen.abilities import Enumerates
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.masked import Masked, lowest
 from jaxgen.models.autoregressive.maskgit import MaskGIT
 from jaxgen.types import DataSpec, State

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from oracles import KEY, PLANE, Oracle, V, normal, state_of
 
-from jaxgen.abilities import check
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods.flow_matching import FlowMatching
 from jaxgen.methods.mean_flow import MeanFlow
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import Coded, Density, check
+from jaxgen.abilities import Coded, Density
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.data.dataset import ArraySplit, Dataset
 from jaxgen.evaluate.comparison import Comparison, Subject
 from jaxgen.evaluate.extractors.pixels import Pixels

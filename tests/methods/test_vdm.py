@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracles import DIGITS, ENTROPY, KEY, LINE, Oracle, V, integers, normal, spread, state_of
 
-from jaxgen.abilities import check
+from jaxgen.contract import check
 from jaxgen.methods.vdm import VDM
 from jaxgen.ops.noise import LogLinear
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import Coded, Density, check
+from jaxgen.abilities import Coded, Density
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.methods import perceptual
 from jaxgen.methods.judging import adaptive_weight
 from jaxgen.methods.vqgan import VQGAN

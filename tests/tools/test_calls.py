@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.abilities import DensityOf, check
+from jaxgen.abilities import DensityOf
 from jaxgen.calls import Calls
 from jaxgen.config import ConfigError
+from jaxgen.contract import check
 from jaxgen.evaluate.metrics import calibration
 from jaxgen.evaluate.sampling import CHUNK, Sampler, chunk_key, chunk_size
 from jaxgen.sharding import make_mesh
