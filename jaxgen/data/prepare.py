@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from jaxgen.data import seals
 from jaxgen.data.dataset import DataError
@@ -121,3 +123,10 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def mixed(arrays: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """The rows of all arrays in one random order: evenly spaced ones are of all classes alike."""
+    count = len(next(iter(arrays.values())))
+    order = np.random.RandomState([seed, count]).permutation(count)
+    return {name: array[order] for name, array in arrays.items()}

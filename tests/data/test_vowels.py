@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 
 from jaxgen.data import DataError, load, spoken
 from jaxgen.data.embedded import vowels
+from jaxgen.data.prepare import mixed
 from jaxgen.ops import sound
 
 PLAIN = vowels.Speaker(kind=0, scale=1.0, pitch=110.0, tilt=0.75, breath=0.01, width=1.0)
@@ -123,7 +124,8 @@ def test_sets_are_made_once_and_of_one_seed(monkeypatch, tmp_path):
     levels = load("vowels", data_dir=str(tmp_path))
     frames = load("vowels_mel", data_dir=str(tmp_path))
     assert levels.classes[:4] == ("m1", "w1", "c1", "m2") and len(levels.splits["train"]) == 240
-    every = vowels.utterances(2, 0)
+    in_turn = vowels.utterances(2, 0)
+    every = mixed(in_turn, 0)
     for data, bands in ((levels, 0), (frames, 32)):
         train = data.splits["train"].take(np.arange(240))
         np.testing.assert_array_equal(train["x"], spoken.seen(every["wave"], 8000, bands))
@@ -133,7 +135,8 @@ def test_sets_are_made_once_and_of_one_seed(monkeypatch, tmp_path):
         test = data.splits["test"].take(np.arange(120))
         assert not np.array_equal(train["x"][:120], test["x"])
     assert levels.spec.shape == (2048, 1) and frames.spec.shape == (32, 7, 1)
-    pairs = {*zip(every["label"][:120].tolist(), every["vowel"][:120].tolist(), strict=True)}
+    first = (in_turn[name][:120].tolist() for name in ("label", "vowel"))
+    pairs = {*zip(*first, strict=True)}
     assert len(pairs) == 120
     with pytest.raises(DataError, match="expected one of vowels, vowels_mel"):
         vowels.load("consonants")

@@ -31,7 +31,7 @@ from jaxgen.ops.calorimeter import CELLS, DEPTHS, ENERGIES, FACE, LAYERS, LEAST,
 from jaxgen.types import DataSpec, Field
 
 NAMES = ("showers", *(f"{particle}_showers" for particle in PARTICLES))
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 COUNTS = {"train": 10_000, "test": 10_000}  # of each particle
 SEEDS = {"train": 0, "test": 1}
 CHUNK = 500  # showers at a time: their spots are in memory at once
@@ -139,7 +139,8 @@ def load(name: str = NAMES[0], data_dir: str | None = None) -> Dataset:
 
 def _fill(work: pathlib.Path) -> None:
     for split, count in COUNTS.items():
-        for name, array in showers(count, SEEDS[split]).items():
+        found = prepare.mixed(showers(count, SEEDS[split]), SEEDS[split])
+        for name, array in found.items():
             np.save(work / f"{split}_{name}.npy", array)
 
 

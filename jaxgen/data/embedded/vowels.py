@@ -34,7 +34,7 @@ from jaxgen.ops import sound
 from jaxgen.types import DataSpec, Field
 
 NAMES = ("vowels", "vowels_mel")
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 RATE, SAMPLES, BANDS = 8000, 2048, 32
 TAKES = {"train": 34, "test": 6}  # of each vowel by each speaker
 SEEDS = {"train": 0, "test": 1}
@@ -132,7 +132,7 @@ def load(name: str = NAMES[0], data_dir: str | None = None) -> Dataset:
 
 def _fill(work: pathlib.Path) -> None:
     for split, takes in TAKES.items():
-        found = utterances(takes, SEEDS[split])
+        found = prepare.mixed(utterances(takes, SEEDS[split]), SEEDS[split])
         wave = found.pop("wave")
         found |= {name: spoken.seen(wave, RATE, BANDS * (name != NAMES[0])) for name in NAMES}
         for name, array in found.items():

@@ -95,9 +95,12 @@ class SplineFlow(Bijector):
 
     def setup(self) -> None:
         """Builds the layers."""
-        for name, choices in (("form", FORMS), ("mixer", MIXERS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r}, expected one of {choices}")
+        for name, chosen, choices in (
+            ("form", self.form, FORMS),
+            ("mixer", self.mixer, MIXERS),
+        ):
+            if chosen not in choices:
+                raise ValueError(f"{name}={chosen!r}, expected one of {choices}")
         linear = self.mixer == "linear"
         step = Chain((InvertibleConv(lu=True) if linear else Permute(), self._layer()))
         layers = Repeat(step, self.depth, self.memory, self.unroll)

@@ -27,6 +27,7 @@ Twice = Float[Array, "b 2*h 2*w c2"]
 INIT = nn.initializers.normal(0.02)
 LAYERS = 4
 KERNEL = (5, 5)
+DENSEST = 4.0  # half the logarithm of 3,000 times the scale of counts
 BORDER = 2  # pixels that a kernel of a doubled image reaches beyond it
 
 
@@ -58,9 +59,10 @@ class Generator(nn.Module):
         latent: width of z.
         width: channels of the last hidden layer; each layer before it has twice as many.
         periodic: whether images go on at their other side.
-        smoothing: deviation in pixels of a Gaussian over what the hyperbolic tangent takes, as
-            slices are smoothed: without it what transposed convolutions leave between pixels has
-            more power than short waves of the web. 0 for none, as in the paper.
+        smoothing: deviation in pixels of a Gaussian over counts, e^2h in units of `ops.cosmic`'s
+            scale, of whose map tanh h is the value, as slices of the data are smoothed: without it
+            what transposed convolutions leave between pixels has more power than short waves of
+            the web. 0 for none, as in the paper.
     """
 
     latent: int = 200
@@ -78,7 +80,10 @@ class Generator(nn.Module):
             h = Doubling(channels >> i, self.periodic, name=f"layer_{i}")(h)
             h = self._normed(h, i)
         h = Doubling(size[3], self.periodic, name="out")(h)
-        return jnp.tanh(_smoothed(h, self.smoothing, self.periodic) if self.smoothing else h)
+        if not self.smoothing:
+            return jnp.tanh(h)
+        counts = _smoothed(jnp.exp(2 * jnp.minimum(h, DENSEST)), self.smoothing, self.periodic)
+        return (counts - 1) / (counts + 1)
 
     def _normed(self, h: Images, i: int) -> Images:
         return BatchNorm(name=f"norm_{i}")(nn.relu(h))
