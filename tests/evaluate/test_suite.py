@@ -123,7 +123,7 @@ def test_real_examples_may_be_fewer():
     assert (row.fingerprint["num_real"], row.fingerprint["num_generated"]) == (150, 100)
 
 
-OF_MODELS = "likelihood ppl classes cas speed calibration disentanglement".split()
+OF_MODELS = "likelihood ppl classes cas speed calibration disentanglement equivariance".split()
 
 
 def test_what_cannot_be_given():

@@ -68,6 +68,7 @@ def test_every_family_that_there_is(all_metrics):
     ):
         assert np.isfinite(found[name]["value"]), name
     never = {"calibration", "disentanglement", "showers", "spectrum", "molecules", "c2st"}
+    never.add("equivariance")
     assert set(out["not_available"]) == {"score", "modes", "classes", "cas"} | never
     assert found["parameters"]["value"] == 2208
     for name, row in found.items():
