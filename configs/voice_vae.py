@@ -1,11 +1,11 @@
 """Voice style by a VQ-VAE (van den Oord et al. 2017, section 4.3): codes say what, a label who.
 
     python -m jaxgen.main --config=configs/voice_vae.py
-        frames of `vowels_mel`, one code of 32 for 7 of them: the default, for two CPU cores
+        frames of `vowels_mel`, one code of 64 for 7 of them: the default, 1.6 minutes of CPU time
     python -m jaxgen.main --config=configs/voice_vae.py:continuous
         the control: 32 numbers a frame in place of codes, which converts nothing
     python -m jaxgen.main --config=configs/voice_vae.py:wave
-        samples of `vowels`, 32 codes of 32 for 2,048; a WaveNet of 4 x 6 dilations: for one GPU
+        samples of `vowels`, 32 codes of 64 for 2,048; a WaveNet of 4 x 6 dilations: for one GPU
     python -m jaxgen.main --config=configs/voice_vae.py:vctk --config.data.name=speech:FOLDER
         the paper's 16 kHz, 64 samples a code, 512 codes: for one GPU; FOLDER is wav48 of VCTK
     python -m jaxgen.main --config=configs/voice_vae.py:PRESET,tiny
@@ -18,9 +18,9 @@ The decoder is told who speaks, so that codes, which have no room for it, need n
 speaker's label gives another speaker's voice. `test/uniform_nll` is -log p(x | codes) and the nats
 of codes that are all equally likely.
 
-In 5 minutes 81.0 % of converted test utterances are read as the speaker asked for, 1.5 % as who
-spoke, and 89.9 % keep their vowel; of the control 3.6, 59.7 and 99.4 %. With seed 1 it is 78.6, 2.6
-and 66.9 %, with 64 codes and 2,000 steps 75 % and 74 to 82 % of either seed (docs/results.md).
+Of three seeds 76.2 to 78.5 % of converted test utterances are read as the speaker asked for, 1.3 to
+2.4 % as who spoke, and 84.2 to 89.4 % keep their vowel; of the control 3.6, 59.7 and 99.4 %
+(docs/results.md).
 
 The paper shows sounds and a probe of codes for phonemes, and no number of this kind; the sizes of
 its WaveNet and its learning rate are not given, and here are those of `vctk`, which was not
@@ -95,7 +95,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.model = dict(name="vaes.voice_vae.VoiceVQ", hidden=128, layers=2, halvings=3)
     c.model.quantizer = dict(
         name="codebook",
-        codes=32,
+        codes=64,
         dim=16,
         commitment=0.25,
         learned="averages",
