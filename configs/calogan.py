@@ -13,8 +13,8 @@
     jaxgen showers RUN --energy=50 --particle=photon
 
 The official code moves the discriminator once for real and once for generated showers, with Adam at
-2e-5, and the generator twice, at 2e-4; here the discriminator moves once for both. No
-preset has been trained to its end.
+2e-5, and the generator twice, at 2e-4; here the discriminator moves once for both. In 11.5 minutes
+of CPU time showers are 0.298 deviations from the test's in 18 observables (docs/results.md).
 """
 
 from ml_collections import ConfigDict

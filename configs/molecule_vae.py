@@ -2,8 +2,7 @@
 
     pip install 'jaxgen[chemistry]'
     python -m jaxgen.main --config=configs/molecule_vae.py
-        4,163 small molecules of RDKit's package; causal attention writes: about ten CPU
-        minutes; measured to its first 1,250 steps alone (docs/models.md)
+        4,163 small molecules of RDKit's package; causal attention writes: ten CPU minutes
     python -m jaxgen.main --config=configs/molecule_vae.py:recurrent
         the same, written by the paper's recurrent units, smaller
     python -m jaxgen.main --config=configs/molecule_vae.py:moses_20k --config.data.manual_dir=DIR
