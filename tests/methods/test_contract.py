@@ -18,9 +18,12 @@ KEY = jax.random.key(7)
 SIZE = 4
 
 
-QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn"}
+QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn", "pix2pix", "stylegan3"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
+# whose own tests train them, and hold their samples
+SLOW |= {"stackgan", "caption_gan", "cyclegan", "pix2pix", "pix2pixhd", "spade", "calogan"}
+SLOW |= {"caloflow", "cosmogan", "molecule_vae", "ffjord", "tsnpe", "stylegan3", "voice_vae"}
 # of a method that another config has; their own tests hold samples, codes and densities
 OWN = {"conv_draw", "iaf_vae", "pixelcnn", "pixelcnnpp", "pixelsnail", "realnvp", "spline"}
 OWN |= {"adm", "dit", "edm", "vdm"}

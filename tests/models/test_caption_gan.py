@@ -30,7 +30,7 @@ SPEC = DataSpec(
 )
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def made(request):
     method = CaptionGAN(
         Captioner(WORDS, layers=request.param, width=6, embedding=3, channels=1),

@@ -10,18 +10,27 @@ from jaxgen.config import ConfigError
 from jaxgen.data import DataError, spoken
 from jaxgen.data.embedded import vowels
 
-PRESETS = ("spectral", "wave", "continuous")
+PRESETS = ("spectral", *(pytest.param(n, marks=pytest.mark.slow) for n in ("wave", "continuous")))
+
+
+class Runs(dict):
+    """Preset -> run of two steps, made when it is asked for."""
+
+    def __init__(self, starter, folder):
+        self.starter, self.folder = starter, folder
+
+    def __missing__(self, preset):
+        path = self.folder / preset
+        words = [f"--config=configs/voice_vae.py:{preset},tiny", f"--workdir={path}"]
+        few = ["--config.train.steps=2", "--config.evaluate.sample_every_steps=0"]
+        self.starter.run(*words, *few)
+        self[preset] = path
+        return path
 
 
 @pytest.fixture(scope="module")
 def runs(starter, tmp_path_factory):
-    """Preset -> run of two steps."""
-    folder = tmp_path_factory.mktemp("convert")
-    for preset in PRESETS:
-        words = [f"--config=configs/voice_vae.py:{preset},tiny", f"--workdir={folder / preset}"]
-        few = ["--config.train.steps=2", "--config.evaluate.sample_every_steps=0"]
-        starter.run(*words, *few)
-    return {preset: folder / preset for preset in PRESETS}
+    return Runs(starter, tmp_path_factory.mktemp("convert"))
 
 
 @pytest.fixture(params=PRESETS)
