@@ -75,7 +75,7 @@ def wave(c: ConfigDict) -> None:
 def vctk(c: ConfigDict) -> None:
     """The paper's codes; the rest is of no paper."""
     wave(c)
-    c.data.update(name="speech:VCTK", rate=16_000, samples=8192, in_memory_mb=8000.0)
+    c.data.update(name="speech:VCTK", sample_rate=16_000, samples=8192, in_memory_mb=8000.0)
     c.model.update(
         hidden=128, stacks=3, dilations=tuple(2**i for i in range(10)), width=128, skip=256
     )

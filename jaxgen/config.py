@@ -139,7 +139,7 @@ def _data(name: str) -> dict[str, Any]:
         shift=0,
         words=config_dict.placeholder(int),
         least_count=config_dict.placeholder(int),
-        rate=config_dict.placeholder(int),
+        sample_rate=config_dict.placeholder(int),
         samples=config_dict.placeholder(int),
         test_fraction=0.1,
         in_memory_mb=512.0,

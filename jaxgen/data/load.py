@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from jaxgen.data import (
     arrays,
@@ -30,6 +30,7 @@ from jaxgen.data.dataset import DataError, Dataset, differences
 from jaxgen.data.embedded import EMBEDDED
 from jaxgen.data.named import ARRAYS, FILES, NAMED, SUFFIXES, TABLES
 from jaxgen.data.workers import worked
+from jaxgen.errors import ConfigError
 from jaxgen.fields import DataSpec
 from jaxgen.names import DOTTED, Allowed, resolve
 
@@ -50,12 +51,27 @@ OWN = re.compile(
 )  # of a function, when it has a ":"
 
 
+def check_size(size: Any, where: str) -> None:
+    """Refuses what is no size of images.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    try:
+        images.parse_size(size)
+    except DataError:
+        shown = str(size)[:40]
+        raise ConfigError(
+            f"{where}={shown}, expected height and width in pixels, as 64,64"
+        ) from None
+
+
 def load(
     name: Reader | str,
     *,
     manual_dir: str | None = None,
     data_dir: str | None = None,
-    size: Any = None,
+    size: Annotated[Any, check_size] = None,
     fit: str = "none",
     mode: str | None = None,
     binarize: str = "none",
@@ -75,7 +91,7 @@ def load(
     earlier: bool = False,
     words: int | None = None,
     least_count: int | None = None,
-    rate: int | None = None,
+    sample_rate: int | None = None,
     samples: int | None = None,
 ) -> Dataset:
     """Loads a data set with a train and a test split.
@@ -121,7 +137,7 @@ def load(
             of that version finds by itself that it needs them.
         words: of a caption in a folder that are kept, see `captions.load`.
         least_count: see there.
-        rate: samples a second to which sounds in a folder are brought, see `spoken.load`.
+        sample_rate: samples a second to which sounds in a folder are brought, see `spoken.load`.
         samples: of the pieces into which these are cut.
 
     Returns:
@@ -151,7 +167,7 @@ def load(
         raise DataError(f"data.mode={mode} is of a folder or .zip of images; {name} is none")
     prefix = "" if path is None else _prefix(name)
     texts = _of_folders(name, prefix, "captions", words=words, least_count=least_count)
-    texts |= _of_folders(name, prefix, "speech", rate=rate, samples=samples)
+    texts |= _of_folders(name, prefix, "speech", sample_rate=sample_rate, samples=samples)
     if callable(name):
         dataset = _read(name, data_dir=data_dir, manual_dir=manual_dir, seed=seed)
     elif path is None:

@@ -44,7 +44,7 @@ def field(samples: int, rate: int, bands: int = 0) -> Field:
     try:
         sound.bands(rate, bands)
     except ValueError as error:
-        raise DataError(f"data.rate={rate}: {error}") from None
+        raise DataError(f"data.sample_rate={rate}: {error}") from None
     return Field("image", (bands, count, 1), rate=rate)
 
 
@@ -78,7 +78,7 @@ def load(
     size: Any = None,
     fit: str = "none",
     mode: Any = None,
-    rate: int | None = None,
+    sample_rate: int | None = None,
     samples: int | None = None,
     bands: int = 0,
     **_: Any,
@@ -97,7 +97,7 @@ def load(
         size: of images; sounds have none.
         fit: see `size`.
         mode: see `size`.
-        rate: samples a second to which files are brought; None for 8,000.
+        sample_rate: samples a second to which files are brought; None for 8,000.
         samples: of a piece; None for 2,048.
         bands: of log-mel frames; 0 for mu-law levels.
 
@@ -107,9 +107,12 @@ def load(
     """
     if size is not None or fit != "none" or mode is not None:
         raise DataError("data.size, data.fit and data.mode are of images; sounds are none")
-    rate, samples = RATE if rate is None else rate, SAMPLES if samples is None else samples
+    rate = RATE if sample_rate is None else sample_rate
+    samples = SAMPLES if samples is None else samples
     if not (RATES[0] <= rate <= RATES[1] and samples >= 1):
-        raise DataError(f"data.rate={rate}, data.samples={samples}: expected {RATES[0]} or more, 1")
+        raise DataError(
+            f"data.sample_rate={rate}, data.samples={samples}: expected {RATES[0]} or more, 1"
+        )
     of = field(samples, rate, bands)
     voices, notes = _speakers(root)
     parts: dict[str, list[tuple[np.ndarray, int]]] = {"train": [], "test": []}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import optax
 
-from jaxgen.schedules import value
+from jaxgen.schedules import extremes, value
 from jaxgen.types import PyTree
 
 
@@ -34,12 +33,11 @@ def moved_by(
         options: of it.
         moving: those that are schedules.
     """
-
-    def at(step: Any) -> optax.GradientTransformationExtraArgs:
-        now = {name: value(section, step) for name, section in moving.items()}
-        return optax.with_extra_args_support(make(**{**options, **now}))
+    first = {name: extremes(section)[0] for name, section in moving.items()}  # any: init has none
 
     def update(updates: PyTree, state: Any, params: Any = None, **given: Any) -> Any:
-        return at(given["step"]).update(updates, state, params, **given)
+        now = {name: value(section, given["step"]) for name, section in moving.items()}
+        made = optax.with_extra_args_support(make(**{**options, **now}))
+        return made.update(updates, state, params, **given)
 
-    return optax.GradientTransformationExtraArgs(at(jnp.int32(0)).init, update)
+    return optax.GradientTransformationExtraArgs(make(**{**options, **first}).init, update)

@@ -99,7 +99,7 @@ def test_every_embedded_name_is_routed(monkeypatch):
     moved = {"turned_moons", "moved_digits"}
     captioned = {"captioned_pairs", "captioned_digits", *embedded.captions.NAMES}
     physics = {"showers", "photon_showers", "positron_showers", "cosmic_web"}
-    physics |= set(embedded.vowels.NAMES)
+    physics |= {*embedded.vowels.NAMES, *embedded.blocks.NAMES}
     every = few | captioned | toys | moved | physics | set(embedded.simulated.NAMES)
     assert set(asked) == every
 

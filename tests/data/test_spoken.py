@@ -44,7 +44,7 @@ def test_speakers_are_folders(speakers):
     loudest = np.abs(np.fft.rfft(wave)).argmax(1) * 8000 / 2048
     wanted = np.array([200, 250, 300])[data.splits["train"].labels]
     assert np.abs(loudest - wanted).max() < 6
-    mel = load(f"speech_mel:{speakers}", samples=1024, rate=4000)
+    mel = load(f"speech_mel:{speakers}", samples=1024, sample_rate=4000)
     assert mel.spec.shape == (32, 7, 1) and mel.spec.x.rate == 4000
     assert len(mel.splits["train"]) == 12  # 2,400 samples are two pieces again
 
@@ -131,14 +131,16 @@ def test_folders_that_cannot_be_used(speakers, tmp_path):
         spoken.load(written(tmp_path), test_fraction=0.1, seed=0, in_memory_mb=1)
     with pytest.raises(DataError, match=r"data.samples=100 at 8000 Hz: expected 512 or more"):
         load(f"speech_mel:{speakers}", samples=100)
-    with pytest.raises(DataError, match="data.rate=7, data.samples=2048: expected 1000"):
-        load(f"speech:{speakers}", rate=7)
+    with pytest.raises(DataError, match="data.sample_rate=7, data.samples=2048: expected 1000"):
+        load(f"speech:{speakers}", sample_rate=7)
     with pytest.raises(DataError, match="more than the 0.01 MB of sounds"):
         load(f"speech:{speakers}", in_memory_mb=0.01)
     with pytest.raises(DataError, match="data.size, data.fit and data.mode are of images"):
         load(f"speech:{speakers}", size=8, fit="crop")
-    with pytest.raises(DataError, match="data.rate is of a folder of speech; digits is none"):
-        load("digits", rate=8000)
+    with pytest.raises(
+        DataError, match="data.sample_rate is of a folder of speech; digits is none"
+    ):
+        load("digits", sample_rate=8000)
     (speakers / "ada/1.wav").unlink()
     with pytest.raises(DataError, match=r"ada has one .wav file"):
         load(f"speech:{speakers}")

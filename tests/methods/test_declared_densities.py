@@ -27,15 +27,20 @@ from jaxgen.methods.iwae import IWAE
 from jaxgen.methods.likelihood import Likelihood
 from jaxgen.methods.masked import Masked
 from jaxgen.methods.mean_flow import MeanFlow
+from jaxgen.methods.neural_likelihood import NeuralLikelihood
 from jaxgen.methods.nvae import NVAE
 from jaxgen.methods.posterior import Posterior
 from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.methods.ranked import Ranked
 from jaxgen.methods.reverse_kl import ReverseKL
+from jaxgen.methods.sim_to_real import Synthetic
+from jaxgen.methods.sound_codes import FrameCodes, SoundCodes
 from jaxgen.methods.text_elbo import TextELBO
+from jaxgen.methods.truncated_posterior import TruncatedPosterior
 from jaxgen.methods.vdm import VDM
 from jaxgen.models.flows.manifold import ManifoldFlow
 from jaxgen.models.vaes.molecule_vae import MoleculeVAE
+from jaxgen.models.vaes.wave_vae import WaveVQ
 from jaxgen.nn.codes import Map
 from jaxgen.types import DataSpec, Field, Units
 
@@ -90,6 +95,13 @@ def captioned_prior():
     spec = WITH_TEXT.with_field("codes", **dataclasses.asdict(CODES) | {"units": None})
     own = {"name": "autoregressive.Autoregressive", "given": ("text",)}
     return Ranked(NET, stage, spec, prior=own, ranker=NET)
+
+
+SOUND = DataSpec("sound", {"x": Field("sequence", (16, 1), "uint8", levels=256, rate=8000)})
+WAVES = WaveVQ(4, 1, 1, (1,), 3, 4, 256, {"name": "codebook", "codes": 5, "dim": 3})
+PLACED = IMAGES.with_field("position", kind="vector", shape=(2,), names=("right", "down"))
+PRIOR = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
+ROUNDS = {"simulator": NET, "observation": (0.0, 0.0)}
 
 
 # what it is, in words; a method; a column of its `evaluate`
@@ -173,6 +185,11 @@ TABLE = [
     ("P(x), codes", codes(IMAGES, "logistic_mixture"), "uniform_bpd"),
     ("p(x / 255), codes", codes(IMAGES, "gaussian"), "uniform_nll"),
     ("p(x), codes", codes(REAL, "gaussian"), "uniform_nll"),
+    ("p(x), codes", FrameCodes(NET, REAL, "gaussian"), "uniform_nll"),
+    ("P(sound), codes", SoundCodes(WAVES, SOUND), "uniform_bpd"),
+    ("p(x3, x4 | x1, x2)", NeuralLikelihood(FLOW, ROWS, 2, **PRIOR), "nll"),
+    ("p(x1, x2 | x3, x4)", TruncatedPosterior(FLOW, ROWS, 2, **PRIOR, **ROUNDS), "nll"),
+    ("P(x), ELBO", Synthetic(NET, PLACED, observation="logistic", regressor=NET), "bpd"),
 ]
 
 

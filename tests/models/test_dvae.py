@@ -63,7 +63,7 @@ def steps():
     @jax.jit
     def run(state):
         loss, (moved, metrics) = method.loss(state, {"x": X}, KEY)
-        coding, _ = method.coded(state, X, KEY)
+        coding, _ = method.coded(state, {"x": X}, KEY)
         return loss, moved, metrics, coding
 
     found = [run(state.replace(step=jnp.int32(step))) for step in (0, 5, 10)]
