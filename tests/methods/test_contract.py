@@ -18,7 +18,7 @@ KEY = jax.random.key(7)
 SIZE = 4
 
 
-QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn", "pix2pix", "stylegan3"}
+QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn", "stylegan3"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # whose own tests train them, and hold their samples
