@@ -26,11 +26,14 @@ from jaxgen.types import Array
 
 BATCH = 4
 FAR = 1 / 8  # of the image
-_OF = dict(group="diversity", better="higher", unit="dB")
 NUMBERS = {
-    "eq_t": Number("EQ-T", "how well images follow shifts by whole pixels", **_OF),
-    "eq_t_frac": Number("EQ-T, fractional", "how well images follow shifts", **_OF),
-    "eq_r": Number("EQ-R", "how well images follow turns", **_OF),
+    "eq_t": Number(
+        "EQ-T", "how well images follow shifts by whole pixels", "diversity", "higher", "dB"
+    ),
+    "eq_t_frac": Number(
+        "EQ-T, fractional", "how well images follow shifts", "diversity", "higher", "dB"
+    ),
+    "eq_r": Number("EQ-R", "how well images follow turns", "diversity", "higher", "dB"),
 }
 NEEDS = (
     model,
