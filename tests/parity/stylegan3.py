@@ -3,11 +3,11 @@
     git clone https://github.com/NVlabs/stylegan3 DIR
     python tests/parity/stylegan3.py DIR
 
-Prints, of configurations T and R at 64x64, the largest difference of filters, of the waves at three
+Prints, of configurations T and R at 64x64, the largest difference of filters, of the waves at four
 transforms, of images, of a run that was imported, of magnitudes after three steps and of the slope
-of images by w; then of images that the metrics of equivariance move, whose masks are equal. Exits with 1 if one is above its limit, or if the
-official pickle is not read exactly. Needs PyTorch, on CPU. The official code is not ours to copy:
-it is imported from DIR.
+of images by w; then of images that the metrics of equivariance move, whose masks are equal. Exits
+with 1 if one is above its limit, or if the official pickle is not read exactly. Needs PyTorch, on
+CPU. The official code is not ours to copy: it is imported from DIR.
 """
 
 from __future__ import annotations
