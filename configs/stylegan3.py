@@ -15,7 +15,7 @@
 
     jaxgen eval RUN --metrics=equivariance
 
-Published, FFHQ-U at 256x256 (official README): FID 4.62 and EQ-T 63.01 of T, 4.50 and 66.65 of R.
+Published, FFHQ-U at 256x256 (official README): FID 4.62 and EQ-T 63.0 of T, 4.50 and 66.7 of R.
 jaxgen has been trained on none of the official sets.
 """
 
@@ -57,7 +57,7 @@ def ffhq1024_rotations(c: ConfigDict) -> None:
 
 
 def ffhq256(c: ConfigDict) -> None:
-    """25 million images in batches of 64; no halves of the channels, as at 1024x1024."""
+    """25 million images in batches of 64; half the channels in high bands."""
     c.data.update(name="ffhqu", size=(256, 256), fit="crop", flip=True)
     c.model.generator.base = c.model.discriminator.base = 16_384
     official(c, 64, 1.0)

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.stylegan2 import StyleGAN2
 from jaxgen.methods.styles import Styles
 from jaxgen.ops.ranges import real_levels
@@ -28,9 +27,9 @@ class Magnitudes(Styles):
 class StyleGAN3(StyleGAN2):
     """The game of StyleGAN2 for `models.gans.stylegan3.Generator`, without mixing or path length.
 
-    The averages of magnitudes and of w move in the discriminator's turn alone; the generator's
-    turn sees them moved, too, and leaves them where they were. The official code does not move
-    them there for the sight either, which is a thousandth of their change.
+    The averages of magnitudes and of w move in the discriminator's turn alone. The generator's turn
+    sees them as its own pass would move them, by a thousandth of the difference, where the official
+    code sees them as they were; either leaves them there.
 
     Source: Karras et al. 2021, Alias-free generative adversarial networks (NeurIPS), appendix F;
     NVlabs/stylegan3, `training/loss.py`.
@@ -49,7 +48,7 @@ class StyleGAN3(StyleGAN2):
         self, state: State, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[Vars, Metrics]]:
         """As of the game; the averages stay."""
-        paid, (variables, shown) = Adversarial.generator_loss(self, state, batch, rng)
+        paid, (variables, shown) = super().generator_loss(state, batch, rng)
         return paid, (variables | {"generator": state.vars["generator"]}, shown)
 
     def moved(self, state: State, w: Array, transforms: Array, rounded: bool = True) -> Array:
