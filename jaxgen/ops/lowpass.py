@@ -9,7 +9,7 @@ appendix C; NVlabs/stylegan3, `training/networks_stylegan3.py`, for the windows.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -66,9 +66,23 @@ def resampled(
     gained = [up * tap for tap in taps]
     if max(x.shape[1:3]) * up > SMALL:
         return upfirdn(x, gained, up, down, pad)
-    rows, columns = (jnp.asarray(_matrix(n, tuple(gained), up, down, pad)) for n in x.shape[1:3])
-    x = jnp.einsum("bhwc,kh->bkwc", x, rows.astype(x.dtype))
-    return jnp.einsum("bhwc,kw->bhkc", x, columns.astype(x.dtype))
+    for n in x.shape[1:3]:
+        matrix = jnp.asarray(_matrix(n, tuple(gained), up, down, pad), x.dtype)
+        flat = jnp.einsum("kh,bhn->bkn", matrix, x.reshape(*x.shape[:2], -1))
+        x = jnp.swapaxes(flat.reshape(*flat.shape[:2], *x.shape[2:]), 1, 2)
+    return x
+
+
+def image_by_image(f: Callable[[Images], Resized], x: Images) -> Resized:
+    """f of a batch, whose images do not depend on each other.
+
+    On a CPU one after another, since what an image takes stays in its caches; elsewhere at once.
+    """
+
+    def one(image: Float[Array, "h w c"]) -> Float[Array, "h2 w2 c"]:
+        return f(image[None])[0]
+
+    return jax.lax.platform_dependent(x, cpu=lambda x: jax.lax.map(one, x), default=f)
 
 
 @functools.cache

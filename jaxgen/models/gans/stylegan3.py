@@ -24,7 +24,7 @@ from jaxgen.models.gans.stylegan2 import Mapping
 from jaxgen.nn.arrays import Images, LayerStyles, Resized, Styles
 from jaxgen.nn.stylegan import NORMAL, EqualDense, Styled, clamped, modulated_conv
 from jaxgen.ops.growth import cut, top_level
-from jaxgen.ops.lowpass import lowpass, radial_lowpass, resampled, thinned
+from jaxgen.ops.lowpass import image_by_image, lowpass, radial_lowpass, resampled, thinned
 
 Transforms = Float[Array, "b 3 3"]
 FIRST_CUTOFF, FIRST_STOPBAND, LAST_STOPBAND = 2.0, 2.0**2.1, 2.0**0.3
@@ -192,13 +192,17 @@ class FilteredLayer(nn.Module):
         taps_up, taps_down = (TAPS * k if k > 1 else 1 for k in (up, down))
         pad = (self.after.size - 1) * down + 1 + taps_up + taps_down - 2 - x.shape[1] * up
         low = (pad + up) // 2
-        taps = lowpass(taps_up, self.before.cutoff, self.before.half_width, float(between))
-        x = resampled(x, taps, up, pad=(low, pad - low))
-        x = clamped(math.sqrt(2) * jnp.where(x >= 0, x, 0.2 * x), self.clamp)
+        of_before = (taps_up, self.before.cutoff, self.before.half_width, float(between))
         of_after = (taps_down, self.after.cutoff, self.after.half_width, float(between))
-        if self.radial:
-            return thinned(x, radial_lowpass(*of_after), down)
-        return resampled(x, lowpass(*of_after), down=down)
+
+        def rectified(x: Images) -> Resized:
+            x = resampled(x, lowpass(*of_before), up, pad=(low, pad - low))
+            x = clamped(math.sqrt(2) * jnp.where(x >= 0, x, 0.2 * x), self.clamp)
+            if self.radial:
+                return thinned(x, radial_lowpass(*of_after), down)
+            return resampled(x, lowpass(*of_after), down=down)
+
+        return image_by_image(rectified, x)
 
 
 class Synthesis(nn.Module):
