@@ -4,6 +4,8 @@
         digits, 8x8: two CPU cores, a few minutes
     python -m jaxgen.main --config=configs/stylegan2.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR, made at 32x32 and cut: under 20 CPU minutes
+    python -m jaxgen.main --config=configs/stylegan2.py:faces
+        faces_like at 32x32, moved by up to 8 pixels, beside configs/stylegan3.py:faces_narrow
     python -m jaxgen.main --config=configs/stylegan2.py:cifar10
         the official "cifar" settings, without augmentation
     python -m jaxgen.main --config=configs/stylegan2.py:ffhq256 --config.data.name=FOLDER
@@ -40,6 +42,17 @@ def mnist(c: ConfigDict) -> None:
     gamma(c, 3.0)
     c.train.update(steps=4500)
     c.evaluate.update(every_steps=1000, sample_every_steps=1000)
+
+
+def faces(c: ConfigDict) -> None:
+    """32 channels at most; rates, batches and steps are those of StyleGAN3 there."""
+    small(c, half_life=150.0)
+    c.data.update(name="faces_like", size=(32, 32), fit="crop", shift=8)
+    for player in (c.model.generator, c.model.discriminator):
+        player.update(base=512, most=32)
+    gamma(c, 0.3)
+    adams(c, 0.005)
+    c.train.update(steps=2000, batch_size=16)
 
 
 def cifar10(c: ConfigDict) -> None:
@@ -109,6 +122,7 @@ def adams(c: ConfigDict, rate: float) -> None:
 PRESETS = {
     "digits": digits,
     "mnist": mnist,
+    "faces": faces,
     "cifar10": cifar10,
     "ffhq256": ffhq256,
     "ffhq1024": ffhq1024,

@@ -2,8 +2,10 @@
 
     python -m jaxgen.main --config=configs/stylegan3.py
         faces_like at 32x32, moved by up to 8 pixels: configuration T for two CPU cores
+    python -m jaxgen.main --config=configs/stylegan3.py:faces_narrow
+        half of its channels, half of its steps
     python -m jaxgen.main --config=configs/stylegan3.py:rotations
-        the same in configuration R
+        the first in configuration R
     python -m jaxgen.main --config=configs/stylegan3.py:ffhq1024 --config.data.name=FOLDER
         the official T of FFHQ at 1024x1024: 22,313,167 parameters; for GPUs
     python -m jaxgen.main --config=configs/stylegan3.py:ffhq1024_rotations --config.data.name=FOLDER
@@ -34,6 +36,14 @@ def faces(c: ConfigDict) -> None:
     gamma(c, 0.3)
     adams(c, 0.005, 0.004)
     c.ema.generator.half_life_steps = 150.0
+
+
+def faces_narrow(c: ConfigDict) -> None:
+    """32 channels at most."""
+    faces(c)
+    for player in (c.model.generator, c.model.discriminator):
+        player.update(base=512, most=32)
+    c.train.steps = 2000
 
 
 def rotations(c: ConfigDict) -> None:
@@ -101,6 +111,7 @@ def adams(c: ConfigDict, generator: float, discriminator: float) -> None:
 
 PRESETS = {
     "faces": faces,
+    "faces_narrow": faces_narrow,
     "rotations": rotations,
     "ffhq1024": ffhq1024,
     "ffhq1024_rotations": ffhq1024_rotations,
