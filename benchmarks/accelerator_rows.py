@@ -53,18 +53,23 @@ def write(path: pathlib.Path, value: dict) -> None:
     os.replace(temporary, path)
 
 
-def sections(name: str, tiny: bool):
-    """The config, resolved, and the data set of a row."""
+def config_of(name: str):
+    """The config of "FILE.py:ARG"."""
     import importlib.util
 
-    from jaxgen.types import DataSpec
-
-    path, shape, classes, batch, _ = ROWS[name]
-    path, _, argument = path.partition(":")
+    path, _, argument = name.partition(":")
     found = importlib.util.spec_from_file_location(path[:-3], ROOT / "configs" / path)
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    config = module.get_config(argument + ",tiny" * tiny).to_dict()
+    return module.get_config(argument)
+
+
+def sections(name: str, tiny: bool):
+    """The config, resolved, and the data set of a row."""
+    from jaxgen.types import DataSpec
+
+    path, shape, classes, batch, _ = ROWS[name]
+    config = config_of(path + ",tiny" * tiny).to_dict()
     if tiny:
         side = TINY_SIDE.get(name, shape[0])
         shape, classes, batch = (side, side, shape[2]), min(classes, 10), TINY[name]
