@@ -1,6 +1,7 @@
 """BigGAN: counts of the official networks, levels of latents, sizes."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,27 @@ def count(variables):
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
+def sagan(classes, latent=128, width=64):
+    """Parameters of SAGAN's players at 128x128, layer by layer from its official code."""
+
+    def block(c, out, skip=True):
+        return 9 * c * out + out + 9 * out * out + out + skip * (c * out + out)
+
+    def attention(c):
+        return 2 * c * (c // 8) + 2 * c * (c // 2) + 1
+
+    up = [width * k for k in (16, 16, 8, 4, 2, 1)]
+    generator = (latent + 1) * 16 * up[0] + attention(4 * width) + 2 * width + 27 * width + 3
+    generator += sum(block(c, out) + 2 * classes * (c + out) for c, out in itertools.pairwise(up))
+    down = [3, *(width * k for k in (1, 2, 4, 8, 16))]
+    discriminator = attention(2 * width) + down[-1] + 1 + classes * down[-1]
+    discriminator += sum(block(c, out) for c, out in itertools.pairwise(down))
+    return generator, discriminator + block(down[-1], down[-1], skip=False)
+
+
 CIFAR = (4, 4, 4, 4)
+SAGAN = (biggan.Generator(128, 64, (16, 16, 8, 4, 2, 1), 0, False, 32),)
+SAGAN += (biggan.Discriminator(64, (1, 2, 4, 8, 16, 16), 32),)
 OFFICIAL = {  # generator, discriminator, side, classes, and their parameters
     "128": (biggan.Generator(), biggan.Discriminator(), 128, 1000, (70_433_988, 87_982_370)),
     "deep": (
@@ -33,6 +54,7 @@ OFFICIAL = {  # generator, discriminator, side, classes, and their parameters
         10,
         (4_304_387, 4_207_361),
     ),
+    "sagan": (*SAGAN, 128, 1000, sagan(1000)),
 }
 
 
