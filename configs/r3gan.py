@@ -18,9 +18,9 @@
         seconds, for tests
 
 The official runs move the penalties' weight, the rates, Adam's b2, the half-life of the average and
-the probability of augmentation along a cosine of the images seen. There the generator's real images
-are not those of the discriminator, here both see one batch. On points: configs/gan.py:r3. jaxgen
-has been trained on none of the official sets. Our own measurements are in docs/results.md.
+the probability of augmentation along a cosine of the images seen, and each player has real images
+of its own. On points: configs/gan.py:r3. jaxgen has been trained on none of the official sets. Our
+own measurements are in docs/results.md.
 """
 
 from typing import Any
@@ -121,6 +121,7 @@ def official(
     both = dict(widths=widths[::-1], cardinalities=groups[::-1], blocks=(2,) * len(widths))
     c.model.discriminator.update(both)
     c.data.flip = True
+    c.method.fresh = True
     moved(c, images, weights, (2e-4, 5e-5), (0.0, half_life / batch_size), augmented)
     steps = int(1.25 * images / batch_size)
     c.train.update(steps=steps, batch_size=batch_size, save_every_steps=2500)

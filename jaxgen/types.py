@@ -110,6 +110,7 @@ class Turn(NamedTuple):
             that stands for `every` steps multiplies itself.
         times: that many moves a step, each on fresh examples (the critic of a WGAN).
         name: prefix of the metrics, the player's name by default.
+        after: moves whose examples it leaves out: those of a turn before it with so many `times`.
     """
 
     player: str
@@ -117,11 +118,17 @@ class Turn(NamedTuple):
     every: int = 1
     times: int = 1
     name: str = ""
+    after: int = 0
 
     @property
     def label(self) -> str:
         """The name under which the turn reports."""
         return self.name or self.player
+
+
+def batches_per_step(turns: Sequence[Turn]) -> int:
+    """Batches that a step with such turns consumes; those without `after` see the same ones."""
+    return max(turn.after + turn.times for turn in turns)
 
 
 class Method(Protocol):

@@ -44,7 +44,7 @@ class Adversarial(TwoPlayers):
         return (
             Turn("discriminator", self.discriminator_loss, times=self.critic_steps),
             *lazy,
-            Turn("generator", self.generator_loss),
+            Turn("generator", self.generator_loss, after=self.critic_steps * self.fresh),
         )
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:

@@ -33,6 +33,8 @@ class TwoPlayers:
             lazy penalty is a move of its own on every so many steps, and counts so many times
             (Karras et al. 2020, StyleGAN2, appendix B).
         critic_steps: moves of the discriminator a step, each on fresh examples.
+        fresh: the generator's move is beside real examples of its own, and not those of the first
+            move of the discriminator: for games that compare them.
         real_target: range of the labels of real examples, (1, 1) for none smoothed.
         instance_noise: deviation of noise on all that the discriminator sees.
         instance_noise_steps: train steps in which it falls to zero, linearly; 0 keeps it.
@@ -58,6 +60,7 @@ class TwoPlayers:
         default_factory=dict
     )
     critic_steps: int = 1
+    fresh: bool = False
     real_target: tuple[Scheduled, Scheduled] = (1.0, 1.0)
     instance_noise: Scheduled = 0.0
     instance_noise_steps: int = 0

@@ -23,7 +23,7 @@ from jaxgen.train.observe import Observer
 from jaxgen.train.program import Program, Record
 from jaxgen.train.stop import Stopped, StopSignal
 from jaxgen.train.window import LAG, NonFinite, Window
-from jaxgen.types import State
+from jaxgen.types import State, batches_per_step
 from jaxgen.values import Natural
 
 ON_NAN = ("stop", "rollback")
@@ -101,8 +101,8 @@ class Parts:
 
 
 def examples_per_step(parts: Parts) -> int:
-    """Examples that a step consumes: a batch for each move of the turn with most moves."""
-    return parts.options.batch_size * max(turn.times for turn in parts.program.method.turns)
+    """Examples that a step consumes."""
+    return parts.options.batch_size * batches_per_step(parts.program.method.turns)
 
 
 def train(parts: Parts) -> tuple[State, dict[str, Any]]:

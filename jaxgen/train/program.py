@@ -27,7 +27,7 @@ from jaxgen.train.step import (
     train_step,
     watched,
 )
-from jaxgen.types import FROZEN, Array, Method, PyTree, State
+from jaxgen.types import FROZEN, Array, Method, PyTree, State, batches_per_step
 
 LESS = "lower config.train.batch_size, or raise config.train.accum"
 SMALLER = "take smaller networks (config.model), or split them with config.mesh.fsdp"
@@ -211,7 +211,7 @@ def _once(mesh: Mesh) -> dict[str, Any] | None:
 
 
 def _check_division(examples: int, method: Method, mesh: Mesh, accum: int) -> None:
-    parts = mesh.size * accum * max(turn.times for turn in method.turns)
+    parts = mesh.size * accum * batches_per_step(method.turns)
     if examples % parts:
         raise ConfigError(
             f"a batch of {examples} examples cannot be divided over {mesh.size} devices x "

@@ -16,7 +16,7 @@ import optax
 
 from jaxgen.abilities import Restarts
 from jaxgen.ops.channels import channel_sum
-from jaxgen.types import Array, Batch, Method, Metrics, PyTree, State, Turn
+from jaxgen.types import Array, Batch, Method, Metrics, PyTree, State, Turn, batches_per_step
 
 NONFINITE = "nonfinite"
 
@@ -95,7 +95,7 @@ def train_step(
 
     Args:
         state: before the step; `state.step` says which step this is.
-        batch: [n * B, ...] with n the largest `times` of the turns; every move sees B of them.
+        batch: [n * B, ...] with n of `batches_per_step`; every move sees B of them.
         rng: the run's key; the step's own is folded out of it.
         method: what is trained.
         optimizers: player -> optimiser.
@@ -110,8 +110,7 @@ def train_step(
     """
     rng = jax.random.fold_in(rng, state.step)
     state = _restarted(state, method, optimizers)
-    most = max(turn.times for turn in method.turns)
-    moves = _interleave(batch, most)
+    moves = _interleave(batch, batches_per_step(method.turns))
     metrics: Metrics = {}
     for i, turn in enumerate(method.turns):
 
@@ -204,7 +203,7 @@ def _play(
     """The moves of one turn; metrics are summed over them."""
     total: Metrics = {}
     for j in range(turn.times):
-        batch = jax.tree.map(lambda x, j=j: x[j], moves)
+        batch = jax.tree.map(lambda x, j=j: x[turn.after + j], moves)
         key = jax.random.fold_in(rng, j)
         state, metrics = _move(state, turn, optimizer, batch, key, accum, gather)
         total = _add(total, metrics) if total else metrics

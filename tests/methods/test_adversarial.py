@@ -116,6 +116,17 @@ def test_critic_steps_see_fresh_examples():
     np.testing.assert_allclose(moved, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_generator_may_have_real_examples_of_its_own(fresh):
+    method = Adversarial(Generator(2, (4,)), Line(), POINTS, game="relativistic", fresh=fresh)
+    batch = {"x": jnp.asarray(RANDOM.randn(16, 2), jnp.float32)}
+    _, after, metrics = stepped(method, batch, generator=0.0, discriminator=0.1)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(KEY, 0), 1), 0)
+    own = batch["x"][1::2] if fresh else batch["x"]
+    expected, _ = method.generator_loss(after, {"x": own}, key)
+    np.testing.assert_allclose(metrics["generator/loss"][0], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("every", [1, 4])
 def test_a_lazy_penalty_counts_for_the_steps_it_stands_for(every):
     """Of a linear critic, r1 is |w|^2 / 2: four steps at once, or one at a time."""
