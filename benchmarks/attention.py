@@ -43,15 +43,14 @@ def weights(run: Any, num: int, seed: int) -> tuple[np.ndarray, np.ndarray, floa
         capture_intermediates=lambda module, _: module.name in ("query", "key"),
         mutable=["intermediates"],
     )
-    layers = [v for k, v in found["intermediates"].items() if "Attention" in k]
+    layers = [v for k, v in found["intermediates"].items() if k == "attention"]
     if not layers:
         raise SystemExit("this generator has no attention")
     query, key = (layers[0][name]["__call__"][0] for name in ("query", "key"))
     key = largest(key)
     logits = jnp.einsum("bhwc,bkjc->bhwkj", query, key)
     flat = jax.nn.softmax(logits.reshape(*logits.shape[:3], -1), axis=-1)
-    name = next(k for k in variables["params"] if "Attention" in k)
-    gate = float(variables["params"][name]["gamma"])
+    gate = float(variables["params"]["attention"]["gamma"])
     return np.asarray(x), np.asarray(flat.reshape(logits.shape)), gate
 
 

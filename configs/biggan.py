@@ -118,6 +118,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.model = dict(
         generator=dict(
             name="gans.biggan.Generator",
+            dtype="float32",
             latent=120,
             width=96,
             multipliers=(16, 16, 8, 4, 2, 1),
@@ -127,6 +128,7 @@ def get_config(arg: str = "") -> ConfigDict:
         ),
         discriminator=dict(
             name="gans.biggan.Discriminator",
+            dtype="float32",
             width=96,
             multipliers=(1, 2, 4, 8, 16, 16),
             attention=64,

@@ -75,8 +75,8 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="digits", tiny=False)
     c = common("digits")
     c.model = dict(
-        generator=dict(name="gans.dcgan.Generator", latent=100, width=128),
-        discriminator=dict(name="gans.dcgan.Discriminator", width=64, norm=True),
+        generator=dict(name="gans.dcgan.Generator", dtype="float32", latent=100, width=128),
+        discriminator=dict(name="gans.dcgan.Discriminator", dtype="float32", width=64, norm=True),
     )
     c.method = dict(
         name="adversarial.Adversarial",

@@ -187,8 +187,8 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="digits", tiny=False)
     c = common("digits")
     c.model = dict(
-        generator=dict(name="gans.r3gan.Generator", latent=64, embedding=64),
-        discriminator=dict(name="gans.r3gan.Discriminator", embedding=64),
+        generator=dict(name="gans.r3gan.Generator", dtype="float32", latent=64, embedding=64),
+        discriminator=dict(name="gans.r3gan.Discriminator", dtype="float32", embedding=64),
     )
     c.method = dict(
         name="adversarial.Adversarial",

@@ -85,8 +85,8 @@ def get_config(arg: str = "") -> ConfigDict:
     arg = parse_arg(arg, data="digits", tiny=False)
     c = common("digits")
     c.model = dict(
-        generator=dict(name="gans.sngan.Generator", latent=128, width=256),
-        discriminator=dict(name="gans.sngan.Discriminator", width=128, still=2),
+        generator=dict(name="gans.sngan.Generator", dtype="float32", latent=128, width=256),
+        discriminator=dict(name="gans.sngan.Discriminator", dtype="float32", width=128, still=2),
     )
     c.method = dict(name="adversarial.Adversarial", game="hinge", critic_steps=5, given=())
     two_players(c, learning_rate=2e-4, b1=0.0, b2=0.9)

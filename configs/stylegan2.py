@@ -18,8 +18,9 @@
         seconds, for tests
 
 Published: FFHQ at 1024x1024, FID 2.84 (paper, table 1); 25 million images take 9 days and 18
-hours on 8 V100 (official README). jaxgen has not been trained on it and has no mixed precision
-yet. Our own measurements are in docs/results.md.
+hours on 8 V100 (official README). jaxgen has not been trained on it. Convolutions compute in
+bfloat16 with --config.model.generator.dtype=bfloat16, and the discriminator's alike. Our own
+measurements are in docs/results.md.
 """
 
 from ml_collections import ConfigDict
@@ -135,10 +136,21 @@ def get_config(arg: str = "") -> ConfigDict:
     c = common("digits")
     c.model = dict(
         generator=dict(
-            name="gans.stylegan2.Generator", latent=512, style=512, layers=8, base=32_768, most=512
+            name="gans.stylegan2.Generator",
+            dtype="float32",
+            latent=512,
+            style=512,
+            layers=8,
+            base=32_768,
+            most=512,
         ),
         discriminator=dict(
-            name="gans.stylegan2.Discriminator", base=32_768, most=512, group=4, layers=8
+            name="gans.stylegan2.Discriminator",
+            dtype="float32",
+            base=32_768,
+            most=512,
+            group=4,
+            layers=8,
         ),
     )
     c.method = dict(

@@ -127,6 +127,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.model = dict(
         generator=dict(
             name="gans.stylegan3.Generator",
+            dtype="float32",
             latent=512,
             style=512,
             mapping_layers=2,
@@ -137,7 +138,9 @@ def get_config(arg: str = "") -> ConfigDict:
             margin=10,
             rotations=False,
         ),
-        discriminator=dict(name="gans.stylegan2.Discriminator", base=32_768, most=512, group=4),
+        discriminator=dict(
+            name="gans.stylegan2.Discriminator", dtype="float32", base=32_768, most=512, group=4
+        ),
     )
     c.method = dict(
         name="stylegan3.StyleGAN3",

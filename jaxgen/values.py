@@ -24,6 +24,7 @@ MOST = 2**31 - 1  # what XLA counts steps and elements with
 MOST_SIZE = 2**20  # of networks: no layer is as wide, no stack as deep
 MOST_OF = {"dropout": 1, "rate": 1, "momentum": 1, "mixing": 1, "b1": 1, "b2": 1}  # shares
 SCALARS = (bool, int, float, str)
+DTYPES = ("float32", "bfloat16", "float64")  # of a computation; float16 would need scaled losses
 
 Natural = Annotated[int, 0]  # 0 or more
 AnyReal = Annotated[float, -math.inf]  # negative, too
@@ -56,6 +57,8 @@ def check_values(target: Callable[..., Any], options: Mapping[str, Any], where: 
     most = MOST_SIZE if where.startswith("config.model") else MOST
     for name, value in options.items():
         at = f"{where}.{name}"
+        if name == "dtype" and value is not None and value not in DTYPES:
+            raise ConfigError(f"{at}={_short(value)}, expected one of {', '.join(DTYPES)}")
         if name in known:
             kind, default = known[name]
             _finite(at, value)

@@ -46,6 +46,7 @@ OVERRIDES = {
     "choice of a flag": ("--distributed=on", "value should be one of <off|auto|explicit>"),
     "no flag": ("steps=4", "unexpected argument 'steps=4'; options are given as --name=value"),
     "range": ("--config.train.accum=0", "config.train.accum=0, expected 1 or more"),
+    "dtype": ("--config.model.dtype=bf16", "config.model.dtype=bf16, expected one of float32"),
     "choice": ("--config.train.on_nan=ignore", "config.train.on_nan='ignore', expected one of"),
     "model": (
         "--config.model.name=flows.glwo.Glow",

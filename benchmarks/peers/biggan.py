@@ -202,7 +202,7 @@ class Peer:
     def __init__(self, config: Any, spec: Any):
         players = {k: dict(v) for k, v in config["model"].items()}
         for options in players.values():
-            options.pop("name")
+            del options["name"], options["dtype"]
         players["generator"].pop("hierarchical")
         self.latent, self.spec = players["generator"]["latent"], spec
         self.g = Generator(spec, **players["generator"])

@@ -154,7 +154,7 @@ def conv(
 
     Args:
         x: [B, H, W, ci].
-        kernel: [kh, kw, ci / groups, co].
+        kernel: [kh, kw, ci / groups, co], taken in the dtype of x.
         stride: one, or one of each axis.
         padding: "SAME", "VALID", one number for all sides, or (low, high) of each axis.
         groups: number of groups the channels fall into.
@@ -166,7 +166,12 @@ def conv(
     if isinstance(padding, int):
         padding = ((padding, padding),) * 2
     return conv_general_dilated(
-        x, kernel, _pair(stride), padding, feature_group_count=groups, precision=precision
+        x,
+        kernel.astype(x.dtype),
+        _pair(stride),
+        padding,
+        feature_group_count=groups,
+        precision=precision,
     )
 
 
@@ -226,7 +231,7 @@ def conv_transpose(
 
     Args:
         x: [B, H, W, ci].
-        kernel: [kh, kw, ci, co].
+        kernel: [kh, kw, ci, co], taken in the dtype of x.
         stride: one, or one of each axis.
         padding: "SAME" gives stride * H; "VALID" all that the kernel reaches; or what to add
             (low, high) to each axis of the dilated input.
@@ -235,6 +240,7 @@ def conv_transpose(
     Returns:
         [B, H', W', co], of the dtype of x.
     """
+    kernel = kernel.astype(x.dtype)
     strides, size, taps = _pair(stride), x.shape[1:3], kernel.shape[:2]
     sides = tuple(zip(taps, strides, strict=True))
     if padding == "SAME":

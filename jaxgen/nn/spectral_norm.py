@@ -6,6 +6,9 @@ algorithm 1 and the official code (pfnet-research/sngan_projection). A kernel is
 pass; its vector is kept as "u" in the collection "spectral" and has no gradient. The left vector is
 that of the new u, half an iteration later than in the paper, so that training and evaluation
 divide by the same value; it is still at most the singular value.
+
+Layers compute in the dtype of what they are given; kernels, and what is known of their singular
+values, are float32.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.nn.arrays import Channels, Images, Resized, Rows
 from jaxgen.nn.conv import conv
+from jaxgen.ops.precision import plus
 
 Vector = Float[Array, " n"]
 Kernel = Float[Array, "*axes features"]
@@ -73,10 +77,10 @@ class Dense(nn.Module):
     def __call__(self, x: Rows) -> Channels:
         """[B, in] -> [B, features]."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        y = x @ (normalised(self, kernel) if self.spectral else kernel)
+        y = x @ (normalised(self, kernel) if self.spectral else kernel).astype(x.dtype)
         if not self.use_bias:
             return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None]
+        return plus(y, self.param("bias", nn.initializers.zeros, (self.features,))[None])
 
 
 class Conv(nn.Module):
@@ -109,4 +113,5 @@ class Conv(nn.Module):
         y = conv(x, kernel, self.stride, self.padding)
         if not self.use_bias:
             return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return plus(y, bias.reshape(1, 1, 1, -1))

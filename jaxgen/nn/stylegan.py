@@ -3,6 +3,10 @@
 Source: Karras et al. 2018, "Progressive Growing of GANs", section 4; Karras et al. 2020,
 "Analyzing and Improving the Image Quality of StyleGAN", sections 2 and 3 and appendix B, with the
 official code (NVlabs/stylegan2 and its ADA successor) where the papers are silent.
+
+Layers of images compute in the dtype of what they are given. Parameters, styles, demodulation, the
+sum of images and deviations of a batch are float32, as in the official code's half precision; its
+division by largest entries is for the range of float16, which bfloat16 does not share.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from jaxgen.nn.arrays import (
 )
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import conv, conv_transpose
+from jaxgen.ops.precision import plus, times
 from jaxgen.ops.upfirdn import BLUR, downsample, upfirdn
 
 Kernel = Float[Array, "kh kw c co"]
@@ -81,10 +86,10 @@ class EqualDense(nn.Module):
         width = x.shape[-1]
         init = nn.initializers.normal(1 / self.rate)
         kernel = self.param("kernel", init, (width, self.features))
-        y = x @ (kernel * (self.rate / math.sqrt(width)))
+        y = x @ (kernel * (self.rate / math.sqrt(width))).astype(x.dtype)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.constant(self.bias), (self.features,))
-            y += (bias * self.rate)[None]
+            y = plus(y, (bias * self.rate)[None])
         return lrelu(y) if self.active else y
 
 
@@ -121,7 +126,8 @@ class EqualConv(nn.Module):
         else:
             y = conv(upfirdn(x, BLUR, pad=(2, 2)), kernel, 2, "VALID")
         if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,)).reshape(1, 1, 1, -1)
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            y = plus(y, bias.reshape(1, 1, 1, -1))
         return self.gain * clamped(lrelu(y) if self.active else y, self.clamp)
 
 
@@ -141,7 +147,7 @@ class Biased(nn.Module):
     def __call__(self, x: Features) -> Features:
         """[B, ..., C] -> the same."""
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],)) * self.rate
-        y = x + bias.reshape(*(1,) * (x.ndim - 1), -1)
+        y = plus(x, bias.reshape(*(1,) * (x.ndim - 1), -1))
         return jnp.where(y >= 0, y, SLOPE * y)
 
 
@@ -164,10 +170,10 @@ def modulated_conv(
         up: double the image.
 
     Returns:
-        [B, H', W', co].
+        [B, H', W', co], of the dtype of x.
     """
     b, _, _, ci = x.shape
-    x = x * style.reshape(b, 1, 1, ci)
+    x = times(x, style.reshape(b, 1, 1, ci))
     if up:
         y = conv_transpose(x, kernel, 2, "VALID")
         y = upfirdn(y, [2 * tap for tap in BLUR], pad=(1, 1))
@@ -176,7 +182,7 @@ def modulated_conv(
     if demodulate:
         squares = jnp.sum(jnp.square(kernel), axis=(0, 1))
         norm = jax.lax.rsqrt(jnp.square(style) @ squares + LEAST)
-        y = y * norm.reshape(b, 1, 1, -1)
+        y = times(y, norm.reshape(b, 1, 1, -1))
     return y
 
 
@@ -191,16 +197,18 @@ def noisy(layer: nn.Module, x: Images, noise: str, shape: tuple[int, ...]) -> Im
         shape: of the strength, () or (C,).
     """
     b, height, width, _ = x.shape
-    strength = layer.param("strength", nn.initializers.zeros, shape).reshape(1, 1, 1, -1)
+    strength = layer.param("strength", nn.initializers.zeros, shape)
+    strength = strength.reshape(1, 1, 1, -1)
     kept = layer.variable(
         "constants",
         "noise",
         lambda: jax.random.normal(layer.make_rng("params"), (1, height, width, 1)),
     )
     if noise == "random":
-        return x + strength * jax.random.normal(layer.make_rng("noise"), (b, height, width, 1))
+        drawn = jax.random.normal(layer.make_rng("noise"), (b, height, width, 1))
+        return plus(x, strength * drawn)
     if noise == "const":
-        return x + strength * kept.value
+        return plus(x, strength * kept.value)
     if noise != "none":
         raise ValueError(f"noise={noise!r}, expected 'random', 'const' or 'none'")
     return x
@@ -285,7 +293,7 @@ class StyledConv(nn.Module):
         y = modulated_conv(x, kernel, style, up=self.up)
         y = noisy(self, y, noise, ())
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return clamped(lrelu(y + bias.reshape(1, 1, 1, -1)), self.clamp)
+        return clamped(lrelu(plus(y, bias.reshape(1, 1, 1, -1))), self.clamp)
 
 
 class ToImage(nn.Module):
@@ -306,8 +314,8 @@ class ToImage(nn.Module):
         style = EqualDense(width, bias=1.0, name="affine")(w) / math.sqrt(width)
         kernel = self.param("kernel", NORMAL, (1, 1, width, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = modulated_conv(x, kernel, style, demodulate=False) + bias.reshape(1, 1, 1, -1)
-        return clamped(y, self.clamp)
+        y = modulated_conv(x, kernel, style, demodulate=False)
+        return clamped(plus(y, bias.reshape(1, 1, 1, -1)), self.clamp)
 
 
 def with_deviation(x: Images, group: int | None = 4) -> Wide:
@@ -328,8 +336,8 @@ def with_deviation(x: Images, group: int | None = 4) -> Wide:
     size = b if group is None else min(group, b)
     if b % size:
         raise ValueError(f"groups of {size} do not divide the batch of {b}")
-    y = x.reshape(size, b // size, h, w, c)
+    y = x.astype(jnp.float32).reshape(size, b // size, h, w, c)
     y = y - jnp.mean(y, axis=0, keepdims=True)
     deviation = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + LEAST), axis=(1, 2, 3))
-    channel = jnp.tile(deviation, size).reshape(b, 1, 1, 1)
+    channel = jnp.tile(deviation, size).astype(x.dtype).reshape(b, 1, 1, 1)
     return jnp.concatenate([x, jnp.broadcast_to(channel, (b, h, w, 1))], axis=-1)

@@ -78,6 +78,7 @@ class Generator(nn.Module):
         shared: width of the class's embedding, which all layers share; 0 gives them the class.
         hierarchical: give each block a part of z of its own, beside the class.
         attention: side of the images at which to attend; 0 for none.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     latent: int = 120
@@ -86,6 +87,7 @@ class Generator(nn.Module):
     shared: Natural = 128
     hierarchical: bool = True
     attention: Natural = 64
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
@@ -104,7 +106,7 @@ class Generator(nn.Module):
             cond = Dense(self.shared, False, init, spectral=False, name="shared")(cond)
         channels = self.width * self.multipliers[0]
         h = Dense(height * width * channels, kernel_init=INIT)(parts[0])
-        h = h.reshape(-1, height, width, channels)
+        h = h.reshape(-1, height, width, channels).astype(self.dtype or jnp.float32)
         for part, multiplier in zip(parts[1:], self.multipliers[1:], strict=True):
             own = cond
             if self.hierarchical:
@@ -112,7 +114,8 @@ class Generator(nn.Module):
             h = UpBlock(self.width * multiplier)(h, own)
             if h.shape[1] == self.attention:
                 h = SelfAttention(name="attention")(h)
-        return jnp.tanh(conv(size[3], name="image")(nn.relu(BatchNorm()(h))))
+        h = conv(size[3], name="image")(nn.relu(BatchNorm()(h)))
+        return jnp.tanh(h.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -123,17 +126,19 @@ class Discriminator(nn.Module):
         multipliers: of the channels; all blocks but the last `still` ones halve the image.
         attention: side of the images at which to attend; 0 for none.
         still: blocks at the end that do not halve.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     width: int = 96
     multipliers: Sequence[int] = (1, 2, 4, 8, 16, 16)
     attention: Natural = 64
     still: int = 1
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
-        h, halves = x, len(self.multipliers) - self.still
+        h, halves = x.astype(self.dtype or jnp.float32), len(self.multipliers) - self.still
         base(x.shape, halves)
         for i, multiplier in enumerate(self.multipliers):
             h = DownBlock(self.width * multiplier, down=i < halves, first=i == 0)(h)
@@ -144,7 +149,7 @@ class Discriminator(nn.Module):
 
 def projected(h: Images, cond: Condition | None) -> Logits:
     """Logits [B] of features [B, H, W, C], summed over positions; called in a compact method."""
-    phi = jnp.sum(h, axis=(1, 2))
+    phi = jnp.sum(h.astype(jnp.float32), axis=(1, 2))
     logits = Dense(1, kernel_init=INIT, name="psi")(phi)[:, 0]
     if cond is not None:
         rows = Dense(phi.shape[-1], False, INIT, name="classes")(cond)

@@ -28,23 +28,31 @@ class Generator(nn.Module):
     Attributes:
         latent: width of z.
         width: channels of the last hidden layer; each layer before it has twice as many.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     latent: int = 100
     width: int = 128
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         height, width, times = pyramid(size[1:3])
+        dtype = self.dtype or jnp.float32
         channels = self.width * 2 ** (times - 1)
         h = Dense(height * width * channels, False, INIT, spectral=False)(beside(z, cond))
-        h = nn.relu(BatchNorm()(h.reshape(-1, height, width, channels)))
+        h = h.reshape(-1, height, width, channels).astype(dtype)
+        h = nn.relu(BatchNorm()(h))
         for _ in range(times - 1):
             channels //= 2
-            h = ConvTranspose(channels, (4, 4), 2, use_bias=False, kernel_init=INIT)(h)
+            layer = ConvTranspose(
+                channels, (4, 4), 2, use_bias=False, dtype=dtype, kernel_init=INIT
+            )
+            h = layer(h)
             h = nn.relu(BatchNorm()(h))
-        return jnp.tanh(ConvTranspose(size[3], (4, 4), 2, kernel_init=INIT)(h))
+        h = ConvTranspose(size[3], (4, 4), 2, dtype=dtype, kernel_init=INIT)(h)
+        return jnp.tanh(h.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -53,19 +61,26 @@ class Discriminator(nn.Module):
     Attributes:
         width: channels of the first layer; each after it has twice as many.
         norm: normalise all layers but the first over the batch.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     width: int = 64
     norm: bool = True
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
-        h = beside(x, cond)
+        dtype = self.dtype or jnp.float32
+        h = beside(x, cond).astype(dtype)
         for i in range(times):
             normed = self.norm and i > 0
             channels = self.width * 2**i
-            h = Conv(channels, (4, 4), (2, 2), use_bias=not normed, kernel_init=INIT)(h)
+            layer = Conv(
+                channels, (4, 4), (2, 2), use_bias=not normed, dtype=dtype, kernel_init=INIT
+            )
+            h = layer(h)
             h = leaky(BatchNorm()(h) if normed else h, 0.2)
-        return Dense(1, kernel_init=INIT, spectral=False)(h.reshape(len(h), -1))[:, 0]
+        h = h.reshape(len(h), -1).astype(jnp.float32)
+        return Dense(1, kernel_init=INIT, spectral=False)(h)[:, 0]

@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from jaxgen.models.gans.biggan import base
 from jaxgen.models.gans.gan import leaky
-from jaxgen.nn.arrays import Codes, Images, Logits
+from jaxgen.nn.arrays import Codes, Images, Logits, Wide
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
@@ -39,9 +39,10 @@ def he(gain: float = 1.0) -> Callable[..., Array]:
     return nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
 
 
-def one_by_one(features: int, gain: float = 1.0, name: str | None = None) -> Conv:
-    """A 1x1 convolution without biases."""
-    return Conv(features, (1, 1), use_bias=False, kernel_init=he(gain), name=name)
+def one_by_one(x: Images, features: int, gain: float = 1.0, name: str | None = None) -> Wide:
+    """A 1x1 convolution without biases, in the dtype of x."""
+    init = he(gain)
+    return Conv(features, (1, 1), use_bias=False, dtype=x.dtype, kernel_init=init, name=name)(x)
 
 
 class Block(nn.Module):
@@ -66,21 +67,22 @@ class Block(nn.Module):
         if width % self.cardinality:
             raise ValueError(f"cardinality={self.cardinality} does not divide {width} channels")
         gain = GAIN * self.blocks ** (-1 / (2 * LAYERS - 2))
-        h = self._active(one_by_one(width, gain, name="widen")(x), "bias1")
+        h = self._active(one_by_one(x, width, gain, name="widen"), "bias1")
         h = Conv(
             width,
             (self.kernel, self.kernel),
             feature_group_count=self.cardinality,
             use_bias=False,
+            dtype=x.dtype,
             kernel_init=he(gain),
             name="grouped",
         )(h)
         h = self._active(h, "bias2")
-        return x + one_by_one(x.shape[-1], 0.0, name="narrow")(h)
+        return x + one_by_one(h, x.shape[-1], 0.0, name="narrow")
 
     def _active(self, x: Images, name: str) -> Images:
         bias = self.param(name, nn.initializers.zeros, (x.shape[-1],))
-        return leaky(x + spread(bias, x.shape), SLOPE)
+        return leaky(x + spread(bias.astype(x.dtype), x.shape), SLOPE)
 
 
 class Generator(nn.Module):
@@ -93,6 +95,7 @@ class Generator(nn.Module):
         blocks: of each stage.
         embedding: width of the class's embedding, beside z.
         expansion: of blocks.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     latent: int = 64
@@ -101,6 +104,7 @@ class Generator(nn.Module):
     blocks: Sequence[int] = (2, 2, 2, 2)
     embedding: int = 64
     expansion: int = 2
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
@@ -112,16 +116,16 @@ class Generator(nn.Module):
         height, width = base(size, len(self.widths) - 1)
         basis = self.param("basis", nn.initializers.normal(1.0), (height, width, self.widths[0]))
         weights = Dense(self.widths[0], False, he(), False, name="weights")(z)
-        x = basis[None] * weights[:, None, None]
+        x = (basis[None] * weights[:, None, None]).astype(self.dtype or jnp.float32)
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
                 if channels != x.shape[-1]:
-                    x = one_by_one(channels, name=f"to{i}")(x)
+                    x = one_by_one(x, channels, name=f"to{i}")
                 x = upsample(x)
             for j in range(blocks):
                 block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
                 x = block(x)
-        return one_by_one(size[3], name="image")(x)
+        return one_by_one(x, size[3], name="image").astype(jnp.float32)
 
 
 class Discriminator(nn.Module):
@@ -133,6 +137,7 @@ class Discriminator(nn.Module):
         blocks: of each stage, the finest first.
         embedding: width of the features that the class's embedding is multiplied with.
         expansion: of blocks.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     widths: Sequence[int] = (768, 768, 768, 768)
@@ -140,24 +145,25 @@ class Discriminator(nn.Module):
     blocks: Sequence[int] = (2, 2, 2, 2)
     embedding: int = 768
     expansion: int = 2
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         stages = _stages(self.widths, self.cardinalities, self.blocks)
         base(x.shape, len(self.widths) - 1)
-        x = one_by_one(self.widths[0], name="image")(x)
+        x = one_by_one(x.astype(self.dtype or jnp.float32), self.widths[0], name="image")
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
                 x = downsample(x)
                 if channels != x.shape[-1]:
-                    x = one_by_one(channels, name=f"to{i}")(x)
+                    x = one_by_one(x, channels, name=f"to{i}")
             for j in range(blocks):
                 block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
                 x = block(x)
         init = nn.initializers.normal(1 / math.sqrt(x.shape[1] * x.shape[2]))
         basis = self.param("basis", init, x.shape[1:])
-        h = jnp.einsum("bhwc,hwc->bc", x, basis)
+        h = jnp.einsum("bhwc,hwc->bc", x.astype(jnp.float32), basis)
         if cond is None:
             return Dense(1, False, he(), False, name="logit")(h)[:, 0]
         init = he(1 / math.sqrt(self.embedding))

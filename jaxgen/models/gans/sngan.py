@@ -72,22 +72,25 @@ class Generator(nn.Module):
         latent: width of z.
         width: channels of all layers.
         spectral: normalise the kernels, as SAGAN does.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     latent: int = 128
     width: int = 256
     spectral: bool = False
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`; the class sets the scales and shifts of normalisations."""
         height, width, times = pyramid(size[1:3])
         h = Dense(height * width * self.width, spectral=self.spectral)(z)
-        h = h.reshape(-1, height, width, self.width)
+        h = h.reshape(-1, height, width, self.width).astype(self.dtype or jnp.float32)
         for _ in range(times):
             h = UpBlock(self.width, self.spectral)(h, cond)
         h = nn.relu(BatchNorm()(h))
-        return jnp.tanh(Conv(size[3], kernel_init=GLOROT, spectral=self.spectral)(h))
+        h = Conv(size[3], kernel_init=GLOROT, spectral=self.spectral)(h)
+        return jnp.tanh(h.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -98,24 +101,27 @@ class Discriminator(nn.Module):
         still: blocks at the end that do not halve.
         spectral: normalise the kernels.
         mean: phi is the mean over positions, as in WGAN-GP, and not the sum.
+        dtype: of the computation, as "bfloat16"; None is float32.
     """
 
     width: int = 128
     still: int = 2
     spectral: bool = True
     mean: bool = False
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
         halvings = max(times - 1, 1)  # 32x32 down to 8x8, 8x8 to 4x4
+        x = x.astype(self.dtype or jnp.float32)
         h = DownBlock(self.width, first=True, spectral=self.spectral)(x)
         for _ in range(halvings - 1):
             h = DownBlock(self.width, spectral=self.spectral)(h)
         for _ in range(self.still):
             h = DownBlock(self.width, down=False, spectral=self.spectral)(h)
-        h = nn.relu(h)
+        h = nn.relu(h).astype(jnp.float32)
         phi = jnp.mean(h, axis=(1, 2)) if self.mean else jnp.sum(h, axis=(1, 2))
         logits = Dense(1, spectral=self.spectral, name="psi")(phi)[:, 0]
         if cond is not None:

@@ -68,6 +68,7 @@ class Generator(Styled):
         base: channels times side, as far as `most` allows.
         most: channels at low resolutions.
         clamp: the largest activation, of either sign; None for any.
+        dtype: of the convolutions, as "bfloat16"; None is float32.
     """
 
     latent: int = 512
@@ -76,11 +77,12 @@ class Generator(Styled):
     base: int = 32_768
     most: int = 512
     clamp: float | None = None
+    dtype: str | None = None
 
     def setup(self) -> None:
         """Names the mapping; layers of the synthesis are named by their side."""
         self.mapping = Mapping(self.style, self.layers)
-        self.synthesis = Synthesis(self.base, self.most, self.clamp)
+        self.synthesis = Synthesis(self.base, self.most, self.clamp, self.dtype)
 
     def num_styles(self, size: tuple[int, ...]) -> int:
         """How many w images of a size take."""
@@ -94,11 +96,13 @@ class Synthesis(nn.Module):
         base: channels times side, as far as `most` allows.
         most: channels at low resolutions.
         clamp: the largest activation, of either sign; None for any.
+        dtype: of the convolutions; None is float32.
     """
 
     base: int
     most: int
     clamp: float | None = None
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, styles: LayerStyles, size: tuple[int, ...], noise: str) -> Images:
@@ -108,9 +112,9 @@ class Synthesis(nn.Module):
             raise ValueError(f"{styles.shape[1]} styles, expected {2 * level - 2} for {size}")
         first = channels_at(4, self.base, self.most)
         constant = self.param("constant", NORMAL, (4, 4, first))
-        x = jnp.broadcast_to(constant[None], (num, 4, 4, first))
+        x = jnp.broadcast_to(constant[None], (num, 4, 4, first)).astype(self.dtype or jnp.float32)
         x = StyledConv(first, clamp=self.clamp, name="conv4")(x, styles[:, 0], noise)
-        image = ToImage(colours, self.clamp, name="image4")(x, styles[:, 1])
+        image = ToImage(colours, self.clamp, name="image4")(x, styles[:, 1]).astype(jnp.float32)
         for i in range(3, level + 1):
             side, at = 2**i, 2 * i - 5
             features = channels_at(side, self.base, self.most)
@@ -134,6 +138,7 @@ class Discriminator(nn.Module):
         residual: with skips around every two convolutions; without them it is the "orig" of the
             official code, which is that of its CIFAR-10 runs.
         clamp: the largest activation, of either sign; None for any.
+        dtype: of the convolutions, as "bfloat16"; None is float32.
     """
 
     base: int = 32_768
@@ -143,17 +148,19 @@ class Discriminator(nn.Module):
     layers: int = 8
     residual: bool = True
     clamp: float | None = None
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         level = top_level(x.shape[1:3])
         features = channels_at(2**level, self.base, self.most)
-        h = EqualConv(features, 1, clamp=self.clamp, name="image")(padded(x, 2**level))
+        h = padded(x, 2**level).astype(self.dtype or jnp.float32)
+        h = EqualConv(features, 1, clamp=self.clamp, name="image")(h)
         for i in range(level, 2, -1):
             h = self._halved(h, 2**i, channels_at(2 ** (i - 1), self.base, self.most))
         last = EqualConv(h.shape[-1], clamp=self.clamp, name="last")
-        h = last(with_deviation(h, self.group))
+        h = last(with_deviation(h, self.group)).astype(jnp.float32)
         h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(len(h), -1))
         if cond is None:
             return EqualDense(1, name="logit")(h)[:, 0]

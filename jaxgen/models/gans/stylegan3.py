@@ -25,6 +25,7 @@ from jaxgen.nn.arrays import Images, LayerStyles, Resized, Styles
 from jaxgen.nn.stylegan import NORMAL, EqualDense, Styled, clamped, modulated_conv
 from jaxgen.ops.growth import cut, top_level
 from jaxgen.ops.lowpass import image_by_image, lowpass, radial_lowpass, resampled, thinned
+from jaxgen.ops.precision import plus, times
 
 Transforms = Float[Array, "b 3 3"]
 FIRST_CUTOFF, FIRST_STOPBAND, LAST_STOPBAND = 2.0, 2.0**2.1, 2.0**0.3
@@ -170,18 +171,18 @@ class FilteredLayer(nn.Module):
         else:
             kernel = kernel * jax.lax.rsqrt(jnp.mean(jnp.square(kernel), (0, 1, 2), keepdims=True))
             style = style * jax.lax.rsqrt(jnp.mean(jnp.square(style)))
-        x = x * jax.lax.rsqrt(self._magnitude(x))
+        x = times(x, jax.lax.rsqrt(self._magnitude(x)))
         if side > 1:  # what a convolution with zeros beyond the borders gives of this is larger
             grown = (side // 2, side // 2)
             x = jnp.pad(x, ((0, 0), grown, grown, (0, 0)))
         y = modulated_conv(x, kernel, style, demodulate=not self.image)
-        y = y + bias.reshape(1, 1, 1, -1)
+        y = plus(y, bias.reshape(1, 1, 1, -1))
         return clamped(y, self.clamp) if self.image else self._rectified(y)
 
     def _magnitude(self, x: Images) -> Array:
         mean = self.variable("moments", "magnitude", jnp.ones, ())
         if self.is_mutable_collection("moments") and not self.is_initializing():
-            now = jax.lax.stop_gradient(jnp.mean(jnp.square(x)))
+            now = jax.lax.stop_gradient(jnp.mean(jnp.square(x.astype(jnp.float32))))
             mean.value = MAGNITUDE_DECAY * mean.value + (1 - MAGNITUDE_DECAY) * now
         return mean.value
 
@@ -215,6 +216,7 @@ class Synthesis(nn.Module):
     margin: int
     rotations: bool
     clamp: float | None
+    dtype: str | None
 
     @nn.compact
     def __call__(
@@ -230,6 +232,7 @@ class Synthesis(nn.Module):
         options = (self.layers, self.critical, self.margin, self.base, self.most)
         planned = signals(2 ** top_level(size[1:3]), size[3], *options)
         x = Waves(planned[0], name="waves")(styles[:, 0], transforms)
+        x = x.astype(self.dtype or jnp.float32)
         for i, after in enumerate(planned):
             layer = FilteredLayer(
                 before=planned[max(i - 1, 0)],
@@ -241,7 +244,7 @@ class Synthesis(nn.Module):
                 name=f"layer{i}",
             )
             x = layer(x, styles[:, i + 1])
-        return cut(SCALE * x, (size[1], size[2]))
+        return cut(SCALE * x.astype(jnp.float32), (size[1], size[2]))
 
 
 class Generator(Styled):
@@ -258,6 +261,7 @@ class Generator(Styled):
         margin: pixels around what is seen, of either side.
         rotations: configuration R, with kernels of one pixel and radial filters; else T.
         clamp: the largest activation, of either sign; None for any.
+        dtype: of the layers after the waves, as "bfloat16"; None is float32.
     """
 
     latent: int = 512
@@ -270,6 +274,7 @@ class Generator(Styled):
     margin: int = 10
     rotations: bool = False
     clamp: float | None = 256.0
+    dtype: str | None = None
 
     def setup(self) -> None:
         """Names the mapping and the synthesis."""
@@ -282,6 +287,7 @@ class Generator(Styled):
             self.margin,
             self.rotations,
             self.clamp,
+            self.dtype,
         )
 
     def num_styles(self, size: tuple[int, ...]) -> int:
