@@ -74,7 +74,7 @@ figure.savefig("troubles-lines.png", dpi=70)
 import jaxgen
 from jaxgen.tools.modes import coverage
 
-TIMES = (500, 2000, 8000)
+TIMES = (500, 2000, 6000)
 GAMES = {"non-saturating": "r1_none", "WGAN-GP": "wgan_gp"}
 rates = {f"optim.{player}.decay_steps": TIMES[-1] for player in ("generator", "discriminator")}
 
@@ -201,9 +201,8 @@ for weight in WEIGHTS:
     priced = jaxgen.fit("vae", workdir=f"runs/vae-beta-{weight}", quiet=True, **options)
     found = priced.evaluate(splits=("test",))
     divergence[weight] = found["test/kl"].mean
-    print(
-        f"{weight}: {found['test/reconstruction'].mean:.2f} pixels, {divergence[weight]:.2f} nats"
-    )
+    pixels = found["test/reconstruction"].mean
+    print(f"weight {weight}: {pixels:.2f} nats of pixels, {divergence[weight]:.2f} of latents")
     drawn += [priced.sample(16, seed=1, mean=True), priced.reconstruct(test)]
 pictures.save_png("troubles-weights.png", pictures.grid(grey(np.concatenate(drawn)), columns=16))
 
@@ -226,13 +225,12 @@ drawings = factors.render("faces_like").reshape(-1, 32, 2, 32, 2, 3).mean((2, 4)
 drawings = drawings.astype(np.uint8)
 truth = factors.truth("faces_like")
 order = np.random.default_rng(0).permutation(len(drawings))
-options = {"model.latent": 24, "optim.model.decay_steps": 3000, "optim.model.learning_rate": 1e-3}
-options |= {"method.mixtures": 2, "evaluate.every_steps": 3000, "evaluate.max_examples": 500}
-faces = jaxgen.fit("vae:faces_like", drawings[order], steps=3000, quiet=True, **options)
+options = {"model.latent": 24, "optim.model.decay_steps": 2000, "optim.model.learning_rate": 1e-3}
+options |= {"method.mixtures": 2, "evaluate.every_steps": 2000, "evaluate.max_examples": 500}
+shown = drawings[order]
+faces = jaxgen.fit("vae:faces_like", shown, steps=2000, batch_size=32, quiet=True, **options)
 
-(codes,) = (
-    np.concatenate(c) for c in zip(*(faces.encode(part) for part in np.split(drawings, 20)))
-)
+codes = np.concatenate([faces.encode(part)[0] for part in np.split(drawings, 20)])
 flat = drawings.reshape(len(drawings), -1).astype(np.float32)
 squares = (flat**2).sum(1)
 
@@ -250,9 +248,7 @@ def three(factor, high):
     return codes[random.choice(rows, (200, 3))].mean(1)
 
 
-print(
-    "factor      read as added   more than half way   other factors kept   those of reconstructions"
-)
+print("factor   read as added   beyond half way   others kept   kept by reconstructions")
 added = {}
 for factor in ("smile", "eyes", "pose", "skin"):
     column = truth.names.index(factor)
@@ -269,14 +265,10 @@ for factor in ("smile", "eyes", "pose", "skin"):
         true = np.ravel_multi_index(
             tuple(np.where(np.arange(5) == column, most, truth.values[rows]).T), truth.counts
         )
-        strips = [
-            drawings[rows[:12]],
-            faces.decode((codes[rows[:12]],)),
-            moved[:12],
-            drawings[true[:12]],
-        ]
-        strips = np.concatenate([np.clip(np.asarray(s, np.float32), 0, 255) for s in strips])
-        pictures.save_png("troubles-smile.png", pictures.grid(strips.astype(np.uint8), columns=12))
+        back = np.asarray(faces.decode((codes[rows[:12]],)))
+        strips = [drawings[rows[:12]], back, moved[:12], drawings[true[:12]]]
+        strips = np.clip(np.concatenate(strips), 0, 255).astype(np.uint8)
+        pictures.save_png("troubles-smile.png", pictures.grid(strips, columns=12))
 
 # %% [markdown]
 # ![Faces, reconstructions, with a smile added in latents, and as they ought to

@@ -15,7 +15,7 @@ from jax import lax
 from jaxgen.nn import batch_norm
 from jaxgen.nn.arrays import Doubled, Features, Halved, Images, Resized, Rows, Wide
 from jaxgen.nn.spectral_norm import Conv, Dense
-from jaxgen.ops.precision import plus, times
+from jaxgen.ops.precision import plus, times, wide
 
 
 class BatchNorm(nn.Module):
@@ -47,9 +47,7 @@ class BatchNorm(nn.Module):
         init = nn.initializers.orthogonal() if self.spectral else zeros
         shape = (len(x),) + (1,) * (x.ndim - 2) + (features,)
         gain, shift = (
-            Dense(features, False, init, self.spectral, name=name)(cond)
-            .astype(x.dtype)
-            .reshape(shape)
+            Dense(features, False, init, self.spectral, name=name)(cond).reshape(shape)
             for name in ("gain", "shift")
         )
         return plus(times(x, 1 + gain), shift)
@@ -80,7 +78,7 @@ class SelfAttention(nn.Module):
         query = one_by_one(c // 8, "query")(x).reshape(b, h * w, -1)
         key = largest(one_by_one(c // 8, "key")(x)).reshape(b, h * w // 4, -1)
         value = largest(one_by_one(c // 2, "value")(x)).reshape(b, h * w // 4, -1)
-        logits = jnp.einsum("bqc,bkc->bqk", query, key).astype(jnp.float32)
+        logits = wide(jnp.einsum("bqc,bkc->bqk", query, key))
         weights = jax.nn.softmax(logits, axis=-1).astype(x.dtype)
         mixed = jnp.einsum("bqk,bkc->bqc", weights, value).reshape(b, h, w, -1)
         gamma = self.param("gamma", nn.initializers.zeros, ())

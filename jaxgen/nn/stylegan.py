@@ -33,7 +33,7 @@ from jaxgen.nn.arrays import (
 )
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import conv, conv_transpose
-from jaxgen.ops.precision import plus, times
+from jaxgen.ops.precision import plus, times, wide
 from jaxgen.ops.upfirdn import BLUR, downsample, upfirdn
 
 Kernel = Float[Array, "kh kw c co"]
@@ -336,7 +336,7 @@ def with_deviation(x: Images, group: int | None = 4) -> Wide:
     size = b if group is None else min(group, b)
     if b % size:
         raise ValueError(f"groups of {size} do not divide the batch of {b}")
-    y = x.astype(jnp.float32).reshape(size, b // size, h, w, c)
+    y = wide(x).reshape(size, b // size, h, w, c)
     y = y - jnp.mean(y, axis=0, keepdims=True)
     deviation = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + LEAST), axis=(1, 2, 3))
     channel = jnp.tile(deviation, size).astype(x.dtype).reshape(b, 1, 1, 1)

@@ -18,3 +18,13 @@ def plus(x: Float[Array, "..."], v: Float[Array, "..."]) -> Float[Array, "..."]:
 def times(x: Float[Array, "..."], v: Float[Array, "..."]) -> Float[Array, "..."]:
     """x v, as `plus`."""
     return (x.astype(jnp.promote_types(x.dtype, v.dtype)) * v).astype(x.dtype)
+
+
+def narrow(x: Float[Array, "..."], dtype: str | None) -> Float[Array, "..."]:
+    """x in the dtype of a computation; None leaves it."""
+    return x if dtype is None else x.astype(dtype)
+
+
+def wide(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x in float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

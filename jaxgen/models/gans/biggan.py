@@ -17,6 +17,7 @@ from jaxgen.nn.arrays import Codes, Images, Logits, Resized
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.gan_layers import BatchNorm, SelfAttention, doubled, pooled
 from jaxgen.nn.spectral_norm import Conv, Dense
+from jaxgen.ops.precision import narrow, wide
 from jaxgen.values import Natural
 
 INIT = nn.initializers.orthogonal()
@@ -106,7 +107,7 @@ class Generator(nn.Module):
             cond = Dense(self.shared, False, init, spectral=False, name="shared")(cond)
         channels = self.width * self.multipliers[0]
         h = Dense(height * width * channels, kernel_init=INIT)(parts[0])
-        h = h.reshape(-1, height, width, channels).astype(self.dtype or jnp.float32)
+        h = narrow(h.reshape(-1, height, width, channels), self.dtype)
         for part, multiplier in zip(parts[1:], self.multipliers[1:], strict=True):
             own = cond
             if self.hierarchical:
@@ -115,7 +116,7 @@ class Generator(nn.Module):
             if h.shape[1] == self.attention:
                 h = SelfAttention(name="attention")(h)
         h = conv(size[3], name="image")(nn.relu(BatchNorm()(h)))
-        return jnp.tanh(h.astype(jnp.float32))
+        return jnp.tanh(wide(h))
 
 
 class Discriminator(nn.Module):
@@ -138,7 +139,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
-        h, halves = x.astype(self.dtype or jnp.float32), len(self.multipliers) - self.still
+        h, halves = narrow(x, self.dtype), len(self.multipliers) - self.still
         base(x.shape, halves)
         for i, multiplier in enumerate(self.multipliers):
             h = DownBlock(self.width * multiplier, down=i < halves, first=i == 0)(h)
@@ -149,7 +150,7 @@ class Discriminator(nn.Module):
 
 def projected(h: Images, cond: Condition | None) -> Logits:
     """Logits [B] of features [B, H, W, C], summed over positions; called in a compact method."""
-    phi = jnp.sum(h.astype(jnp.float32), axis=(1, 2))
+    phi = jnp.sum(wide(h), axis=(1, 2))
     logits = Dense(1, kernel_init=INIT, name="psi")(phi)[:, 0]
     if cond is not None:
         rows = Dense(phi.shape[-1], False, INIT, name="classes")(cond)

@@ -18,6 +18,7 @@ from jaxgen.nn.condition import Condition, beside
 from jaxgen.nn.conv import Conv, ConvTranspose
 from jaxgen.nn.gan_layers import BatchNorm, pyramid
 from jaxgen.nn.spectral_norm import Dense
+from jaxgen.ops.precision import narrow, wide
 
 INIT = nn.initializers.normal(0.02)
 
@@ -39,20 +40,19 @@ class Generator(nn.Module):
     def __call__(self, z: Codes, size: tuple[int, ...], cond: Condition | None = None) -> Images:
         """[B, latent] -> `size`."""
         height, width, times = pyramid(size[1:3])
-        dtype = self.dtype or jnp.float32
         channels = self.width * 2 ** (times - 1)
         h = Dense(height * width * channels, False, INIT, spectral=False)(beside(z, cond))
-        h = h.reshape(-1, height, width, channels).astype(dtype)
+        h = narrow(h.reshape(-1, height, width, channels), self.dtype)
         h = nn.relu(BatchNorm()(h))
         for _ in range(times - 1):
             channels //= 2
             layer = ConvTranspose(
-                channels, (4, 4), 2, use_bias=False, dtype=dtype, kernel_init=INIT
+                channels, (4, 4), 2, use_bias=False, dtype=self.dtype, kernel_init=INIT
             )
             h = layer(h)
             h = nn.relu(BatchNorm()(h))
-        h = ConvTranspose(size[3], (4, 4), 2, dtype=dtype, kernel_init=INIT)(h)
-        return jnp.tanh(h.astype(jnp.float32))
+        h = ConvTranspose(size[3], (4, 4), 2, dtype=self.dtype, kernel_init=INIT)(h)
+        return jnp.tanh(wide(h))
 
 
 class Discriminator(nn.Module):
@@ -72,15 +72,14 @@ class Discriminator(nn.Module):
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
-        dtype = self.dtype or jnp.float32
-        h = beside(x, cond).astype(dtype)
+        h = narrow(beside(x, cond), self.dtype)
         for i in range(times):
             normed = self.norm and i > 0
             channels = self.width * 2**i
             layer = Conv(
-                channels, (4, 4), (2, 2), use_bias=not normed, dtype=dtype, kernel_init=INIT
+                channels, (4, 4), (2, 2), use_bias=not normed, dtype=self.dtype, kernel_init=INIT
             )
             h = layer(h)
             h = leaky(BatchNorm()(h) if normed else h, 0.2)
-        h = h.reshape(len(h), -1).astype(jnp.float32)
+        h = wide(h.reshape(len(h), -1))
         return Dense(1, kernel_init=INIT, spectral=False)(h)[:, 0]

@@ -25,6 +25,7 @@ from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
 from jaxgen.ops.channels import spread
+from jaxgen.ops.precision import narrow, wide
 from jaxgen.ops.upfirdn import downsample, upsample
 
 SLOPE = 0.2
@@ -116,7 +117,7 @@ class Generator(nn.Module):
         height, width = base(size, len(self.widths) - 1)
         basis = self.param("basis", nn.initializers.normal(1.0), (height, width, self.widths[0]))
         weights = Dense(self.widths[0], False, he(), False, name="weights")(z)
-        x = (basis[None] * weights[:, None, None]).astype(self.dtype or jnp.float32)
+        x = narrow(basis[None] * weights[:, None, None], self.dtype)
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
                 if channels != x.shape[-1]:
@@ -125,7 +126,7 @@ class Generator(nn.Module):
             for j in range(blocks):
                 block = Block(cardinality, sum(self.blocks), self.expansion, name=f"stage{i}_{j}")
                 x = block(x)
-        return one_by_one(x, size[3], name="image").astype(jnp.float32)
+        return wide(one_by_one(x, size[3], name="image"))
 
 
 class Discriminator(nn.Module):
@@ -152,7 +153,7 @@ class Discriminator(nn.Module):
         """[B, H, W, C] -> [B]."""
         stages = _stages(self.widths, self.cardinalities, self.blocks)
         base(x.shape, len(self.widths) - 1)
-        x = one_by_one(x.astype(self.dtype or jnp.float32), self.widths[0], name="image")
+        x = one_by_one(narrow(x, self.dtype), self.widths[0], name="image")
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
                 x = downsample(x)
@@ -163,7 +164,7 @@ class Discriminator(nn.Module):
                 x = block(x)
         init = nn.initializers.normal(1 / math.sqrt(x.shape[1] * x.shape[2]))
         basis = self.param("basis", init, x.shape[1:])
-        h = jnp.einsum("bhwc,hwc->bc", x.astype(jnp.float32), basis)
+        h = jnp.einsum("bhwc,hwc->bc", wide(x), basis)
         if cond is None:
             return Dense(1, False, he(), False, name="logit")(h)[:, 0]
         init = he(1 / math.sqrt(self.embedding))

@@ -16,6 +16,7 @@ from jaxgen.nn.arrays import Codes, Images, Logits, Resized
 from jaxgen.nn.condition import Condition
 from jaxgen.nn.gan_layers import ROOT_TWO_GLOROT, BatchNorm, doubled, pooled, pyramid
 from jaxgen.nn.spectral_norm import GLOROT, Conv, Dense
+from jaxgen.ops.precision import narrow, wide
 
 
 class UpBlock(nn.Module):
@@ -85,12 +86,12 @@ class Generator(nn.Module):
         """[B, latent] -> `size`; the class sets the scales and shifts of normalisations."""
         height, width, times = pyramid(size[1:3])
         h = Dense(height * width * self.width, spectral=self.spectral)(z)
-        h = h.reshape(-1, height, width, self.width).astype(self.dtype or jnp.float32)
+        h = narrow(h.reshape(-1, height, width, self.width), self.dtype)
         for _ in range(times):
             h = UpBlock(self.width, self.spectral)(h, cond)
         h = nn.relu(BatchNorm()(h))
         h = Conv(size[3], kernel_init=GLOROT, spectral=self.spectral)(h)
-        return jnp.tanh(h.astype(jnp.float32))
+        return jnp.tanh(wide(h))
 
 
 class Discriminator(nn.Module):
@@ -115,13 +116,13 @@ class Discriminator(nn.Module):
         """[B, H, W, C] -> [B]."""
         *_, times = pyramid(x.shape[1:3])
         halvings = max(times - 1, 1)  # 32x32 down to 8x8, 8x8 to 4x4
-        x = x.astype(self.dtype or jnp.float32)
+        x = narrow(x, self.dtype)
         h = DownBlock(self.width, first=True, spectral=self.spectral)(x)
         for _ in range(halvings - 1):
             h = DownBlock(self.width, spectral=self.spectral)(h)
         for _ in range(self.still):
             h = DownBlock(self.width, down=False, spectral=self.spectral)(h)
-        h = nn.relu(h).astype(jnp.float32)
+        h = wide(nn.relu(h))
         phi = jnp.mean(h, axis=(1, 2)) if self.mean else jnp.sum(h, axis=(1, 2))
         logits = Dense(1, spectral=self.spectral, name="psi")(phi)[:, 0]
         if cond is not None:

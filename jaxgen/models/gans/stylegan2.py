@@ -30,6 +30,7 @@ from jaxgen.nn.stylegan import (
     with_deviation,
 )
 from jaxgen.ops.growth import cut, padded, top_level
+from jaxgen.ops.precision import narrow, wide
 from jaxgen.ops.upfirdn import upsample
 
 
@@ -112,9 +113,9 @@ class Synthesis(nn.Module):
             raise ValueError(f"{styles.shape[1]} styles, expected {2 * level - 2} for {size}")
         first = channels_at(4, self.base, self.most)
         constant = self.param("constant", NORMAL, (4, 4, first))
-        x = jnp.broadcast_to(constant[None], (num, 4, 4, first)).astype(self.dtype or jnp.float32)
+        x = narrow(jnp.broadcast_to(constant[None], (num, 4, 4, first)), self.dtype)
         x = StyledConv(first, clamp=self.clamp, name="conv4")(x, styles[:, 0], noise)
-        image = ToImage(colours, self.clamp, name="image4")(x, styles[:, 1]).astype(jnp.float32)
+        image = wide(ToImage(colours, self.clamp, name="image4")(x, styles[:, 1]))
         for i in range(3, level + 1):
             side, at = 2**i, 2 * i - 5
             features = channels_at(side, self.base, self.most)
@@ -155,12 +156,12 @@ class Discriminator(nn.Module):
         """[B, H, W, C] -> [B]."""
         level = top_level(x.shape[1:3])
         features = channels_at(2**level, self.base, self.most)
-        h = padded(x, 2**level).astype(self.dtype or jnp.float32)
+        h = narrow(padded(x, 2**level), self.dtype)
         h = EqualConv(features, 1, clamp=self.clamp, name="image")(h)
         for i in range(level, 2, -1):
             h = self._halved(h, 2**i, channels_at(2 ** (i - 1), self.base, self.most))
         last = EqualConv(h.shape[-1], clamp=self.clamp, name="last")
-        h = last(with_deviation(h, self.group)).astype(jnp.float32)
+        h = wide(last(with_deviation(h, self.group)))
         h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(len(h), -1))
         if cond is None:
             return EqualDense(1, name="logit")(h)[:, 0]

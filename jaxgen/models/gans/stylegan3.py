@@ -25,7 +25,7 @@ from jaxgen.nn.arrays import Images, LayerStyles, Resized, Styles
 from jaxgen.nn.stylegan import NORMAL, EqualDense, Styled, clamped, modulated_conv
 from jaxgen.ops.growth import cut, top_level
 from jaxgen.ops.lowpass import image_by_image, lowpass, radial_lowpass, resampled, thinned
-from jaxgen.ops.precision import plus, times
+from jaxgen.ops.precision import narrow, plus, times, wide
 
 Transforms = Float[Array, "b 3 3"]
 FIRST_CUTOFF, FIRST_STOPBAND, LAST_STOPBAND = 2.0, 2.0**2.1, 2.0**0.3
@@ -182,7 +182,7 @@ class FilteredLayer(nn.Module):
     def _magnitude(self, x: Images) -> Array:
         mean = self.variable("moments", "magnitude", jnp.ones, ())
         if self.is_mutable_collection("moments") and not self.is_initializing():
-            now = jax.lax.stop_gradient(jnp.mean(jnp.square(x.astype(jnp.float32))))
+            now = jax.lax.stop_gradient(jnp.mean(jnp.square(wide(x))))
             mean.value = MAGNITUDE_DECAY * mean.value + (1 - MAGNITUDE_DECAY) * now
         return mean.value
 
@@ -232,7 +232,7 @@ class Synthesis(nn.Module):
         options = (self.layers, self.critical, self.margin, self.base, self.most)
         planned = signals(2 ** top_level(size[1:3]), size[3], *options)
         x = Waves(planned[0], name="waves")(styles[:, 0], transforms)
-        x = x.astype(self.dtype or jnp.float32)
+        x = narrow(x, self.dtype)
         for i, after in enumerate(planned):
             layer = FilteredLayer(
                 before=planned[max(i - 1, 0)],
@@ -244,7 +244,7 @@ class Synthesis(nn.Module):
                 name=f"layer{i}",
             )
             x = layer(x, styles[:, i + 1])
-        return cut(SCALE * x.astype(jnp.float32), (size[1], size[2]))
+        return cut(SCALE * wide(x), (size[1], size[2]))
 
 
 class Generator(Styled):
