@@ -96,14 +96,15 @@ for row, (name, preset) in zip(axes, GAMES.items(), strict=True):
         modes[preset] = found.modes
         print(f"{name}, {steps:,} steps: {found.modes} of 25, {found.high_quality:.0%} good")
         ax.scatter(*x.T, s=1)
-        ax.set(title=f"{name}, {steps:,}", aspect="equal", xlim=(-5, 5), ylim=(-5, 5))
+        ax.set(title=f"{name}, {steps:,}", aspect="equal", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
 figure.savefig("troubles-modes.png", dpi=70)
 
 # %% [markdown]
 # ![Samples of both games at three times](troubles-modes.png)
 #
-# The first game jumps onto few modes and draws sharp samples there; the second spreads over all of
-# them from the start and sharpens slowly.
+# The first game gathers its samples along a few lines and loses the modes that are not on them; the
+# second keeps to the square of the grid and covers it, but places most of its samples between the
+# modes as long as it is not trained much further.
 #
 # ## What is said to cure collapse
 #
@@ -125,8 +126,8 @@ for preset in ("r1_none", *REMEDIES):
 #
 # ## A model while it learns
 #
-# A variational autoencoder of ten latents on scans of digits, its samples after 0, 100, 500 and
-# 4,000 steps, of the same latents. In the figure: grey is the probability of white.
+# A variational autoencoder of ten latents on scans of digits, and what it makes of the same latents,
+# drawn from the prior, after 1, 100, 500 and 4,000 steps. Grey is the probability of white.
 
 # %%
 from jaxgen import pictures
@@ -138,22 +139,28 @@ def grey(images):
     return pictures.to_uint8(np.asarray(images, np.float64), levels=None)
 
 
+def drawn_from(run, latent):
+    """What a model of so many latents makes of 16 draws of them, always the same."""
+    z = np.random.default_rng(1).standard_normal((16, latent)).astype(np.float32)
+    return np.asarray(run.decode((z,)))
+
+
 ten = {"model.latent": 10}
 drawn = []
 for steps in (1, 100, 500, 4000):
     run = jaxgen.fit("vae", steps=steps, workdir="runs/vae-10", quiet=True, **ten)
     newest = jaxgen.load(run.directory.path, step=steps, average="none")
-    drawn.append(newest.sample(16, seed=1, mean=True))
+    drawn.append(drawn_from(newest, 10))
 pictures.save_png("troubles-evolution.png", pictures.grid(grey(np.concatenate(drawn)), columns=16))
 
 # %% [markdown]
 # ![Samples of the same latents at four times, a row each](troubles-evolution.png)
 #
-# Between two digits there is a way: first the two pictures mixed, which no one would write, then
-# the same way in latents.
+# Between two digits there is a way in latents, and what lies on it looks like digits, too; the mean
+# of the two pictures would not.
 
 # %%
-latents.interpolate(run, num=4, points=8).save("troubles-between.png")
+latents.interpolate(run, pairs=4).save("troubles-between.png")
 
 # %% [markdown]
 # ![Four pairs of test digits and what lies between them](troubles-between.png)
@@ -180,7 +187,7 @@ for width in WIDTHS:
     bounds[width] = found["test/nelbo"].mean
     parts = f"{found['test/reconstruction'].mean:.2f} pixels + {found['test/kl'].mean:.2f} latents"
     print(f"{width} latents: {bounds[width]:.2f} nats = {parts}")
-    drawn.append(wide.sample(16, seed=1, mean=True))
+    drawn.append(drawn_from(wide, width))
 pictures.save_png("troubles-widths.png", pictures.grid(grey(np.concatenate(drawn)), columns=16))
 
 # %% [markdown]
@@ -203,7 +210,7 @@ for weight in WEIGHTS:
     divergence[weight] = found["test/kl"].mean
     pixels = found["test/reconstruction"].mean
     print(f"weight {weight}: {pixels:.2f} nats of pixels, {divergence[weight]:.2f} of latents")
-    drawn += [priced.sample(16, seed=1, mean=True), priced.reconstruct(test)]
+    drawn += [drawn_from(priced, 10), priced.reconstruct(test)]
 pictures.save_png("troubles-weights.png", pictures.grid(grey(np.concatenate(drawn)), columns=16))
 
 # %% [markdown]
