@@ -62,8 +62,9 @@ class Output:
 
 
 def kind(path: pathlib.Path) -> str:
-    """Its suffix in small letters, which says how it is written."""
-    return path.suffix.lower()
+    """Its suffix in small letters, which says how it is written; ".tar.gz" is one."""
+    name = path.name.lower()
+    return ".tar.gz" if name.endswith(".tar.gz") else path.suffix.lower()
 
 
 def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
