@@ -147,7 +147,7 @@ class StyleGAN2(Adversarial):
 
     def styles_of(self, state: State, z: Array, given: Given = None) -> Array:
         """w [B, style] of z [B, latent], not truncated; `given` as of `decode`."""
-        return self.source.map(state, z, self.givens.of_call(given, len(z), first=True))
+        return self.source.map(state, z, self.givens.of_call(given, z.shape[0], first=True))
 
     def render(self, state: State, w: Array, rounded: bool = True) -> Array:
         """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""

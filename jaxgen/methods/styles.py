@@ -55,7 +55,7 @@ class Styles(Source):
 
     def spread(self, w: Array) -> Array:
         """w [B, style] for every layer, [B, L, style]."""
-        return self.player.module.apply({}, w, self.size(len(w)), method="spread")
+        return self.player.module.apply({}, w, self.size(w.shape[0]), method="spread")
 
     def synthesize(self, state: State, styles: Array, rng: Array, noise: str = "random") -> Array:
         """Images of styles [B, L, style]; `noise` is "random", "const" or "none"."""

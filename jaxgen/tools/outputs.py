@@ -61,6 +61,23 @@ class Output:
         return path
 
 
+@dataclasses.dataclass(frozen=True)
+class NewFolder:
+    """The type of an option that names a folder to make; checked before any work is done."""
+
+    def __call__(self, text: str) -> pathlib.Path:
+        """The path, with ~ expanded.
+
+        Raises:
+            argparse.ArgumentTypeError: where something is, or no folder can be made.
+        """
+        path = pathlib.Path(os.path.expanduser(text))
+        why = "it exists: name another" if os.path.lexists(path) else unwritable(path)
+        if not text or why:
+            raise argparse.ArgumentTypeError(f"={text} cannot be made: {why or 'it has no name'}")
+        return path
+
+
 def kind(path: pathlib.Path) -> str:
     """Its suffix in small letters, which says how it is written; ".tar.gz" is one."""
     name = path.name.lower()

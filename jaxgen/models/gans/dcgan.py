@@ -68,4 +68,4 @@ class Discriminator(nn.Module):
             channels = self.width * 2**i
             h = Conv(channels, (4, 4), (2, 2), use_bias=not normed, kernel_init=INIT)(h)
             h = leaky(BatchNorm()(h) if normed else h, 0.2)
-        return Dense(1, kernel_init=INIT, spectral=False)(h.reshape(len(h), -1))[:, 0]
+        return Dense(1, kernel_init=INIT, spectral=False)(h.reshape(h.shape[0], -1))[:, 0]
