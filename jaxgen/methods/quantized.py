@@ -300,7 +300,7 @@ class QuantizedAutoencoder:
     def theta(self, state: State, z: Codes, given: Given = None) -> Array:
         """Parameters of the observation, of ids."""
         ids = self.whole(z)
-        num = len(next(iter(ids.values())))
+        num = next(iter(ids.values())).shape[0]
         more = self.beside(given, num)
         return self.player.apply(state, ids, self.size(num), method="decode", **more)
 

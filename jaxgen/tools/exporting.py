@@ -154,6 +154,7 @@ def _exported(function: Function, state: State, spec: Any) -> tuple[bytes, dict[
     kept = [i for i in of_size.module_kept_var_idx if i < every]
     try:
         found = _lowered(function, state, jax.export.symbolic_shape(BATCH)[0], kept)
+        _check_same(found, function, state, kept)
     except Exception as error:  # a shape that decides what is traced: of any kind
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         found = _lowered(function, state, size, kept)
@@ -174,6 +175,30 @@ def _exported(function: Function, state: State, spec: Any) -> tuple[bytes, dict[
         "calling_convention": found.calling_convention_version,
     }
     return bytes(found.serialize()), said | ({"fixed_because": why} if why else {})
+
+
+def _check_same(found: Any, function: Function, state: State, kept: Sequence[int]) -> None:
+    """Compares a program of any length with those of two lengths.
+
+    `b % 2 == 0` is False for JAX, where b is a symbol, whatever it stands for.
+
+    Raises:
+        ValueError: where it gives other numbers.
+    """
+    leaves, random = jax.tree.leaves(_weights(state)), np.random.RandomState(0)
+    weights = [leaves[i] for i in kept]
+    for size in (1, 2):
+        values = []
+        for a in function.arguments:
+            shape = (size,) * a.batched + a.shape
+            value = random.randn(*shape) if a.dtype.startswith("float") else np.zeros(shape)
+            values.append(np.asarray(a.about.get("default", value), a.dtype))
+        own = _lowered(function, state, size, kept)
+        for name, y in jax.jit(own.call)(weights, *values).items():
+            x = jax.jit(found.call)(weights, *values)[name]
+            x, y = (np.asarray(v, np.float64) for v in (x, y))
+            if not np.allclose(x, y, 1e-4, 1e-4 * (np.abs(y).max() + 1e-30), equal_nan=True):
+                raise ValueError(f"with a symbol for the batch, {name} of {size} is another one")
 
 
 def _weights(state: State) -> PyTree:
@@ -219,7 +244,7 @@ def _functions(run: Any, state: State, knobs: Mapping[str, Any]) -> dict[str, Fu
         about = {"log_prob": {"units": "nats"} | method.density.fingerprint()}
         found["log_prob"] = _of_data(run, method.log_prob, lambda y: {"log_prob": y}, about)
     if isinstance(method, Decodes) and isinstance(method, Encodes | Latents):
-        found["decode"] = _decode(run, state, found.get("encode"))
+        found["decode"] = _decode(run, state)
     return found
 
 
@@ -267,15 +292,13 @@ def _of_data(
     return Function(call, [data, _KEY, *values, *_given(run)], about or {})
 
 
-def _decode(run: Any, state: State, encode: Function | None) -> Function:
+def _decode(run: Any, state: State) -> Function:
     method, key = run.method, jax.random.key(0)
     if isinstance(method, Encodes):
         batch = run.spec.batch(1)
         rows = {k: batch[k] for k in given(method)}
         told = {"given": rows} if rows else {}
-        shapes = jax.eval_shape(
-            lambda s, b, k: method.encode(s, b, k, **told), state, batch["x"], key
-        )
+        shapes = jax.eval_shape(method.encode, state, batch["x"], key, **told)
     else:
         shapes = jax.eval_shape(lambda k: method.latents(k, 1), key)
     latents = [Argument(k, v.shape[1:], str(v.dtype)) for k, v in _latents(shapes).items()]

@@ -120,7 +120,7 @@ class Continuous(Bijector):
 
 def worst(error: Any) -> Array:
     """The largest root mean square of an example, of z [B, ...] and of its log-determinant [B]."""
-    squares = [jnp.square(a).reshape(len(a), -1).mean(1) for a in jax.tree.leaves(error)]
+    squares = [jnp.square(a).reshape(a.shape[0], -1).mean(1) for a in jax.tree.leaves(error)]
     return jnp.sqrt(jnp.max(jnp.stack(squares)))
 
 
