@@ -25,7 +25,7 @@ class Output:
     """The type of an option that names a file to write; checked before any work is done.
 
     Attributes:
-        kinds: suffixes that the command can write.
+        kinds: suffixes that the command can write; "" is a folder, which must not be there.
         folder: whether a directory may be named too, by a slash at the end.
     """
 
@@ -47,10 +47,12 @@ class Output:
             raise argparse.ArgumentTypeError(f"={text}: there is no such home directory")
         if self.folder and text.endswith(os.sep):
             why = unwritable(path / "0") if kind(path) not in self.kinds else "of this name"
+        elif os.path.isdir(path) and "" in self.kinds:
+            why = "it exists: name another"
         elif os.path.isdir(path):
             why = f"it is a directory: name a file, as {path / ('x' + self.kinds[0])}"
         elif kind(path) not in self.kinds:
-            kinds = " or ".join(self.kinds)
+            kinds = " or ".join(kind or "no suffix, as of a folder" for kind in self.kinds)
             raise argparse.ArgumentTypeError(f"={text}, expected a name that ends in {kinds}")
         elif kind(path) == ".mp4" and importlib.util.find_spec("av") is None:
             raise argparse.ArgumentTypeError(f"={text}: films need PyAV: pip install av, or .gif")
@@ -58,23 +60,6 @@ class Output:
             why = unwritable(path)
         if why:
             raise argparse.ArgumentTypeError(f"={text} cannot be written: {why}")
-        return path
-
-
-@dataclasses.dataclass(frozen=True)
-class NewFolder:
-    """The type of an option that names a folder to make; checked before any work is done."""
-
-    def __call__(self, text: str) -> pathlib.Path:
-        """The path, with ~ expanded.
-
-        Raises:
-            argparse.ArgumentTypeError: where something is, or no folder can be made.
-        """
-        path = pathlib.Path(os.path.expanduser(text))
-        why = "it exists: name another" if os.path.lexists(path) else unwritable(path)
-        if not text or why:
-            raise argparse.ArgumentTypeError(f"={text} cannot be made: {why or 'it has no name'}")
         return path
 
 

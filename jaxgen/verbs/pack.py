@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("pack", help="a run as one file, to be given away")
     command.set_defaults(command=run)
     add_run(command)
-    add_out(command, "a .tar.gz file", ".tar.gz", required=True)
+    add_out(command, "a .tar.gz file; default: RUN.tar.gz", ".tar.gz")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -25,5 +25,5 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.tools.packing import pack
 
     found = load_run(arguments)
-    path = pack(found, arguments.out)
+    path = pack(found, arguments.out or f"{found.directory.path.name}.tar.gz")
     print(f"pack of step {found.step}, {size(path.stat().st_size)}: {path}")

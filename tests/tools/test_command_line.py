@@ -14,7 +14,7 @@ from parsers import FILES, OPTIONS, VERBS, named, typed
 from jaxgen import boundary, cli
 from jaxgen.config import ConfigError
 from jaxgen.processes import explicit
-from jaxgen.tools.outputs import NewFolder, Output, spelt
+from jaxgen.tools.outputs import Output, spelt
 from jaxgen.tools.parser import parse
 from jaxgen.tools.ranges import Real, Whole
 
@@ -77,7 +77,7 @@ def fits(kind, text):
 def test_every_option_states_what_it_takes():
     for verb, action in OPTIONS:
         assert action.help, f"{verb} {action.option_strings}"
-        stated = isinstance(action.type, (Whole, Real, Output, NewFolder))
+        stated = isinstance(action.type, (Whole, Real, Output))
         assert stated or action.option_strings[0] in TEXTS, f"{verb} {action.option_strings}"
     assert len(NUMBERS) > 40 and len(FILES) > 10
 

@@ -190,4 +190,4 @@ def test_the_command(zoo, tmp_path, jaxgen_command):
         "export of step 20",
     ]
     error = jaxgen_command("export", "x", f"--out={tmp_path / 'x'}", code=2).err
-    assert "cannot be made: it exists: name another" in error
+    assert "cannot be written: it exists: name another" in error
