@@ -112,7 +112,7 @@ class SoundCodes(QuantizedAutoencoder):
     ) -> Array:
         """Sounds of codes; without a key, of keys that the codes are."""
         ids = self.whole(z)
-        num = len(next(iter(ids.values())))
+        num = next(iter(ids.values())).shape[0]
         shape, width = self.spec.shape, self.decoder.width(self.spec.shape[-1])
         head = Head(self.spec.levels or 0, width)
         raster = Raster(self.player, head, shape, shape[:-1], shape[-1])

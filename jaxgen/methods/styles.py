@@ -60,4 +60,4 @@ class Styles(Source):
     def synthesize(self, state: State, styles: Array, rng: Array, noise: str = "random") -> Array:
         """Images of styles [B, L, style]; `noise` is "random", "const" or "none"."""
         options = {"rngs": {"noise": rng}, "method": "synthesize"}
-        return self.player.apply(state, styles, self.size(len(styles)), noise, **options)
+        return self.player.apply(state, styles, self.size(styles.shape[0]), noise, **options)

@@ -9,14 +9,14 @@ import importlib.util
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.files import write, write_arrays
+from jaxgen.pictures import pictures_in
 
 STILL = (".png", ".npz")  # of a `views.Picture`, and of one with frames
-MOVING = (".png", ".gif", ".mp4", ".npz")
+MOVING = (".png", ".webp", ".gif", ".mp4", ".npz")
 LONGEST = 150  # characters of a name, without step and suffix: file systems take 255 bytes
 
 
@@ -69,11 +69,6 @@ def kind(path: pathlib.Path) -> str:
     return ".tar.gz" if name.endswith(".tar.gz") else path.suffix.lower()
 
 
-def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Single pictures that a command has written there: 000000.png and so on."""
-    return folder.glob("[0-9]" * 6 + ".png")
-
-
 def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options: Any) -> None:
     """The option that says where a command writes, and the one that lets it write over a file.
 
@@ -91,9 +86,11 @@ def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options:
 
 def add_picture(command: argparse.ArgumentParser, *kinds: str, default: str = ".png") -> None:
     """`add_out` of what is a `views.Picture`; by default it is in the run."""
-    named = {".png": ".png", ".npz": ".npz of arrays", ".gif": ".gif", ".mp4": ".mp4"}
-    text = f"{', '.join(named[kind] for kind in kinds)}; default: {default} in the run"
-    add_out(command, text, *kinds)
+    named = [f"{kind} of arrays" if kind == ".npz" else kind for kind in kinds]
+    folder = ".webp" in kinds
+    frames = ", FOLDER/ of frames" if folder else ""
+    text = f"{', '.join(named)}{frames}; default: {default} in the run"
+    add_out(command, text, *kinds, folder=folder)
 
 
 def check_free(arguments: argparse.Namespace, command: argparse.ArgumentParser) -> None:

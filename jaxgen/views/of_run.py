@@ -15,6 +15,7 @@ from jaxgen.views import (
     translations,
     voices,
 )
+from jaxgen.views.films import filmed
 
 
 class Views:
@@ -26,12 +27,12 @@ class Views:
     caption = captions.caption
     completions = completions.completions
     reconstructions = latents.reconstructions
-    interpolate = latents.interpolate
-    sweep = latents.sweep
+    interpolate = filmed(latents.interpolate)
+    sweep = filmed(latents.sweep)
     manifold = latents.manifold
-    walk = latents.walk
-    evolve = latents.evolve
-    trajectory = trajectory.trajectory
+    walk = filmed(latents.walk)
+    evolve = filmed(latents.evolve)
+    trajectory = filmed(trajectory.trajectory)
     translations = translations.translations
     between = molecules.between
     optimise = molecules.optimise
@@ -42,5 +43,5 @@ class Views:
     convert = voices.convert
     conversions = voices.conversions
     codes = voices.codes
-    mix = styles.mix
+    mix = filmed(styles.mix)
     project = styles.project
