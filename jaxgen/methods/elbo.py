@@ -319,6 +319,29 @@ class ELBO:
         draw = self.top_down(state, None, num, cond, latent, temperature=temperature)
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
 
+    def descend(
+        self,
+        state: State,
+        z: Sequence[Array],
+        rng: Array,
+        num: int,
+        temperatures: Sequence[float],
+        given: Given = None,
+    ) -> tuple[tuple[Array, ...], Array]:
+        """See `abilities.Descends`: a pass for each temperature, whose groups are kept."""
+        cond = self.givens.of_call(given, num, first=True)
+        down = functools.partial(self.top_down, state, None, num, cond, rng)
+        groups, found = len(jax.eval_shape(down).z), tuple(z)
+        own = [temperatures[min(i, len(temperatures) - 1)] for i in range(groups)]
+        while True:
+            start = min(len(found), groups - 1)
+            end = next((i for i in range(start, groups) if own[i] != own[start]), groups)
+            kept = (*found, *[None] * (groups - len(found)))
+            draw = down(given=kept, temperature=own[start])
+            if end == groups:
+                return draw.z, self.decoder.mean(draw.theta)
+            found = draw.z[:end]
+
     def draw_posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
         """A draw of the posterior of x, in the units of the data."""
         h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")

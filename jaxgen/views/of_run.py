@@ -14,6 +14,7 @@ from jaxgen.views import (
     trajectory,
     translations,
     voices,
+    walks,
 )
 from jaxgen.views.films import filmed
 
@@ -30,7 +31,8 @@ class Views:
     interpolate = filmed(latents.interpolate)
     sweep = filmed(latents.sweep)
     manifold = latents.manifold
-    walk = filmed(latents.walk)
+    walk = filmed(walks.walk)
+    knob_sweep = filmed(walks.knob_sweep)
     evolve = filmed(latents.evolve)
     trajectory = filmed(trajectory.trajectory)
     translations = translations.translations
