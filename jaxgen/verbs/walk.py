@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("walk", help="a film of a random walk of the latents")
     command.set_defaults(command=run)
     add_run(command)
-    add_latents(command, *MOVING, default=".gif")
+    add_latents(command, *MOVING, default=".webp")
     command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
     command.add_argument("--frames", type=SIDE, default=60, help="of the film; default: 60")
     text = "move the first group of latents alone, and hold the noise of the others"
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
     more = {k: getattr(arguments, k) for k in ("top", "temperatures", "truncation")}
     out = output(
-        arguments, found, "walk", ".gif", **asked, **{k: v or None for k, v in more.items()}
+        arguments, found, "walk", ".webp", **asked, **{k: v or None for k, v in more.items()}
     )
     sizes = (arguments.num, arguments.frames, arguments.seed)
     picture = found.walk(*sizes, label, **more, **places(arguments))

@@ -16,7 +16,7 @@ from jaxgen.views.walks import check_temperatures
 @pytest.fixture(scope="module")
 def deep(data_root):
     """A VAE of several groups as it is before its first step, and its averaged state."""
-    model = tiny("conv_draw", data_root, 4)
+    model = tiny("nvae", data_root, 4)
     return model.method, model.state.averaged()
 
 
@@ -34,7 +34,7 @@ def test_all_from_the_prior_are_samples(deep):
     x = jax.jit(functools.partial(method.sample, num=3, mean=True))(state, rng, temperature=0.7)
     call = functools.partial(method.descend, num=3, temperatures=(0.7,))
     _, found = jax.jit(call)(state, (), jax.random.split(rng, 3)[0])
-    np.testing.assert_array_equal(found, x)
+    np.testing.assert_allclose(found, x, rtol=1e-6)  # another program: a rounding
 
 
 def test_a_temperature_for_each_group(deep):
