@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import pathlib
@@ -98,7 +97,7 @@ def _classes(run: Any) -> Iterator[tuple[str, type]]:
 
 def _said(kind: type) -> str:
     """The docstring of the file of a class."""
-    return inspect.getdoc(sys.modules[kind.__module__]) or ""
+    return sys.modules[kind.__module__].__doc__ or ""
 
 
 def _summary(run: Any) -> list[str]:

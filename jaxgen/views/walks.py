@@ -71,16 +71,18 @@ def walk(
     elif top or warm:
         frame = _top(run, num, seed, warm or [1.0], given_to_all(run, label, **places))
     else:
-        codes, unflatten = codes_of(run, seed, few=2, **places)
-        east, north = np.random.RandomState(seed).randn(2, num, codes.shape[1])
-        decode = decoder_of(run, label, **places)
-
-        def frame(angle: float) -> Any:
-            return decode(unflatten(math.cos(angle) * east + math.sin(angle) * north))
-
+        frame = _all(run, num, seed, label, **places)
     angles = track(np.arange(frames) * 2 * math.pi / frames, "drawing", frames, "frames")
     found = moving_rows(run, np.stack([np.asarray(frame(a)) for a in angles], axis=1))
     return dataclasses.replace(found, milliseconds=60)
+
+
+def _all(run: Any, num: int, seed: int, label: int | None, **places: Any) -> Frame:
+    """Decodes standard normal latents on a circle."""
+    codes, unflatten = codes_of(run, seed, few=2, **places)
+    east, north = np.random.RandomState(seed).randn(2, num, codes.shape[1])
+    decode = decoder_of(run, label, **places)
+    return lambda angle: decode(unflatten(math.cos(angle) * east + math.sin(angle) * north))
 
 
 def check_temperatures(temperatures: str | Sequence[float]) -> list[float]:
