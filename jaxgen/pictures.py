@@ -7,7 +7,7 @@ import io
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from jaxgen.data.palette import colours
 from jaxgen.errors import ConfigError
 from jaxgen.fields import Field
-from jaxgen.files import write, write_image
+from jaxgen.files import pictures_in, write, write_image
 from jaxgen.progress import remark
 
 GAP = 2  # pixels between the images of a grid
@@ -261,11 +261,6 @@ def save_webp(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: in
     first, *others = (Image.fromarray(frame) for frame in frames)
     options = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
     write_image(path, first, format="webp", lossless=True, **options)
-
-
-def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Single pictures that `save_pngs` has written there: 000000.png and so on."""
-    return folder.glob("[0-9]" * 6 + ".png")
 
 
 def save_pngs(folder: pathlib.Path, images: Iterable[np.ndarray]) -> None:

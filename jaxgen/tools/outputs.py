@@ -12,8 +12,7 @@ import tempfile
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.files import write, write_arrays
-from jaxgen.pictures import pictures_in
+from jaxgen.files import pictures_in, write, write_arrays
 
 STILL = (".png", ".npz")  # of a `views.Picture`, and of one with frames
 MOVING = (".png", ".webp", ".gif", ".mp4", ".npz")
