@@ -11,7 +11,7 @@ that is given nothing needs no such parameter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, PyTree, State
@@ -242,6 +242,37 @@ class Styles(Protocol):
 
 
 @runtime_checkable
+class Truncates(Styles, Protocol):
+    """Knows the mean of styles, towards which they may be brought."""
+
+    def middle(self, state: State) -> Array:
+        """[style], the mean of w."""
+        ...
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """Has groups of latents, each drawn given those before it."""
+
+    def descend(
+        self,
+        state: State,
+        z: Sequence[Array],
+        rng: Array,
+        *,
+        num: int,
+        temperatures: Sequence[float],
+        given: Given = None,
+    ) -> tuple[Sequence[Array], Array]:
+        """All groups of `num` examples, the first of which are z, and the expected data.
+
+        The noise of those that are drawn is of `rng` alone. Deviations of each group are multiplied
+        by its temperature, from the first on; the last one is that of all that follow.
+        """
+        ...
+
+
+@runtime_checkable
 class Moves(Protocol):
     """Moves what is in an image, and not the image."""
 
@@ -259,9 +290,20 @@ class Mixes(Protocol):
     """Shows samples that share coarse styles by row, and fine ones by column."""
 
     def mix(
-        self, state: State, rng: Array, rows: int, columns: int, coarse: int, given: Given = None
+        self,
+        state: State,
+        rng: Array,
+        rows: int,
+        columns: int,
+        coarse: int,
+        *,
+        angle: Array | float,
+        given: Given = None,
     ) -> Array:
-        """[rows * columns, ...] data, whose first `coarse` layers are of the row."""
+        """[rows * columns, ...] data, whose first `coarse` layers are of the row.
+
+        The latents of columns are on great circles, as far from their start as the angle.
+        """
         ...
 
 
@@ -334,7 +376,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates, Describes, Moves)
+ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends)
 
 
 def given(method: Any) -> tuple[str, ...]:

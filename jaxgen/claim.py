@@ -45,6 +45,7 @@ OWN = (
     "evaluation",
     "samples",
     "tensorboard",
+    "weights.safetensors",
 )
 RESTART = "start anew with --restart, which moves what is there to a folder before-restart-<time>"
 
@@ -130,6 +131,11 @@ def claim(
     stored = _stored_config(run, say)
     if stored is None:
         return run
+    if run.weights.exists():
+        raise ConfigError(
+            f"{run.path} was packed: it samples and evaluates, and cannot be trained further, for "
+            "the optimiser's state is not in it; give another --workdir"
+        )
     _compare(run, stored, config, say)
     if (what := lost(run, stored)) is not None:
         raise ConfigError(

@@ -166,6 +166,11 @@ def write_image(path: str | os.PathLike[str], image: Any, **options: Any) -> Non
     write(path, buffer.getvalue())
 
 
+def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Single pictures that a command has written there: 000000.png and so on."""
+    return folder.glob("[0-9]" * 6 + ".png")
+
+
 def free_name(path: pathlib.Path) -> pathlib.Path:
     """`path`, or the first of `path.2`, `path.3`, ... that does not exist."""
     number, found = 1, path

@@ -7,7 +7,7 @@ import io
 import itertools
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy as np
 from jaxgen.data.palette import colours
 from jaxgen.errors import ConfigError
 from jaxgen.fields import Field
-from jaxgen.files import write, write_image
+from jaxgen.files import pictures_in, write, write_image
+from jaxgen.progress import remark
 
 GAP = 2  # pixels between the images of a grid
 SLICES, CURVES = 8, 9  # of a volume, and of sequences, that are shown
@@ -253,13 +254,33 @@ def save_gif(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: int
     write_image(path, first, format="gif", **options)
 
 
+def save_webp(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: int = 60) -> None:
+    """Writes pictures [H, W, 3] uint8 as an endless WebP without loss, atomically."""
+    from PIL import Image
+
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    options = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    write_image(path, first, format="webp", lossless=True, **options)
+
+
+def save_pngs(folder: pathlib.Path, images: Iterable[np.ndarray]) -> None:
+    """Writes [H, W, C] uint8, one file each, 000000.png and so on, and leaves none of before."""
+    before = set(pictures_in(folder))
+    for number, image in enumerate(images):
+        place = folder / f"{number:06}.png"
+        save_png(place, image)
+        before.discard(place)
+    for place in before:
+        place.unlink()
+
+
 def save_mp4(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: int = 60) -> None:
-    """Writes pictures [H, W, 3] uint8 as an MP4 of H.264, atomically.
+    """Writes pictures [H, W, 3] uint8 as an MP4, atomically: H.264, else MPEG-4, which is said.
 
     Players take even sides alone: an odd one gets a white line.
 
     Raises:
-        ConfigError: where PyAV, or its encoder, is missing.
+        ConfigError: where PyAV, or both encoders, are missing.
     """
     try:
         import av
@@ -269,14 +290,29 @@ def save_mp4(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: int
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         rate = fractions.Fraction(1000, milliseconds)
-        try:
-            stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "bf": "0"})
-        except ValueError as error:  # of an FFmpeg without it
-            raise ConfigError(f"{path}: {NO_VIDEO}") from error
+        stream = _stream(container, rate)
+        if stream is None:  # of an FFmpeg without them
+            raise ConfigError(f"{path}: {NO_VIDEO}")
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             sides = [(0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)]
             even = np.pad(frame, sides, constant_values=255)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            whole = av.VideoFrame.from_ndarray(even, format="rgb24")
+            # colours of 2x2 pixels as their mean, which halves the error at edges
+            container.mux(stream.encode(whole.reformat(format="yuv420p", interpolation="AREA")))
         container.mux(stream.encode())
     write(path, buffer.getvalue())
+
+
+def _stream(container: Any, rate: fractions.Fraction) -> Any:
+    """The first encoder that this FFmpeg has, None without one."""
+    codecs = {"libx264": {"crf": "12", "bf": "0"}, "mpeg4": {"qmin": "1", "qmax": "2"}}
+    for name, options in codecs.items():
+        try:
+            stream = container.add_stream(name, rate=rate, options=options)
+        except ValueError:
+            continue
+        if name != "libx264":
+            remark(f"this FFmpeg has no H.264: the film is of {name}, and larger")
+        return stream
+    return None

@@ -25,9 +25,10 @@ from jaxgen.sharding import make_mesh
 from jaxgen.stored import check_contained, check_sizes, data_options
 from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
-from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.derived import derived
-from jaxgen.train.log import quiet, say
+from jaxgen.train.log import say
+from jaxgen.train.restored import restored
+from jaxgen.train.weights_file import target_of
 from jaxgen.types import FROZEN, DataSpec, Method, State
 from jaxgen.views.of_run import Views
 
@@ -88,17 +89,10 @@ class Run(Views):
         self.method: Method
         self.method, self.target = self._described(modules)
         self.averages = self.target.averages(average)
-        if not self.directory.checkpoints.exists():
-            raise CheckpointError(f"{self.directory.path} has no checkpoint yet")
-        with quiet():
-            held = functools.partial(frozen.variables, self._stages, self.mesh)
-            place = self.directory.checkpoints
-            checkpoints = Checkpoints(place, read_only=True, say=say, frozen=held)
-            try:
-                with stage(f"restoring {self.directory.path.name}"):
-                    self.step, self.state = self._restore(checkpoints, step)
-            finally:
-                checkpoints.close()
+        held = functools.partial(frozen.variables, self._stages, self.mesh)
+        with stage(f"restoring {self.directory.path.name}"):
+            self.step, self.state, taken = restored(self.directory, self.target, step, held)
+        self.averages = self.averages or taken
         self.state, self.target = self.state.only(average), self.target.only(average)
         self._used: tuple[State, State] | None = None
         self._compiled: tuple[Method, Calls] | None = None
@@ -108,7 +102,8 @@ class Run(Views):
         """The method of the stored config, and what its state looks like."""
         try:
             self._stages = frozen.within(self.directory, self.config, state_target, modules)
-            return state_target(self.config, self.spec, self.mesh, modules, self._stages)
+            method, target = state_target(self.config, self.spec, self.mesh, modules, self._stages)
+            return method, target_of(target) if self.directory.weights.exists() else target
         except ConfigError as error:
             raise ConfigError(f"{self.directory.config}: {error}") from error
         except Exception as error:  # of a network that is built of what a stranger wrote
@@ -116,21 +111,6 @@ class Run(Views):
             raise ConfigError(
                 f"{self.directory.config} describes no model that can be built ({reason})"
             ) from error
-
-    def _restore(self, checkpoints: Checkpoints, step: int | str | None) -> tuple[int, State]:
-        if step == "best":
-            step = checkpoints.best_step()
-            if step is None:
-                raise CheckpointError(
-                    f"{self.directory.path}: no checkpoint has a score, so none is the best; "
-                    f"there are {checkpoints.steps()}"
-                )
-        if step is not None:
-            return int(step), checkpoints.restore_step(int(step), self.target)[0]
-        found = checkpoints.restore(self.target)
-        if found is None:
-            raise CheckpointError(f"{self.directory.path} has no whole checkpoint")
-        return found[0], found[1]
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory.path)!r}, step={self.step})"

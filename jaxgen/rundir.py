@@ -10,6 +10,7 @@ summary.json     final metrics and the state's digest; summary.step_N.json, thos
 arrays.npz       the data, where they were given in memory, see `data.kept`
 lock.json        who writes here at this time, see `lock`
 tensorboard/     event files
+weights.safetensors   what is sampled and evaluated, of a run that was packed, for checkpoints
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class RunDir:
     def checkpoints(self) -> pathlib.Path:
         """Orbax checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> pathlib.Path:
+        """Of a run that was packed, in place of checkpoints."""
+        return self.path / "weights.safetensors"
 
     @property
     def samples(self) -> pathlib.Path:
@@ -135,6 +141,8 @@ def _nearest(path: pathlib.Path) -> str:
     inside = _runs_in(path) if path.is_dir() else []
     if inside:
         return f"it holds runs, name one: {', '.join(inside)}"
+    if path.name.endswith(".tar.gz") and path.is_file():
+        return f"it is a pack: jaxgen unpack {path.name} --workdir=DIR makes a run of it"
     what = (
         "it is a file; " if path.is_file() else "it does not exist; " if not path.exists() else ""
     )

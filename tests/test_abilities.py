@@ -190,6 +190,7 @@ ASKED = {
     "methods/givens.py": {"network"},
     "train/sections.py": {"Checkpoints"},
     "values.py": {"target", "owner"},
+    "views/films.py": {"view"},  # a function of `jaxgen.views`, whose options are noted
 }
 
 

@@ -1,11 +1,14 @@
 """Pictures by suffix: what other readers find in the files."""
 
+import hashlib
 import importlib.util
+import json
 import struct
 
 import av
 import numpy as np
 import PIL.Image
+import PIL.ImageSequence
 import pytest
 
 from jaxgen.config import ConfigError
@@ -82,7 +85,7 @@ def test_a_gif_in_another_reader(tmp_path):
 def test_the_suffix_says_how(tmp_path):
     x = np.arange(6).reshape(2, 3)
     moving = Picture({"x": x}, lambda: frames()[0], frames)
-    for suffix in (".PNG", ".Gif", ".MP4", ".npz"):
+    for suffix in (".PNG", ".Gif", ".WebP", ".MP4", ".npz"):
         path = tmp_path / f"x{suffix}"
         assert moving.save(str(path)) == path and path.stat().st_size
     assert (tmp_path / "x.PNG").read_bytes()[:4] == b"\x89PNG"
@@ -90,9 +93,113 @@ def test_the_suffix_says_how(tmp_path):
     still = Picture({"x": x}, lambda: frames()[0])
     with pytest.raises(ConfigError, match="nothing moves here"):
         still.save(tmp_path / "y.gif")
-    with pytest.raises(ConfigError, match=r"y.jpg, expected a name that ends in .png, .gif"):
+    with pytest.raises(ConfigError, match=r"y.jpg, expected a name that ends in .png, .npz, .webp"):
         still.save(tmp_path / "y.jpg")
     assert still._repr_png_() == moving._repr_png_() and still._repr_png_()[1:4] == b"PNG"
+
+
+def moving_colours():
+    """A film like those of grids: enlarged pixels of smooth colours on white."""
+    at = np.linspace(0, 1, 6)
+    pixels = [
+        np.stack(np.broadcast_arrays(at[:, None], at[None], (1 + np.sin(t + at[:, None])) / 2), -1)
+        for t in range(4)
+    ]
+    cells = [np.rint(255 * p).astype(np.uint8).repeat(8, 0).repeat(8, 1) for p in pixels]
+    return [np.pad(c, ((2, 2), (2, 2), (0, 0)), constant_values=255) for c in cells]
+
+
+def decoded(path):
+    """Frames of a file as Pillow or FFmpeg reads them, or of a folder."""
+    if path.is_dir():
+        return [np.asarray(PIL.Image.open(p)) for p in sorted(path.glob("*.png"))]
+    if path.suffix in (".webp", ".gif"):
+        with PIL.Image.open(path) as film:
+            frames = []
+            for frame in PIL.ImageSequence.Iterator(film):
+                frames.append(np.asarray(frame.convert("RGB")))
+                assert film.info["loop"] == 0 and film.info["duration"] == 60
+            return frames
+    with av.open(str(path)) as film:
+        return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+
+
+@pytest.mark.parametrize(("name", "worst"), [("x.webp", 0), ("x", 0), ("x.gif", 4), ("x.mp4", 4)])
+def test_films_are_read_back(tmp_path, name, worst):
+    """As many frames, of that size, no farther off in the mean than so many levels."""
+    frames = moving_colours()
+    picture = Picture({}, lambda: frames[0], lambda: frames, 60)
+    found = decoded(picture.save(tmp_path / name))
+    assert np.shape(found) == np.shape(frames) == (4, 52, 52, 3)
+    errors = [np.abs(f - g.astype(float)).mean() for f, g in zip(found, frames, strict=True)]
+    assert max(errors) <= worst, errors
+
+
+def test_a_film_says_what_it_is_of(tmp_path):
+    """Beside a file, in a folder; the sums are of the frames as they were drawn."""
+    frames = moving_colours()
+    picture = Picture({}, lambda: frames[0], lambda: frames, recipe=lambda: {"view": "walk"})
+    picture.save(tmp_path / "a.mp4"), picture.save(tmp_path / "b")
+    told = [json.loads((tmp_path / p).read_text()) for p in ("a.film.json", "b/film.json")]
+    assert told[0] == told[1] and told[0]["view"] == "walk" and told[0]["milliseconds"] == 100
+    sums = [hashlib.sha256(f.tobytes()).hexdigest() for f in decoded(tmp_path / "b")]
+    assert told[0]["frames_sha256"] == sums
+    shorter = Picture({}, lambda: frames[0], lambda: frames[:2])
+    assert len(decoded(shorter.save(tmp_path / "b"))) == 2  # none of before are left
+
+
+def test_the_same_film_twice(zoo, tmp_path, jaxgen_command):
+    """In two processes of a user: the same frames, and the recipe that makes them."""
+    run = zoo.run("vae").workdir
+    options = ("--num=4", "--frames=3", "--seed=5")
+    for name in ("a.webp", "b.webp"):
+        jaxgen_command("walk", run, *options, f"--out={tmp_path / name}")
+    first, second = (json.loads((tmp_path / f"{n}.film.json").read_text()) for n in "ab")
+    assert first == second and len(first["frames_sha256"]) == 3
+    assert (first["view"], first["step"]) == ("walk", 20)
+    assert first["options"]["seed"] == 5 and len(first["digest"]) == 64
+    folder = tmp_path / "frames"
+    jaxgen_command("walk", run, *options, f"--out={folder}/")
+    assert json.loads((folder / "film.json").read_text()) == first
+    error = jaxgen_command("walk", run, *options, f"--out={folder}/", code=2).err
+    assert "holds pictures already" in error
+
+
+def test_an_ffmpeg_without_h264(tmp_path, monkeypatch, capsys):
+    """MPEG-4 instead, which is said; without that, one line."""
+    add, frames = av.container.OutputContainer.add_stream, moving_colours()
+
+    class Poor:
+        """A container that knows some codecs alone."""
+
+        def __init__(self, inner, codecs):
+            self._inner, self._codecs = inner, codecs
+
+        def add_stream(self, name, **options):
+            if name not in self._codecs:
+                raise ValueError(name)
+            return add(self._inner, name, **options)
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self._inner.close()
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: Poor(opened(*a, **k), ("mpeg4",)))
+    save_mp4(tmp_path / "x.mp4", frames)
+    assert "no H.264: the film is of mpeg4" in capsys.readouterr().err
+    monkeypatch.setattr(av, "open", opened)
+    found = decoded(tmp_path / "x.mp4")
+    assert np.shape(found) == (4, 52, 52, 3)
+    assert max(np.abs(f - g.astype(float)).mean() for f, g in zip(found, frames, strict=True)) <= 4
+    monkeypatch.setattr(av, "open", lambda *a, **k: Poor(opened(*a, **k), ()))
+    with pytest.raises(ConfigError, match="y.mp4: films need PyAV"):
+        save_mp4(tmp_path / "y.mp4", frames)
 
 
 def test_without_pyav(tmp_path, monkeypatch):

@@ -120,12 +120,14 @@ class MADE(nn.Module):
         for i, (width, mask) in enumerate(zip(self.hidden, masks, strict=True)):
             h = MaskedDense(width, mask)(h)
             if i == 0 and cond is not None:
-                h = h + nn.Dense(width, use_bias=False, name="cond")(cond.reshape(len(cond), -1))
+                h = h + nn.Dense(width, use_bias=False, name="cond")(
+                    cond.reshape(cond.shape[0], -1)
+                )
             h = self.activation(h)
         last = np.repeat(last, features, axis=1)
         out = MaskedDense(d * features, last, nn.initializers.zeros)
         if element is None:
-            return out(h).reshape(len(x), d, features)
+            return out(h).reshape(x.shape[0], d, features)
         return out(h, element * features, features)[:, None]
 
 

@@ -49,7 +49,7 @@ class Bijector(nn.Module):
 
     def watch(self, log_slope: Float[Array, "b *event"]) -> None:
         """Notes each example's smallest log-scale, see `note`."""
-        self.note("log_scale", jnp.min(log_slope.reshape(len(log_slope), -1), axis=1))
+        self.note("log_scale", jnp.min(log_slope.reshape(log_slope.shape[0], -1), axis=1))
 
     def note(self, name: str, values: Array) -> None:
         """Keeps a number of each example, [B], if the collection "health" is mutable."""

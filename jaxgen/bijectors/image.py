@@ -110,12 +110,12 @@ class Flatten(Bijector):
 
     def forward(self, x: Float[Array, "b *event"], cond: Any = None) -> tuple[Any, LogDet]:
         """The bijector's forward of the flat event."""
-        y, logdet = self.bijector.forward(x.reshape(len(x), -1), cond)
+        y, logdet = self.bijector.forward(x.reshape(x.shape[0], -1), cond)
         return y.reshape(x.shape), logdet
 
     def inverse(self, y: Float[Array, "b *event"], cond: Any = None) -> tuple[Any, LogDet]:
         """The bijector's inverse of the flat latent."""
-        x, logdet = self.bijector.inverse(y.reshape(len(y), -1), cond)
+        x, logdet = self.bijector.inverse(y.reshape(y.shape[0], -1), cond)
         return x.reshape(y.shape), logdet
 
 

@@ -107,7 +107,7 @@ class Elementwise(Bijector):
     def _theta(self, x: X) -> Float[Array, "b *event c features"]:
         shape = (*x.shape[1:], self.transform.features)
         theta = self.param("theta", nn.initializers.zeros, shape, x.dtype)
-        return jnp.broadcast_to(theta[None], (len(x), *shape))
+        return jnp.broadcast_to(theta[None], (x.shape[0], *shape))
 
     def forward(self, x: X, cond: Any = None) -> tuple[X, LogDet]:
         """Transforms every element."""

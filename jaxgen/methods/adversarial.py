@@ -139,9 +139,9 @@ class Adversarial(TwoPlayers):
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """Per example, [B] each, in the network's range: see `ops.scores.sample_scores`."""
         x = self.scaled(batch["x"])
-        z = self.latents(rng, len(x))
+        z = self.latents(rng, x.shape[0])
         fake = self.source.apply(state, rng, z, self.condition(batch))
-        return sample_scores(x.reshape(len(x), -1), fake.reshape(len(x), -1))
+        return sample_scores(x.reshape(x.shape[0], -1), fake.reshape(x.shape[0], -1))
 
     def sample(
         self,
@@ -186,6 +186,6 @@ class Adversarial(TwoPlayers):
 
         Classes that are not given are the first.
         """
-        cond = self.givens.of_call(given, len(z), first=True)
+        cond = self.givens.of_call(given, z.shape[0], first=True)
         x = self.source.apply(state, jax.random.key(0), z, cond)
         return self.unscaled(x) if rounded else real_levels(x, self.spec.levels)

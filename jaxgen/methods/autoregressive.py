@@ -144,7 +144,7 @@ class Autoregressive:
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, exact."""
-        return self._log_prob(state, x, self.givens.of_call(given, len(x)))
+        return self._log_prob(state, x, self.givens.of_call(given, x.shape[0]))
 
     def sample(
         self,
@@ -222,7 +222,7 @@ class Autoregressive:
     ) -> Array:
         """x with what is not known drawn: all of it, for None."""
         noise, classes = jax.random.split(rng)
-        cond = self.givens.of_call(given, len(x), classes)
+        cond = self.givens.of_call(given, x.shape[0], classes)
         if guidance is not None and (not self.null or cond is None):
             raise ConfigError(
                 "guidance: this model was not trained without its condition "
@@ -242,7 +242,7 @@ class Autoregressive:
         def pick(key: Array, theta: Array) -> Array:
             return self._pick(key, theta, temperature, top_k, top_p, guidance)
 
-        size = (len(x), math.prod(self.positions), self.channels)
+        size = (x.shape[0], math.prod(self.positions), self.channels)
         if known is not None:
             known = known.reshape(size)
         drawn = self.raster.draw(state, noise, x.reshape(size), pick, cond, known, times)
@@ -250,20 +250,20 @@ class Autoregressive:
 
     def entry_log_probs(self, state: State, x: Array, given: Given = None) -> Array:
         """[B, D, K], in nats, see `abilities.Enumerates`."""
-        theta = self.player.apply(state, x, self.head, self.givens.of_call(given, len(x)))
+        theta = self.player.apply(state, x, self.head, self.givens.of_call(given, x.shape[0]))
         theta, seen = theta.reshape(-1, self.head.width), x.reshape(-1, self.channels)
         masses = [self._enumerable.log_masses(theta, seen, c) for c in range(self.channels)]
-        return jnp.stack(masses, axis=1).reshape(len(x), self.spec.dims, -1)
+        return jnp.stack(masses, axis=1).reshape(x.shape[0], self.spec.dims, -1)
 
     def entry_start(self, state: State, x: Array, given: Given = None) -> Any:
         """See `abilities.Enumerates`."""
-        return self.raster.start(state, self._flat(x), self.givens.of_call(given, len(x)))
+        return self.raster.start(state, self._flat(x), self.givens.of_call(given, x.shape[0]))
 
     def entry_next(
         self, state: State, memory: Any, x: Array, entry: Array, given: Given = None
     ) -> tuple[Array, Any]:
         """[B, K] of an entry, in nats, and the memory: see `abilities.Enumerates`."""
-        cond, x = self.givens.of_call(given, len(x)), self._flat(x)
+        cond, x = self.givens.of_call(given, x.shape[0]), self._flat(x)
         t, channel = entry // self.channels, entry % self.channels
         theta, memory = self.raster.step(state, memory, x, t, cond)
         masses = [self._enumerable.log_masses(theta, x[:, t], c) for c in range(self.channels)]
@@ -277,7 +277,7 @@ class Autoregressive:
 
     def _flat(self, x: Array) -> Array:
         """[B, N, C]: N positions."""
-        return x.reshape(len(x), math.prod(self.positions), self.channels)
+        return x.reshape(x.shape[0], math.prod(self.positions), self.channels)
 
     @property
     def raster(self) -> Raster:

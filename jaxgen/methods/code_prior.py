@@ -299,7 +299,7 @@ class CodePrior:
         """
         *keys, last = jax.random.split(rng, len(self.fields) + 2)
         there = self.encode(state, jnp.where(known, x, 0), last)
-        z = self._codes(state, keys, len(x), given, knobs, (there, known))
+        z = self._codes(state, keys, x.shape[0], given, knobs, (there, known))
         drawn = self._shown(state, z, last, mean)
         return jnp.where(known, x, nearest_levels(drawn.astype(jnp.float32), self.spec.levels))
 

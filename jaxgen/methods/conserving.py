@@ -55,7 +55,7 @@ class Conserving(Adversarial):
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:
         """As `Adversarial`, and `energy_error` [B] of samples, in the units of x."""
         x = self.scaled(batch["x"])
-        fake = self.source.apply(state, rng, self.latents(rng, len(x)), self.condition(batch))
+        fake = self.source.apply(state, rng, self.latents(rng, x.shape[0]), self.condition(batch))
         found = super().evaluate(state, batch, rng)
         return found | {"energy_error": _errors(fake, batch)}
 

@@ -164,7 +164,7 @@ class CycleGAN:
             there, _ = self._made(state, x, OTHER[domain])
             back, _ = self._made(state, there, domain)
             made, _ = self._made(state, domains[OTHER[domain]], domain)
-            scores = sample_scores(x.reshape(len(x), -1), made.reshape(len(x), -1))
+            scores = sample_scores(x.reshape(x.shape[0], -1), made.reshape(x.shape[0], -1))
             values |= {f"{domain}_{name}": score for name, score in scores.items()}
             axes = tuple(range(1, x.ndim))
             values[f"cycle_{domain}"] = jnp.mean(jnp.abs(back - x), axis=axes)

@@ -126,7 +126,7 @@ class Denoising:
         """Initialises the network on the first batch."""
         x = self.scaled(batch["x"])
         cond = self.givens.of_batch(batch)
-        time = self.first_times(len(x))
+        time = self.first_times(x.shape[0])
         params, variables = self.player.init({"params": rng}, x, time, cond)
         return {"model": params}, {"model": variables}
 
@@ -176,7 +176,7 @@ class Denoising:
     def asked(self, state: State, z: Array, time: Array, cond: Array | None) -> Array:
         """What the network says, in float32 or wider; the time is [B, ...], or one of all."""
         shape = self.first_times(1).shape[1:]
-        time = jnp.broadcast_to(jnp.asarray(time, z.dtype), (len(z), *shape))
+        time = jnp.broadcast_to(jnp.asarray(time, z.dtype), (z.shape[0], *shape))
         out = self.player.apply(state, z, time, cond)
         return out.astype(jnp.promote_types(out.dtype, jnp.float32))
 
@@ -331,7 +331,7 @@ class Denoising:
         Source: Song et al. 2021, Denoising diffusion implicit models, section 4.3, of order two.
         """
         path, count = self.path(state), self._code_steps(steps)
-        field = self.field(state, self.givens.of_call(given, len(x)))
+        field = self.field(state, self.givens.of_call(given, x.shape[0]))
         z = path.alpha(self.rung(0, count)) * self.scaled(x)
         how = self.settings("heun", None, whole=True)
         z = integrate(field, path, lambda i: self.rung(i, count), z, rng, count, how)
@@ -355,7 +355,7 @@ class Denoising:
             steps: of the solver.
         """
         path, count = self.path(state), self._code_steps(steps)
-        field = self.field(state, self.givens.of_call(given, len(z)))
+        field = self.field(state, self.givens.of_call(given, z.shape[0]))
         z = z * path.sigma(self.rung(count, count))
         how, key = self.settings("heun", None, whole=True), jax.random.key(0)
         z = integrate(field, path, lambda i: self.rung(count - i, count), z, key, count, how)

@@ -158,7 +158,7 @@ class Diffusion(Denoising):
         """The objective, with dropout."""
         at, noise, dropout, drop = jax.random.split(rng, 4)
         x = self.scaled(batch["x"])
-        t, weight = self._times(state, at, len(x))
+        t, weight = self._times(state, at, x.shape[0])
         eps = jax.random.normal(noise, x.shape, x.dtype)
         z = along(self.chain.alpha(t), x) * x + along(self.chain.sigma(t), x) * eps
         cond = self.dropped(self.givens.of_batch(batch), drop)
@@ -220,14 +220,14 @@ class Diffusion(Denoising):
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, a lower bound in expectation."""
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         u = jax.random.uniform(jax.random.fold_in(rng, 1))
         parts = self._bound(state, x, cond, rng, u, 1)
         return -(parts["prior"] + parts["diffusion"] + parts["reconstruction"])
 
     def terms(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[T, B], in nats: the term of each step, the reconstruction's first."""
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         return self._terms(state, x, cond, rng, jnp.arange(self.timesteps))
 
     def prior(self, x: Array) -> Array:
@@ -252,7 +252,7 @@ class Diffusion(Denoising):
         if not self.draws:
             steps = jnp.arange(1, self.timesteps)
             return found | {"diffusion": jnp.sum(self._terms(state, x, cond, rng, steps), 0)}
-        spread = (u + jnp.arange(len(x)) / len(x) * strata) % strata
+        spread = (u + jnp.arange(x.shape[0]) / x.shape[0] * strata) % strata
         number = jnp.arange(self.draws)[:, None]
         places = (number + (spread / strata)[None]) / self.draws
         steps = 1 + jnp.clip(jnp.floor(places * rest), 0, rest - 1).astype(jnp.int32)
@@ -264,7 +264,7 @@ class Diffusion(Denoising):
         data = self.scaled(x)
 
         def one(number: Array) -> Array:
-            t = jnp.broadcast_to(steps[number], (len(x),))
+            t = jnp.broadcast_to(steps[number], (x.shape[0],))
             eps = jax.random.normal(jax.random.fold_in(rng, number), data.shape, data.dtype)
             alpha, sigma = along(self.chain.alpha(t), data), along(self.chain.sigma(t), data)
             z = alpha * data + sigma * eps

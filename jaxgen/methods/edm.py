@@ -106,9 +106,9 @@ class EDM(ProbabilityFlow):
         x = self.dequantized(batch["x"], fill) if self.dequantize else self.scaled(batch["x"])
         told = {}
         if self.augment:
-            change = drawn(jax.random.fold_in(rng, 1), self.augment, len(x))
+            change = drawn(jax.random.fold_in(rng, 1), self.augment, x.shape[0])
             x, told = changed(x, change), {"augmented": labels(change)}
-        sigma = jnp.exp(self.log_mean + self.log_std * jax.random.normal(at, (len(x),)))
+        sigma = jnp.exp(self.log_mean + self.log_std * jax.random.normal(at, (x.shape[0],)))
         eps = jax.random.normal(noise, x.shape, x.dtype)
         z = x + along(sigma, x) * eps
         skip, out, into = (along(factor, x) for factor in self.factors(sigma))
@@ -122,7 +122,7 @@ class EDM(ProbabilityFlow):
         """See `ProbabilityFlow.columns`; also `denoising` [B], the loss over the dimensions."""
         at, noise, rest = jax.random.split(rng, 3)
         x = self.scaled(batch["x"])
-        sigma = jnp.exp(self.log_mean + self.log_std * jax.random.normal(at, (len(x),)))
+        sigma = jnp.exp(self.log_mean + self.log_std * jax.random.normal(at, (x.shape[0],)))
         z = x + along(sigma, x) * jax.random.normal(noise, x.shape, x.dtype)
         found = self.estimate(state, z, sigma, self.givens.of_batch(batch))
         error = sum_event(jnp.square(found.x - x)) / self.factors(sigma)[1] ** 2

@@ -131,7 +131,7 @@ class ELBO:
         own, latent = jax.random.split(rng)
         x, rngs = self.scaled(batch["x"]), {"params": own, "latent": latent}
         params, variables = self.player.init(
-            rngs, x, self.theta_size(len(x)), self.condition(batch)
+            rngs, x, self.theta_size(x.shape[0]), self.condition(batch)
         )
         return {"model": params}, {"model": variables}
 
@@ -220,7 +220,7 @@ class ELBO:
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats: the bound of `importance_samples` draws, below log p(x) in expectation."""
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         return self.importance_bound(state, x, cond, rng, self.importance_samples)
 
     def importance_bound(
@@ -234,7 +234,7 @@ class ELBO:
             weights = self.log_weights(state, x, h, cond, jax.random.fold_in(rng, k), size)
             return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0))
 
-        start = jnp.full(len(x), -jnp.inf, jnp.result_type(float))
+        start = jnp.full(x.shape[0], -jnp.inf, jnp.result_type(float))
         return jax.lax.fori_loop(0, samples // size, body, start) - jnp.log(samples)
 
     def log_weights(
@@ -243,17 +243,17 @@ class ELBO:
         """log p(x, z) - log q(z | x) of so many draws, [samples, B]."""
         tile = functools.partial(jnp.repeat, repeats=samples, axis=0)
         h, x, cond = jax.tree.map(tile, (h, x, cond))
-        draw = self.top_down(state, h, len(x), cond, rng)
+        draw = self.top_down(state, h, x.shape[0], cond, rng)
         weights = self.decoder.log_prob(x, draw.theta) + draw.log_p - draw.log_q
         return weights.reshape(-1, samples).T
 
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents, one entry a group: the posterior's mean where there is one group."""
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
         if isinstance(h, Normal):
             return (h.mean,)
-        return self.top_down(state, h, len(x), cond, rng).z
+        return self.top_down(state, h, x.shape[0], cond, rng).z
 
     def decode(self, state: State, z: Any, given: Given = None, rounded: bool = False) -> Array:
         """Latents, one entry a group, to the expected data, in their units.
@@ -264,7 +264,7 @@ class ELBO:
             given: field -> [B, ...], of what the model is given.
             rounded: to the nearest grey levels, between which the expected data are.
         """
-        num = len(jax.tree.leaves(z)[0])
+        num = jax.tree.leaves(z)[0].shape[0]
         cond = self.givens.of_call(given, num)
         draw = self.top_down(state, None, num, cond, jax.random.key(0), given=tuple(z))
         mean = self.decoder.mean(draw.theta)
@@ -284,14 +284,14 @@ class ELBO:
                 prior: what is kept is the lossy code of Gregor et al. 2016, Towards conceptual
                 compression, section 4. None keeps all.
         """
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         draw = self.draw_posterior(state, x, cond, rng)
         if groups is not None:
             if not 1 <= groups <= len(draw.z):
                 raise ConfigError(f"groups={groups}, expected 1 to {len(draw.z)} of this model")
             kept = tuple(z if i < groups else None for i, z in enumerate(draw.z))
             key = jax.random.fold_in(rng, 1)
-            draw = self.top_down(state, None, len(x), cond, key, given=kept)
+            draw = self.top_down(state, None, x.shape[0], cond, key, given=kept)
         return self.decoder.mean(draw.theta)
 
     def sample(
@@ -319,10 +319,33 @@ class ELBO:
         draw = self.top_down(state, None, num, cond, latent, temperature=temperature)
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
 
+    def descend(
+        self,
+        state: State,
+        z: Sequence[Array],
+        rng: Array,
+        num: int,
+        temperatures: Sequence[float],
+        given: Given = None,
+    ) -> tuple[tuple[Array, ...], Array]:
+        """See `abilities.Descends`: a pass for each temperature, whose groups are kept."""
+        cond = self.givens.of_call(given, num, first=True)
+        down = functools.partial(self.top_down, state, None, num, cond, rng)
+        groups, found = len(jax.eval_shape(down).z), tuple(z)
+        own = [temperatures[min(i, len(temperatures) - 1)] for i in range(groups)]
+        while True:
+            start = min(len(found), groups - 1)
+            end = next((i for i in range(start, groups) if own[i] != own[start]), groups)
+            kept = (*found, *[None] * (groups - len(found)))
+            draw = down(given=kept, temperature=own[start])
+            if end == groups:
+                return draw.z, self.decoder.mean(draw.theta)
+            found = draw.z[:end]
+
     def draw_posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
         """A draw of the posterior of x, in the units of the data."""
         h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
-        return self.top_down(state, h, len(x), cond, rng)
+        return self.top_down(state, h, x.shape[0], cond, rng)
 
     def draw_training(
         self, state: State, x: Array, cond: Any, latent: Array, dropout: Array
@@ -330,7 +353,9 @@ class ELBO:
         """A draw of the posterior with dropout and statistics that move, and these."""
         moving = self.player.moving(state)
         rngs = {"latent": latent, "dropout": dropout}
-        return self.player.apply(state, x, self.theta_size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(
+            state, x, self.theta_size(x.shape[0]), cond, rngs=rngs, mutable=moving
+        )
 
     def top_down(
         self, state: State, h: Any, num: int, cond: Any, rng: Array, **options: Any

@@ -108,7 +108,7 @@ class FlowMatching(ProbabilityFlow):
         eps = jax.random.normal(noise, x.shape, x.dtype)
         if self.coupling == "optimal":
             eps = eps[assignment(squared_distances(x, eps))]
-        t = jnp.maximum(self.drawn_times(at, len(x)), self.trajectory.first)
+        t = jnp.maximum(self.drawn_times(at, x.shape[0]), self.trajectory.first)
         path = self.trajectory
         return x, eps, t, along(path.alpha(t), x) * x + along(path.sigma(t), x) * eps
 
@@ -132,5 +132,5 @@ class FlowMatching(ProbabilityFlow):
 
 def squared_distances(a: Array, b: Array) -> Array:
     """[N, N] between examples, flattened."""
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    a, b = a.reshape(a.shape[0], -1), b.reshape(b.shape[0], -1)
     return jnp.sum(a * a, 1)[:, None] + jnp.sum(b * b, 1)[None] - 2 * a @ b.T

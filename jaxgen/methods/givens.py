@@ -43,7 +43,7 @@ def without(cond: Array | None, null: float, rng: Array) -> Array | None:
     """A condition [B, ...] with zeros for the share `null` of the examples, each by itself."""
     if not null or cond is None:
         return cond
-    kept = jax.random.bernoulli(rng, 1 - null, (len(cond),))
+    kept = jax.random.bernoulli(rng, 1 - null, (cond.shape[0],))
     return cond * kept.reshape(-1, *(1,) * (cond.ndim - 1))
 
 

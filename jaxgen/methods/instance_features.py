@@ -148,4 +148,4 @@ def _parts(maps: Batch) -> Array:
 
 def _flat(x: Array) -> Array:
     """[B, H, W, ...] -> [B, H W, ...]."""
-    return x.reshape(len(x), -1, *x.shape[3:])
+    return x.reshape(x.shape[0], -1, *x.shape[3:])

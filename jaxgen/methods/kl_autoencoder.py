@@ -113,7 +113,7 @@ class KLAutoencoder(Judging):
 
     def decode(self, state: State, z: Array, rounded: bool = False) -> Array:
         """Latents to data, in their units: to the nearest grey levels where `rounded`."""
-        size = (len(z), *self.spec.shape)
+        size = (z.shape[0], *self.spec.shape)
         fake = self.player.apply(state, z, size, method="decode")
         return (to_levels if rounded else real_levels)(fake, self.spec.levels)
 

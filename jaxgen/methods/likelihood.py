@@ -226,11 +226,11 @@ class Likelihood:
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats: a lower bound in expectation for integer data, exact for continuous."""
-        return self._log_prob(state, x, self.givens.of_call(given, len(x)), rng)
+        return self._log_prob(state, x, self.givens.of_call(given, x.shape[0]), rng)
 
     def encode(self, state: State, x: Array, rng: Array, given: Given = None) -> Any:
         """Data to latents: the noises of all levels, finest first."""
-        cond = self.givens.of_call(given, len(x))
+        cond = self.givens.of_call(given, x.shape[0])
         x, _ = self._pre(x, rng)
         return self.player.apply(state, x, cond, rngs={"dequantize": rng})[0]
 
@@ -246,7 +246,7 @@ class Likelihood:
         Raises:
             ConfigError: for what is not rounded, behind a learnt dequantisation.
         """
-        cond = self.givens.of_call(given, len(jax.tree.leaves(z)[0]))
+        cond = self.givens.of_call(given, jax.tree.leaves(z)[0].shape[0])
         return self._decode(state, z, cond, rounded)
 
     def _decode(self, state: State, z: Any, cond: Any, rounded: bool = True) -> Array:
@@ -318,10 +318,10 @@ class Likelihood:
         (z, logdet), noted = self.player.apply(state, x, cond, rngs=rngs, mutable=["health"])
         back, _ = self.player.apply(state, z, cond, method="inverse")
         wide = jnp.promote_types(back.dtype, jnp.float32)
-        error = jnp.abs(x.astype(wide) - back.astype(wide)).reshape(len(x), -1)
+        error = jnp.abs(x.astype(wide) - back.astype(wide)).reshape(x.shape[0], -1)
         figures = {"reconstruction_error": jnp.max(error, axis=1)}
         for path, value in jax.tree_util.tree_leaves_with_path(noted):
-            place, value = jax.tree_util.keystr(path), value.reshape(-1, len(x))
+            place, value = jax.tree_util.keystr(path), value.reshape(-1, x.shape[0])
             if "solver_steps" in place:
                 figures["solver_steps"] = figures.get("solver_steps", 0.0) + jnp.sum(value, axis=0)
                 continue

@@ -72,8 +72,8 @@ class Masked(Autoregressive):
         dropout, drop, share, which = jax.random.split(rng, 4)
         x, cond = batch["x"], self.dropped(self.givens.of_batch(batch), drop)
         count = self.spec.dims
-        ratio = jnp.cos(jax.random.uniform(share, (len(x), 1)) * (math.pi / 2))
-        chosen = lowest(jax.random.uniform(which, (len(x), count)), jnp.ceil(ratio * count))
+        ratio = jnp.cos(jax.random.uniform(share, (x.shape[0], 1)) * (math.pi / 2))
+        chosen = lowest(jax.random.uniform(which, (x.shape[0], count)), jnp.ceil(ratio * count))
         options = {"train": True, "rngs": {"dropout": dropout}}
         theta, state = self.player.train(state, self._seen(x, chosen), self.head, cond, **options)
         log_p = jax.nn.log_softmax(self._logits(theta))
@@ -90,16 +90,16 @@ class Masked(Autoregressive):
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, a lower bound in expectation: see the class."""
-        return self._bound(state, x, self.givens.of_call(given, len(x)), rng)
+        return self._bound(state, x, self.givens.of_call(given, x.shape[0]), rng)
 
     def _bound(self, state: State, x: Array, cond: Any, rng: Array) -> Array:
         count = self.spec.dims
 
         def draw(number: Array) -> Array:
             share, which = jax.random.split(jax.random.fold_in(rng, number))
-            u = (number + jax.random.uniform(share, (len(x), 1))) / self.draws
+            u = (number + jax.random.uniform(share, (x.shape[0], 1))) / self.draws
             k = jnp.clip(jnp.floor(u * count) + 1, 1, count)
-            chosen = lowest(jax.random.uniform(which, (len(x), count)), k)
+            chosen = lowest(jax.random.uniform(which, (x.shape[0], count)), k)
             return self.of_masked(state, x, chosen, cond) * count / k[:, 0]
 
         return jnp.mean(jax.lax.map(draw, jnp.arange(self.draws)), axis=0)
@@ -188,8 +188,8 @@ class Masked(Autoregressive):
         if guidance is not None and not self.null:
             raise ConfigError("guidance: this model was not trained without its condition")
         key, classes = jax.random.split(rng)
-        cond = self.givens.of_call(given, len(x), classes)
-        known = known.reshape(len(x), -1)
+        cond = self.givens.of_call(given, x.shape[0], classes)
+        known = known.reshape(x.shape[0], -1)
         unknown = jnp.sum(~known, axis=1, keepdims=True)
         tokens = jnp.where(known, self._tokens(x), self.mask)
 
@@ -217,7 +217,7 @@ class Masked(Autoregressive):
         """Logits [B, D, K]."""
         if guidance is not None and cond is not None:
             tokens, cond = jnp.concatenate([tokens] * 2), jnp.concatenate([cond, 0 * cond])
-        x = tokens.reshape(len(tokens), *self.spec.shape)
+        x = tokens.reshape(tokens.shape[0], *self.spec.shape)
         logits = self._logits(self.player.apply(state, x, self.head, cond))
         if guidance is None or cond is None:
             return logits
@@ -230,12 +230,12 @@ class Masked(Autoregressive):
 
     def _tokens(self, x: Array) -> Array:
         """int32 [B, D]."""
-        return x.reshape(len(x), -1).astype(jnp.int32)
+        return x.reshape(x.shape[0], -1).astype(jnp.int32)
 
     def _logits(self, theta: Array) -> Array:
         """[B, D, K], in float32 or wider."""
         theta = theta.astype(jnp.promote_types(theta.dtype, jnp.float32))
-        return theta.reshape(len(theta), self.spec.dims, self.head.values)
+        return theta.reshape(theta.shape[0], self.spec.dims, self.head.values)
 
 
 def lowest(values: Array, count: Array) -> Array:

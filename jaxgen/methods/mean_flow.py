@@ -76,7 +76,7 @@ class MeanFlow(FlowMatching):
         """Mean of the squared errors of examples, each over itself plus 0.01, with dropout."""
         second, which, dropout, drop = jax.random.split(jax.random.fold_in(rng, 1), 4)
         x, eps, t, _ = self.pairs(batch["x"], rng)
-        r = self.drawn_times(second, len(x))
+        r = self.drawn_times(second, x.shape[0])
         r, t = jnp.minimum(r, t), jnp.maximum(r, t)
         r = jnp.where(jax.random.bernoulli(which, self.equal, r.shape), t, r)
         z = along(1 - t, x) * x + along(t, x) * eps

@@ -65,7 +65,7 @@ class NeuralRatio(Chained):
 
     def _contrasted(self, state: State, x: Array, rng: Array) -> tuple[Array, Array]:
         theta, observed = self.split(x)
-        noise = jax.random.normal(rng, (len(x), self.atoms - 1, self.parameters), x.dtype)
+        noise = jax.random.normal(rng, (x.shape[0], self.atoms - 1, self.parameters), x.dtype)
         every = jnp.concatenate([theta[:, None], self.prior.of_noise(noise)], axis=1)
         logits = self.log_likelihoods(state, every, observed[:, None])
         nats = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]

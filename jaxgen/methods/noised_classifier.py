@@ -93,7 +93,7 @@ class NoisedClassifier:
             ConfigError: for a network of another number of classes.
         """
         x = self.noising.scaled(batch["x"])
-        time = jnp.zeros(len(x))
+        time = jnp.zeros(x.shape[0])
         params, variables = self.player.init({"params": rng}, x, time)
         own = jax.eval_shape(lambda: self.model.apply({"params": params, **variables}, x, time))
         if own.shape[-1:] != (self.spec.num_classes,):
@@ -107,7 +107,7 @@ class NoisedClassifier:
         """Data at times of the solvers' own spacing, and these [B]."""
         at, noise, fill = jax.random.split(rng, 3)
         count = min(LEVELS, self.noising.most_steps - 1)
-        t = self.noising.rung(jax.random.randint(at, (len(x),), 0, count + 1), count)
+        t = self.noising.rung(jax.random.randint(at, (x.shape[0],), 0, count + 1), count)
         x, path = self.noising.dequantized(x, fill), self.path
         eps = jax.random.normal(noise, x.shape, x.dtype)
         return along(path.alpha(t), x) * x + along(path.sigma(t), x) * eps, t
@@ -132,12 +132,12 @@ class NoisedClassifier:
         nats, right = self._read(self.logits(state, z, t), batch["label"])
         x = self.noising.scaled(batch["x"])
         first = self.noising.rung(0, 1)
-        _, clean = self._read(self.logits(state, x, jnp.full(len(x), first)), batch["label"])
+        _, clean = self._read(self.logits(state, x, jnp.full(x.shape[0], first)), batch["label"])
         return {"nats": nats, "accuracy": right, "clean_accuracy": clean}
 
     def logits(self, state: State, z: Array, t: Array) -> Array:
         """[B, K], of noised data and their times, in float32 or wider."""
-        t = jnp.broadcast_to(jnp.asarray(t), (len(z),))
+        t = jnp.broadcast_to(jnp.asarray(t), (z.shape[0],))
         out = self.player.apply(state, z, self.time(t))
         return out.astype(jnp.promote_types(out.dtype, jnp.float32))
 

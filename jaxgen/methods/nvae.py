@@ -258,13 +258,15 @@ class NVAE(ELBO):
     ) -> tuple[Draw, Vars]:
         """As of every model, with what the penalties are of."""
         rngs, moving = {"latent": latent, "dropout": dropout}, ["batch_stats", "intermediates"]
-        return self.player.apply(state, x, self.theta_size(len(x)), cond, rngs=rngs, mutable=moving)
+        return self.player.apply(
+            state, x, self.theta_size(x.shape[0]), cond, rngs=rngs, mutable=moving
+        )
 
     def _noting(self, state: State, batch: Batch, rng: Array) -> tuple[Draw, Vars]:
         """A draw with running statistics, and what the penalties are of."""
         x, cond = self.scaled(batch["x"]), self.condition(batch)
         options = {"rngs": {"latent": rng}, "mutable": ["intermediates"]}
-        return self.player.apply(state, x, self.theta_size(len(x)), cond, **options)
+        return self.player.apply(state, x, self.theta_size(x.shape[0]), cond, **options)
 
     def scaled(self, x: Array) -> Array:
         """To [0, 1]; with `n_bits`, of the leading bits alone."""

@@ -83,7 +83,7 @@ class ProbabilityFlow(Denoising):
         """
         if not self.solver_steps:
             raise ConfigError("log_prob: config.method.solver_steps is 0")
-        return self._log_prob(state, x, self.givens.of_call(given, len(x)), rng)
+        return self._log_prob(state, x, self.givens.of_call(given, x.shape[0]), rng)
 
     def _log_prob(self, state: State, x: Array, cond: Array | None, rng: Array) -> Array:
         noise, key = jax.random.split(rng)

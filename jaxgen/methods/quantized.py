@@ -135,9 +135,9 @@ class QuantizedAutoencoder:
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Vars]:
         """Initialises the model on the first batch."""
         x = batch["x"]
-        more = self.beside(batch, len(x))
+        more = self.beside(batch, x.shape[0])
         params, variables = self.player.init(
-            {"params": rng}, self.scaled(x), self.size(len(x)), **more
+            {"params": rng}, self.scaled(x), self.size(x.shape[0]), **more
         )
         return {"model": params}, {"model": variables}
 
@@ -158,10 +158,10 @@ class QuantizedAutoencoder:
     def coded(self, state: State, batch: Batch, rng: Array) -> tuple[Coding, State]:
         """What the model makes of a batch in training, and the state with what moved."""
         x = batch["x"]
-        more = self.beside(batch, len(x))
+        more = self.beside(batch, x.shape[0])
         if self.temperature is not None:
             more["temperature"] = value(self.temperature, state.step)
-        rngs, size = {VARS: rng, "dropout": jax.random.fold_in(rng, 1)}, self.size(len(x))
+        rngs, size = {VARS: rng, "dropout": jax.random.fold_in(rng, 1)}, self.size(x.shape[0])
         return self.player.train(state, self.scaled(x), size, train=True, rngs=rngs, **more)
 
     def alarms(self, values: Mapping[str, float]) -> Mapping[str, str]:
@@ -300,7 +300,7 @@ class QuantizedAutoencoder:
     def theta(self, state: State, z: Codes, given: Given = None) -> Array:
         """Parameters of the observation, of ids."""
         ids = self.whole(z)
-        num = len(next(iter(ids.values())))
+        num = next(iter(ids.values())).shape[0]
         more = self.beside(given, num)
         return self.player.apply(state, ids, self.size(num), method="decode", **more)
 

@@ -110,7 +110,7 @@ class Raster:
     ) -> tuple[Any, PyTree]:
         """What the network's function `name` says, and its cache afterwards."""
         x = jnp.concatenate([x] * times) if times > 1 else x
-        x = x.reshape(len(x), *self.shape)
+        x = x.reshape(x.shape[0], *self.shape)
         state = self.player.moved(state, {CACHE: cache})
         out, moved = self.player.apply(state, x, *at, self.head, cond, method=name, mutable=[CACHE])
         return out, moved.get(CACHE, cache)

@@ -107,7 +107,7 @@ class Positions:
         """Mean squared distance, in units of half the picture."""
         x = self._scaled(batch["x"])
         of_gain, of_level = jax.random.split(rng)
-        shape = (len(x), 1, 1, 1)
+        shape = (x.shape[0], 1, 1, 1)
         gain = 1 + self.jitter * jax.random.uniform(of_gain, shape, minval=-1.0)
         level = self.jitter * jax.random.uniform(of_level, shape, minval=-1.0)
         out = self.player.apply(state, jnp.clip(gain * x + level, 0, 1))
@@ -227,7 +227,7 @@ class RealToSynthetic(ELBO):
         of_places, latent, dropout = jax.random.split(rng, 3)
         x, wanted = batch["x"], batch[SYNTHETIC]
         if self.mixed:
-            shape = (len(x), 2)
+            shape = (x.shape[0], 2)
             at = jax.random.uniform(of_places, shape, minval=LOWEST, maxval=HIGHEST)
             flat = jnp.round(255 * synthetic(at)).astype(x.dtype)
             x, wanted = (jnp.concatenate([real, flat]) for real in (x, wanted))

@@ -95,8 +95,8 @@ class SoundCodes(QuantizedAutoencoder):
 
     def theta_of(self, state: State, x: Array, z: Codes, given: Given) -> Array:
         """Parameters of the observation of x, of its codes and of the samples before each."""
-        cond = self.beside(given, len(x)).get("cond")
-        size = self.size(len(x))
+        cond = self.beside(given, x.shape[0]).get("cond")
+        size = self.size(x.shape[0])
         return self.player.apply(state, self.whole(z), size, cond, x, method="decode")
 
     def expected(self, state: State, z: Codes, given: Given) -> Array:
@@ -112,7 +112,7 @@ class SoundCodes(QuantizedAutoencoder):
     ) -> Array:
         """Sounds of codes; without a key, of keys that the codes are."""
         ids = self.whole(z)
-        num = len(next(iter(ids.values())))
+        num = next(iter(ids.values())).shape[0]
         shape, width = self.spec.shape, self.decoder.width(self.spec.shape[-1])
         head = Head(self.spec.levels or 0, width)
         raster = Raster(self.player, head, shape, shape[:-1], shape[-1])
@@ -135,7 +135,7 @@ class SoundCodes(QuantizedAutoencoder):
 
 def keys_of(ids: Codes) -> Array:
     """A random key [B] of the codes of each example, whatever else is in the batch."""
-    flat = jnp.concatenate([of.reshape(len(of), -1) for of in ids.values()], axis=1)
+    flat = jnp.concatenate([of.reshape(of.shape[0], -1) for of in ids.values()], axis=1)
 
     def folded(key: Array, value: Array) -> tuple[Array, None]:
         return jax.vmap(jax.random.fold_in)(key, value), None

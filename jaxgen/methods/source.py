@@ -39,7 +39,7 @@ class Source:
     def init(self, params: Array, noise: Array, z: Array, cond: Any) -> tuple[Any, Any]:
         """Params and vars of the player, from two keys and z [B, latent]."""
         streams = {"params": params, "noise": noise}
-        return self.player.init(streams, z, self.size(len(z)), cond)
+        return self.player.init(streams, z, self.size(z.shape[0]), cond)
 
     def latents(self, rng: Array, num: int) -> Array:
         """Draws of z, [num, latent]."""
@@ -57,7 +57,7 @@ class Source:
 
     def apply(self, state: State, rng: Array, z: Array, cond: Any) -> Array:
         """The samples of z [B, latent], as in evaluation."""
-        return self.player.apply(state, z, self.size(len(z)), cond, rngs={"noise": rng})
+        return self.player.apply(state, z, self.size(z.shape[0]), cond, rngs={"noise": rng})
 
     def standing(
         self,
@@ -81,7 +81,7 @@ class Source:
         def run(own: Any, rng: Array) -> Any:
             before = self.player.moved(state, own)
             z = draw(rng)
-            args, rngs = (z, self.size(len(z)), cond), {"noise": rng}
+            args, rngs = (z, self.size(z.shape[0]), cond), {"noise": rng}
             return self.player.train(before, *args, rngs=rngs)[1].vars[name]
 
         own = standing_statistics(run, state.vars[name], rng, passes)

@@ -269,7 +269,7 @@ class StackGAN:
         """
         x, cond = self.scaled(batch["x"]), self.givens.of_batch(batch)
         images = self.painted(state, rng, self.code(state, cond), 1.0).images[-1]
-        found = sample_scores(x.reshape(len(x), -1), images.reshape(len(x), -1))
+        found = sample_scores(x.reshape(x.shape[0], -1), images.reshape(x.shape[0], -1))
         if self.matcher is None:
             return found
         rows = self._rows(cond)
@@ -336,7 +336,7 @@ class StackGAN:
     def _rows(self, cond: Array | None) -> Array:
         """[B, K]."""
         assert cond is not None  # something is given
-        return cond.reshape(len(cond), -1)
+        return cond.reshape(cond.shape[0], -1)
 
 
 def discriminators_pay(
@@ -393,7 +393,7 @@ def colour_distance(images: Pictures) -> Array:
 
 def _colours(x: Array) -> tuple[Array, Array]:
     """Means [B, C] and covariances [B, C, C] of the pixels of [B, H, W, C]."""
-    pixels = x.reshape(len(x), -1, x.shape[-1])
+    pixels = x.reshape(x.shape[0], -1, x.shape[-1])
     mean = jnp.mean(pixels, axis=1)
     rest = pixels - mean[:, None]
     return mean, jnp.einsum("bpc,bpd->bcd", rest, rest) / pixels.shape[1]

@@ -139,15 +139,19 @@ class StyleGAN2(Adversarial):
 
     def truncated(self, state: State, styles: Array, psi: Any, cutoff: int | None) -> Array:
         """Styles [num, L, style] at psi of their distance from the mean, in the first layers."""
-        mean = state.vars["generator"]["moments"]["mapping"]["mean"].reshape(1, 1, -1)
+        mean = self.middle(state).reshape(1, 1, -1)
         near = mean + psi * (styles - mean)
         if cutoff is None:
             return near
         return jnp.where(jnp.arange(styles.shape[1]).reshape(1, -1, 1) < cutoff, near, styles)
 
+    def middle(self, state: State) -> Array:
+        """[style], the running mean of w."""
+        return state.vars["generator"]["moments"]["mapping"]["mean"]
+
     def styles_of(self, state: State, z: Array, given: Given = None) -> Array:
         """w [B, style] of z [B, latent], not truncated; `given` as of `decode`."""
-        return self.source.map(state, z, self.givens.of_call(given, len(z), first=True))
+        return self.source.map(state, z, self.givens.of_call(given, z.shape[0], first=True))
 
     def render(self, state: State, w: Array, rounded: bool = True) -> Array:
         """w [B, style] of all layers to data, in their units; real levels unless `rounded`."""
@@ -162,22 +166,26 @@ class StyleGAN2(Adversarial):
         columns: int,
         coarse: int,
         given: Given = None,
+        angle: Array | float = 0.0,
     ) -> Array:
         """[rows * columns, ...] data: the first `coarse` layers' styles are of the row.
 
-        All have the one value of each field in `given`; a class that is not given is the first.
+        The latents of columns move on great circles, by the angle. All have the one value of each
+        field in `given`; a class that is not given is the first.
 
         Source: Karras et al. 2019, figure 3.
         """
         keys = jax.random.split(rng)
+        first, east = (self.latents(k, n) for k, n in zip(keys, (rows, columns), strict=True))
+        north = self.latents(jax.random.fold_in(keys[1], 1), columns)
         of_row, of_column = (
-            self.source.spread(self.styles_of(state, self.latents(k, n), given))
-            for k, n in zip(keys, (rows, columns), strict=True)
+            self.source.spread(self.styles_of(state, z, given))
+            for z in (first, jnp.cos(angle) * east + jnp.sin(angle) * north)
         )
         of_row = jnp.repeat(of_row, columns, axis=0)
         of_column = jnp.tile(of_column, (rows, 1, 1))
-        first = jnp.arange(of_row.shape[1]).reshape(1, -1, 1) < coarse
-        styles = jnp.where(first, of_row, of_column)
+        shared = jnp.arange(of_row.shape[1]).reshape(1, -1, 1) < coarse
+        styles = jnp.where(shared, of_row, of_column)
         return self.unscaled(self.source.synthesize(state, styles, keys[0], "const"))
 
     def project(

@@ -61,8 +61,8 @@ class StyleGAN3(StyleGAN2):
                 x and y: from places of the result to those of the image.
             rounded: to the levels of the data.
         """
-        every = jnp.broadcast_to(transforms, (len(w), 3, 3))
-        player, size = self.source.player, self.source.size(len(w))
+        every = jnp.broadcast_to(transforms, (w.shape[0], 3, 3))
+        player, size = self.source.player, self.source.size(w.shape[0])
         options: Any = {"transforms": every, "method": "synthesize"}
         x = player.apply(state, self.source.spread(w), size, "none", **options)
         return self.unscaled(x) if rounded else real_levels(x, self.spec.levels)

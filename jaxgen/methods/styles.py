@@ -55,9 +55,9 @@ class Styles(Source):
 
     def spread(self, w: Array) -> Array:
         """w [B, style] for every layer, [B, L, style]."""
-        return self.player.module.apply({}, w, self.size(len(w)), method="spread")
+        return self.player.module.apply({}, w, self.size(w.shape[0]), method="spread")
 
     def synthesize(self, state: State, styles: Array, rng: Array, noise: str = "random") -> Array:
         """Images of styles [B, L, style]; `noise` is "random", "const" or "none"."""
         options = {"rngs": {"noise": rng}, "method": "synthesize"}
-        return self.player.apply(state, styles, self.size(len(styles)), noise, **options)
+        return self.player.apply(state, styles, self.size(styles.shape[0]), noise, **options)

@@ -157,7 +157,7 @@ class TextELBO(ELBO):
         def pick(key: Array, theta: Array) -> Array:
             return choice.draw(key, theta, temperature, None, top_p)[:, None]
 
-        x = jnp.zeros((len(z), *field.shape, 1), field.dtype)
+        x = jnp.zeros((z.shape[0], *field.shape, 1), field.dtype)
         return raster.draw(state, rng, x, pick, z)[..., 0]
 
 

@@ -138,7 +138,7 @@ class Translation:
         x, cond = self._scaled(batch["x"]), self.givens.of_batch(batch)
         keys = jax.random.split(rng, 4)
         rngs = {"params": keys[0], "dropout": keys[1]}
-        z = self._prior(keys[2], len(x))
+        z = self._prior(keys[2], x.shape[0])
         generator = self.generator_player.init(rngs, cond, x.shape[-1], z)
         discriminator = self._discriminator.init(keys[3], x, cond)
         made = zip(generator, discriminator, strict=True)
@@ -201,8 +201,8 @@ class Translation:
         `absolute` is |x - x'|, which is lowest for the median of all that could be there.
         """
         x, cond, maps = self.pair(batch)
-        fake = self._shown(state, cond, rng, self.drawn_styles(state, maps, rng, len(x)))
-        scores = sample_scores(x.reshape(len(x), -1), fake.reshape(len(x), -1))
+        fake = self._shown(state, cond, rng, self.drawn_styles(state, maps, rng, x.shape[0]))
+        scores = sample_scores(x.reshape(x.shape[0], -1), fake.reshape(x.shape[0], -1))
         return scores | {"absolute": jnp.mean(jnp.abs(x - fake), axis=(1, 2, 3))}
 
     def sample(
@@ -278,7 +278,7 @@ class Translation:
         """Styles of images x, which are scaled to the size of the data: encoders have one size."""
         if not self.generator.latent:
             raise ConfigError("this model knows no styles (config.model.generator.latent)")
-        x = jax.image.resize(x, (len(x), *self.spec.shape[:2], x.shape[-1]), "linear")
+        x = jax.image.resize(x, (x.shape[0], *self.spec.shape[:2], x.shape[-1]), "linear")
         return self.generator_player.apply(state, x, method="encode")[0]
 
     def trained_styles(

@@ -127,7 +127,7 @@ class VDM(Denoising):
 
     def log_prob(self, state: State, x: Array, rng: Array, given: Given = None) -> Array:
         """[B], in nats, a lower bound in expectation."""
-        parts = self._bound(state, x, self.givens.of_call(given, len(x)), rng)
+        parts = self._bound(state, x, self.givens.of_call(given, x.shape[0]), rng)
         return -(parts["prior"] + parts["diffusion"] + parts["reconstruction"])
 
     def _bound(
@@ -135,7 +135,7 @@ class VDM(Denoising):
     ) -> dict[str, Array]:
         """The parts [B], in nats, of `draws` times in a share of all."""
         first, rest = jax.random.split(rng)
-        u = (jax.random.uniform(first) + jnp.arange(len(x)) / len(x)) % 1.0
+        u = (jax.random.uniform(first) + jnp.arange(x.shape[0]) / x.shape[0]) % 1.0
 
         def draw(number: Array) -> dict[str, Array]:
             t = (stratum + (number + u) / self.draws) / strata

@@ -66,7 +66,7 @@ class VQGAN(Judging, QuantizedAutoencoder):
 
     def shown(self, state: State, x: Array) -> Array:
         """See `Judging`."""
-        found = self.player.apply(state, self.scaled(x), self.size(len(x)))
+        found = self.player.apply(state, self.scaled(x), self.size(x.shape[0]))
         return 2 * found.theta - 1
 
     def evaluate(self, state: State, batch: Batch, rng: Array) -> Metrics:

@@ -68,7 +68,7 @@ def given_at(cond: Condition | None, size: Sequence[int], place: Place | None) -
     """
     if cond is None:
         return None
-    return cut(aligned(cond, (len(cond), *size, 0)), place)
+    return cut(aligned(cond, (cond.shape[0], *size, 0)), place)
 
 
 def of_row(
@@ -244,7 +244,7 @@ class CausalConv(nn.Module):
     def _remembered(self, h: Array, place: Place) -> Array:
         """The last rows of the input, that of number r at r modulo their number."""
         rows = self.size[0] + self.stride - 1 + self.shift[0]
-        shape = (len(h), rows, place.width, h.shape[-1])
+        shape = (h.shape[0], rows, place.width, h.shape[-1])
         kept = self.variable("cache", "rows", jnp.zeros, shape, h.dtype)
         column = 0 if place.column is None else place.column
         start = [jnp.asarray(i, jnp.int32) for i in (0, place.row % rows, column, 0)]

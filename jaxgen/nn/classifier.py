@@ -35,5 +35,5 @@ class Classifier(nn.Module):
             if max(x.shape[1:3]) <= SMALL:
                 break
             x = nn.max_pool(x, (2, 2), (2, 2), "SAME")
-        x = nn.gelu(nn.Dense(self.features)(x.reshape(len(x), -1)))
+        x = nn.gelu(nn.Dense(self.features)(x.reshape(x.shape[0], -1)))
         return x, nn.Dense(self.num_classes)(x)

@@ -59,8 +59,8 @@ def condition(
     for name in names:
         values = _numbers(fields[name], batch[name])
         if name not in placed:
-            values = values.reshape(len(values), *(1,) * len(size), -1)
-            values = jnp.broadcast_to(values, (len(values), *size, values.shape[-1]))
+            values = values.reshape(values.shape[0], *(1,) * len(size), -1)
+            values = jnp.broadcast_to(values, (values.shape[0], *size, values.shape[-1]))
         parts.append(values)
     return jnp.concatenate(parts, axis=-1)
 
@@ -90,9 +90,9 @@ def aligned(cond: Condition, shape: Sequence[int]) -> Array:
         ValueError: for a map whose sides are no multiples of the input's, nor the reverse.
     """
     if len(shape) == 2:
-        return cond.reshape(len(cond), -1)
+        return cond.reshape(cond.shape[0], -1)
     if cond.ndim == 2:
-        return cond.reshape(len(cond), *(1,) * (len(shape) - 2), -1)
+        return cond.reshape(cond.shape[0], *(1,) * (len(shape) - 2), -1)
     for axis, (have, want) in enumerate(zip(cond.shape[1:-1], shape[1:-1], strict=True), start=1):
         if have % want and want % have:
             raise ValueError(

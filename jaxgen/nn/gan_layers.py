@@ -45,7 +45,7 @@ class BatchNorm(nn.Module):
             return x
         features, zeros = x.shape[-1], nn.initializers.zeros
         init = nn.initializers.orthogonal() if self.spectral else zeros
-        shape = (len(x),) + (1,) * (x.ndim - 2) + (features,)
+        shape = (x.shape[0],) + (1,) * (x.ndim - 2) + (features,)
         gain, shift = (
             Dense(features, False, init, self.spectral, name=name)(cond).reshape(shape)
             for name in ("gain", "shift")
@@ -104,9 +104,9 @@ class MinibatchDiscrimination(nn.Module):
         """[B, D] -> [B, D + kernels]."""
         shape = (x.shape[-1], self.kernels * self.width)
         projected = x @ self.param("kernel", nn.initializers.normal(0.05), shape)
-        m = projected.reshape(len(x), self.kernels, self.width)
+        m = projected.reshape(x.shape[0], self.kernels, self.width)
         distance = jnp.sum(jnp.abs(m[:, None] - m[None]), axis=-1)  # [B, B, kernels]
-        others = 1 - jnp.eye(len(x), dtype=x.dtype)[..., None]
+        others = 1 - jnp.eye(x.shape[0], dtype=x.dtype)[..., None]
         bias = self.param("bias", nn.initializers.constant(-1.0), (self.kernels,))
         return jnp.concatenate([x, jnp.sum(jnp.exp(-distance) * others, axis=1) + bias[None]], -1)
 

@@ -61,4 +61,4 @@ class Causal(nn.Module):
     def step(self, x: X, t: Any, head: Head, cond: Any = None) -> Rows:
         """Theta [B, width] of the position t, an int32 scalar; in x all before it is there."""
         theta = self(x, head, cond)
-        return theta.reshape(len(x), -1, head.width)[:, t]
+        return theta.reshape(x.shape[0], -1, head.width)[:, t]

@@ -92,7 +92,7 @@ def standard_normal(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Normal:
 
 def channels(x: Features) -> Channels:
     """[B, ..., K] -> [B, K]: sums over positions."""
-    return jnp.sum(x.reshape(len(x), -1, x.shape[-1]), axis=1)
+    return jnp.sum(x.reshape(x.shape[0], -1, x.shape[-1]), axis=1)
 
 
 class Group(NamedTuple):

@@ -257,7 +257,7 @@ class Styled(nn.Module):
     def spread(self, w: Styles, size: tuple[int, ...]) -> LayerStyles:
         """w [B, style] to one for every layer, [B, num, style]."""
         num = self.num_styles(size)
-        return jnp.broadcast_to(w[:, None], (len(w), num, w.shape[-1]))
+        return jnp.broadcast_to(w[:, None], (w.shape[0], num, w.shape[-1]))
 
     def synthesize(
         self, styles: LayerStyles, size: tuple[int, ...], noise: str = "random", **options: Any

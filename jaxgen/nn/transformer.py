@@ -101,7 +101,7 @@ class Attention(nn.Module):
         """What a query looks at: all that the cache holds, or the tokens of this pass."""
         found = []
         for name, new in (("key", key), ("value", value)):
-            shape = (len(new), length, *new.shape[2:])
+            shape = (new.shape[0], length, *new.shape[2:])
             kept = self.variable("cache", name, jnp.zeros, shape, new.dtype)
             start = [jnp.int32(0)] * 4
             start[1] = jnp.asarray(0 if at is None else at, jnp.int32)

@@ -66,7 +66,9 @@ class PerceptualVgg(nn.Module):
             weight = self.param(f"weight_{i}", nn.initializers.ones, (stage.shape[-1],))
             length = jnp.sqrt(jnp.sum(stage**2, -1, keepdims=True))
             share = jnp.sqrt(weight / (stage.shape[1] * stage.shape[2]))
-            parts.append((stage / (length + 1e-10) * share[None, None, None]).reshape(len(x), -1))
+            parts.append(
+                (stage / (length + 1e-10) * share[None, None, None]).reshape(x.shape[0], -1)
+            )
         return jnp.concatenate(parts, -1)
 
 

@@ -55,7 +55,7 @@ def observables(x: np.ndarray) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for i, part in enumerate(parts):
         own = sums[:, i]
-        largest = np.sort(part.reshape(len(part), -1), axis=1)[:, -2:]
+        largest = np.sort(part.reshape(part.shape[0], -1), axis=1)[:, -2:]
         found[f"fraction_{i}"] = shares[:, i]
         found[f"sparsity_{i}"] = (part > 0).mean((1, 2))
         found[f"column_width_{i}"] = _width(part.sum(1), own)

@@ -110,4 +110,4 @@ def thinned(x: Images, kernel: np.ndarray, down: int) -> Resized:
     found = jax.lax.conv_general_dilated(
         flat, weights, (down, down), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return jnp.moveaxis(found.reshape(len(x), channels, *found.shape[1:3]), 1, 3)
+    return jnp.moveaxis(found.reshape(x.shape[0], channels, *found.shape[1:3]), 1, 3)

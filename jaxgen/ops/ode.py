@@ -85,4 +85,4 @@ def transported(
         return probed_divergence(field, y[0], probe)
 
     real = jnp.promote_types(z.dtype, jnp.float32)
-    return runge_kutta_4(slope, (z.astype(real), jnp.zeros(len(z), real)), steps)
+    return runge_kutta_4(slope, (z.astype(real), jnp.zeros(z.shape[0], real)), steps)

@@ -73,7 +73,7 @@ def attention(
         found.append(_mixed(q[:, start:end], k[:, :seen], v[:, :seen], shown))
         start = end
     out = jnp.concatenate(found, axis=1) if parts > 1 else found[0]
-    return jnp.swapaxes(out.reshape(len(query), -1, length, query.shape[3]), 1, 2)
+    return jnp.swapaxes(out.reshape(query.shape[0], -1, length, query.shape[3]), 1, 2)
 
 
 def _mixed(

@@ -9,14 +9,13 @@ import importlib.util
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from jaxgen.config import ConfigError
-from jaxgen.files import write, write_arrays
+from jaxgen.files import pictures_in, write, write_arrays
 
 STILL = (".png", ".npz")  # of a `views.Picture`, and of one with frames
-MOVING = (".png", ".gif", ".mp4", ".npz")
+MOVING = (".png", ".webp", ".gif", ".mp4", ".npz")
 LONGEST = 150  # characters of a name, without step and suffix: file systems take 255 bytes
 
 
@@ -25,7 +24,7 @@ class Output:
     """The type of an option that names a file to write; checked before any work is done.
 
     Attributes:
-        kinds: suffixes that the command can write.
+        kinds: suffixes that the command can write; "" is a folder, which must not be there.
         folder: whether a directory may be named too, by a slash at the end.
     """
 
@@ -47,10 +46,12 @@ class Output:
             raise argparse.ArgumentTypeError(f"={text}: there is no such home directory")
         if self.folder and text.endswith(os.sep):
             why = unwritable(path / "0") if kind(path) not in self.kinds else "of this name"
+        elif os.path.isdir(path) and "" in self.kinds:
+            why = "it exists: name another"
         elif os.path.isdir(path):
             why = f"it is a directory: name a file, as {path / ('x' + self.kinds[0])}"
         elif kind(path) not in self.kinds:
-            kinds = " or ".join(self.kinds)
+            kinds = " or ".join(kind or "no suffix, as of a folder" for kind in self.kinds)
             raise argparse.ArgumentTypeError(f"={text}, expected a name that ends in {kinds}")
         elif kind(path) == ".mp4" and importlib.util.find_spec("av") is None:
             raise argparse.ArgumentTypeError(f"={text}: films need PyAV: pip install av, or .gif")
@@ -62,13 +63,9 @@ class Output:
 
 
 def kind(path: pathlib.Path) -> str:
-    """Its suffix in small letters, which says how it is written."""
-    return path.suffix.lower()
-
-
-def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Single pictures that a command has written there: 000000.png and so on."""
-    return folder.glob("[0-9]" * 6 + ".png")
+    """Its suffix in small letters, which says how it is written; ".tar.gz" is one."""
+    name = path.name.lower()
+    return ".tar.gz" if name.endswith(".tar.gz") else path.suffix.lower()
 
 
 def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options: Any) -> None:
@@ -88,9 +85,11 @@ def add_out(command: argparse.ArgumentParser, help: str, *kinds: str, **options:
 
 def add_picture(command: argparse.ArgumentParser, *kinds: str, default: str = ".png") -> None:
     """`add_out` of what is a `views.Picture`; by default it is in the run."""
-    named = {".png": ".png", ".npz": ".npz of arrays", ".gif": ".gif", ".mp4": ".mp4"}
-    text = f"{', '.join(named[kind] for kind in kinds)}; default: {default} in the run"
-    add_out(command, text, *kinds)
+    named = [f"{kind} of arrays" if kind == ".npz" else kind for kind in kinds]
+    folder = ".webp" in kinds
+    frames = ", FOLDER/ of frames" if folder else ""
+    text = f"{', '.join(named)}{frames}; default: {default} in the run"
+    add_out(command, text, *kinds, folder=folder)
 
 
 def check_free(arguments: argparse.Namespace, command: argparse.ArgumentParser) -> None:

@@ -82,3 +82,5 @@ SEED = Whole(0, 2**32 - 1)
 CLASS = Whole(0, 10**6)
 STEP = Whole(0, 10**12, word="best")
 DEVIATIONS = Real(0.0, 1000.0)
+SHARE = Real(0.0, 10.0)  # of a distance
+VALUE = Real(-1e6, 1e6, above=False)  # of a knob

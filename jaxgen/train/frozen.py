@@ -31,9 +31,9 @@ from jaxgen.files import atomic_folder, set_aside
 from jaxgen.names import Allowed
 from jaxgen.rundir import RunDir, open_existing, read_json
 from jaxgen.stored import check_sizes
-from jaxgen.train.checkpoint import CheckpointError, Checkpoints
 from jaxgen.train.integrity import score_of, state_digest
-from jaxgen.train.log import quiet
+from jaxgen.train.restored import restored
+from jaxgen.train.weights_file import target_of
 from jaxgen.types import FROZEN, DataSpec, Field, Method, PyTree, State
 
 
@@ -160,19 +160,9 @@ def read(run: RunDir, name: str, step: int | None, describe: Describe, allow: Al
     check_sizes(config["model"])
     held = within(run, config, describe, allow)
     method, target = describe(config, spec, sharding.make_mesh(), allow, held)
-    with quiet():
-        own = functools.partial(variables, held)
-        checkpoints = Checkpoints(run.checkpoints, read_only=True, frozen=own)
-        try:
-            if step is not None:
-                found = step, checkpoints.restore_step(step, target)[0]
-            elif (newest := checkpoints.restore(target)) is not None:
-                found = newest[0], newest[1]
-            else:
-                raise CheckpointError(f"{run.path} has no whole checkpoint")
-        finally:
-            checkpoints.close()
-    at, state = found[0], found[1].averaged()
+    target = target_of(target) if run.weights.exists() else target
+    at, state, _ = restored(run, target, step, functools.partial(variables, held))
+    state = state.averaged()
     arrays = jax.tree.map(np.asarray, {"params": dict(state.params), "vars": dict(state.vars)})
     digest = hashlib.sha256(state_digest(arrays).encode())
     for section in ("model", "method"):  # the same arrays mean something else in another network

@@ -16,11 +16,11 @@ def add(commands: Any) -> None:
     command = commands.add_parser("evolve", help="a film of the sample grids of a training")
     command.set_defaults(command=run)
     add_run(command)
-    add_picture(command, *MOVING, default=".gif")
+    add_picture(command, *MOVING, default=".webp")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Joins the grids that the training drew."""
     found = load_run(arguments)
-    out = output(arguments, found, "evolution", ".gif")
+    out = output(arguments, found, "evolution", ".webp")
     print(f"evolution up to step {found.step}: {found.evolve().save(out)}")

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_class, add_run, add_seed, chosen_class, load_run, shown_class
-from jaxgen.tools.outputs import STILL, add_picture, output
+from jaxgen.tools.outputs import MOVING, add_picture, output
 from jaxgen.tools.ranges import SIDE
 
 PYTHON = "jaxgen.run.Run.mix"
@@ -24,7 +24,8 @@ def add(commands: Any) -> None:
         "--coarse", type=SIDE, default=2, help="layers whose style is the row's; default: 2"
     )
     add_seed(mix, "of the latents")
-    add_picture(mix, *STILL)
+    add_picture(mix, *MOVING)
+    mix.add_argument("--frames", type=SIDE, default=60, help="of a film; default: 60")
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -35,5 +36,5 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     asked = {"class": label} | {k: getattr(arguments, k) for k in names}
     out = output(arguments, found, "mix", ".png", **asked)
     sides = (arguments.rows, arguments.columns)
-    picture = found.mix(*sides, arguments.coarse, arguments.seed, label)
+    picture = found.mix(*sides, arguments.coarse, arguments.seed, label, arguments.frames)
     print(f"mixed styles of step {found.step}{shown_class(label)}: {picture.save(out)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import os
 import pathlib
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import Any
 
 from jaxgen.config import ConfigError
 from jaxgen.tools.arguments import add_classifier, add_run, add_seed, load_run, own_options
-from jaxgen.tools.outputs import add_out, kind, output, pictures_in
+from jaxgen.tools.outputs import add_out, kind, output
 from jaxgen.tools.ranges import COUNT
 
 MOST_PIXELS = 2**28  # of a grid
@@ -118,15 +117,7 @@ def _check_grid(num: int, shape: tuple[int, ...]) -> None:
 
 def write_pictures(folder: pathlib.Path, chunks: Iterable[Any], spec: Any) -> None:
     """One file each, 000000.png and so on, and none that was there before."""
-    from jaxgen.pictures import save_png, to_uint8
+    from jaxgen.pictures import save_pngs, to_uint8
 
-    before = set(pictures_in(folder))
-    number = itertools.count()
-    for chunk in chunks:
-        for image in chunk:
-            shown = to_uint8(image, spec.levels, spec.x.range)
-            place = folder / f"{next(number):06}.png"
-            save_png(place, shown)
-            before.discard(place)
-    for place in before:
-        place.unlink()
+    shown = (to_uint8(x, spec.levels, spec.x.range) for chunk in chunks for x in chunk)
+    save_pngs(folder, shown)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
 from jaxgen.tools.outputs import MOVING, output
-from jaxgen.tools.ranges import SIDE
+from jaxgen.tools.ranges import SHARE, SIDE
 
 PYTHON = "jaxgen.run.Run.walk"
 
@@ -17,9 +17,15 @@ def add(commands: Any) -> None:
     command = commands.add_parser("walk", help="a film of a random walk of the latents")
     command.set_defaults(command=run)
     add_run(command)
-    add_latents(command, *MOVING, default=".gif")
+    add_latents(command, *MOVING, default=".webp")
     command.add_argument("--num", type=SIDE, default=16, help="side by side; default: 16")
     command.add_argument("--frames", type=SIDE, default=60, help="of the film; default: 60")
+    text = "move the first group of latents alone, and hold the noise of the others"
+    command.add_argument("--top", action="store_true", help=text)
+    text = "of the groups, from the first on, as 0.7,1; the last is that of all that follow"
+    command.add_argument("--temperatures", metavar="LIST", default="", help=text)
+    text = "of styles: this share of their distance from the mean"
+    command.add_argument("--truncation", type=SHARE, metavar="PSI", help=text)
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -27,7 +33,10 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     found = load_run(arguments, arguments.num * arguments.frames)
     label = chosen_class(arguments, found)
     asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
-    out = output(arguments, found, "walk", ".gif", **asked)
+    more = {k: getattr(arguments, k) for k in ("top", "temperatures", "truncation")}
+    out = output(
+        arguments, found, "walk", ".webp", **asked, **{k: v or None for k, v in more.items()}
+    )
     sizes = (arguments.num, arguments.frames, arguments.seed)
-    picture = found.walk(*sizes, label, **places(arguments))
+    picture = found.walk(*sizes, label, **more, **places(arguments))
     print(f"walk of step {found.step}{shown_class(label)}: {picture.save(out)}")

@@ -8,7 +8,6 @@ as `label`, and as given what the first of them is.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +21,6 @@ from jaxgen.data.images import decode
 from jaxgen.evaluate.validation import check_count
 from jaxgen.ops.paths import PATHS
 from jaxgen.pictures import grid, stacked, to_uint8, view
-from jaxgen.progress import track
 from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
 from jaxgen.views.picture import Picture
 
@@ -75,7 +73,7 @@ def _pairs(run: Any, x: np.ndarray, back: np.ndarray) -> np.ndarray:
     """See `reconstructions`."""
     if run.spec.x.kind != "image":
         return stacked(view(run.spec.x, x), view(run.spec.x, back))
-    pairs = np.stack([_shown(run, x), _shown(run, back)], axis=1)
+    pairs = np.stack([shown(run, x), shown(run, back)], axis=1)
     columns = min(8, len(x))
     blank = np.full((-len(x) % columns, *pairs.shape[1:]), 255, np.uint8)
     blocks = _blocks(np.concatenate([pairs, blank]), columns)
@@ -108,15 +106,15 @@ def sweep(
     Raises:
         ConfigError: for what the run cannot do, or was not given.
     """
-    _images(run)
+    check_images(run)
     dims, steps = check_count(dims, "dims"), check_count(steps, "steps")
-    codes, unflatten = _codes(run, seed, **places)
+    codes, unflatten = codes_of(run, seed, **places)
     mean, sigma = codes.mean(0), codes.std(0)
     order = np.argsort(-sigma, kind="stable")[:dims]
     z = np.tile(mean, (len(order), steps, 1))
     for row, dim in enumerate(order):
         z[row, :, dim] += sigma[dim] * np.linspace(-span, span, steps)
-    x = _decoder(run, label, **places)(unflatten(z.reshape(-1, len(mean))))
+    x = decoder_of(run, label, **places)(unflatten(z.reshape(-1, len(mean))))
     return moving_rows(run, x.reshape(len(order), steps, *x.shape[1:]), dims=order)
 
 
@@ -138,14 +136,14 @@ def manifold(run: Any, side: int = 20, label: int | None = None, **places: Any) 
     """
     import scipy.stats
 
-    _images(run)
-    codes, unflatten = _codes(run, 0, few=2, **places)
+    check_images(run)
+    codes, unflatten = codes_of(run, 0, few=2, **places)
     if codes.shape[1] != 2:
         raise ConfigError(f"a manifold is of 2 latents, this run has {codes.shape[1]}: use sweep")
     axis = scipy.stats.norm.ppf((np.arange(check_count(side, "side")) + 0.5) / side)
     z = np.stack(np.meshgrid(axis, axis[::-1]), -1).reshape(-1, 2)
-    x = _decoder(run, label, **places)(unflatten(z))
-    return Picture({"x": x.reshape(side, side, *x.shape[1:])}, lambda: grid(_shown(run, x), side))
+    x = decoder_of(run, label, **places)(unflatten(z))
+    return Picture({"x": x.reshape(side, side, *x.shape[1:])}, lambda: grid(shown(run, x), side))
 
 
 def interpolate(
@@ -180,17 +178,17 @@ def interpolate(
     """
     if path not in PATHS:
         raise ConfigError(unknown("path", path, PATHS))
-    _images(run)
+    check_images(run)
     own = own_batch(run, pictures, fit, chosen_class(run, label))
     pairs, steps = check_count(pairs, "pairs"), check_count(steps, "steps")
     few = check_pairs(len(own["x"])) if own else 2 * pairs
-    codes, unflatten = _codes(run, seed, few=few, own=own, **places)
+    codes, unflatten = codes_of(run, seed, few=few, own=own, **places)
     first, second = codes[::2], codes[1::2]
     positions = np.linspace(0, 1, steps, dtype=np.float32)
     ends = jnp.asarray(first), jnp.asarray(second)
     along = [PATHS[path](*ends, jnp.full(len(first), t)) for t in positions]
     z = np.stack(along, axis=1)
-    x = _decoder(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
+    x = decoder_of(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
     return moving_rows(run, x.reshape(len(first), steps, *x.shape[1:]))
 
 
@@ -209,45 +207,9 @@ def moving_rows(run: Any, x: np.ndarray, **arrays: np.ndarray) -> Picture:
     """[rows, steps, ...]: all at once, or a step after the other."""
     return Picture(
         {"x": x, **arrays},
-        lambda: grid(_shown(run, x.reshape(-1, *x.shape[2:])), x.shape[1]),
-        lambda: [grid(_shown(run, step)) for step in x.swapaxes(0, 1)],
+        lambda: grid(shown(run, x.reshape(-1, *x.shape[2:])), x.shape[1]),
+        lambda: [grid(shown(run, step)) for step in x.swapaxes(0, 1)],
     )
-
-
-def walk(
-    run: Any,
-    num: int = 16,
-    frames: int = 60,
-    seed: int = 0,
-    label: int | None = None,
-    **places: Any,
-) -> Picture:
-    """A closed random walk of standard normal latents, of `num` images side by side.
-
-    Arrays: "x" [num, frames, ...].
-
-    Args:
-        run: with images.
-        num: of images.
-        frames: of the walk, columns where nothing moves.
-        seed: of the walk.
-        label: class of all images, of a conditional run; None takes the first.
-        **places: of the data.
-
-    Raises:
-        ConfigError: for what the run cannot do, or was not given.
-    """
-    _images(run)
-    num, frames = check_count(num, "num"), check_count(frames, "frames")
-    codes, unflatten = _codes(run, seed, few=2, **places)
-    random = np.random.RandomState(seed)
-    east, north = random.randn(2, num, codes.shape[1])
-    decode, out = _decoder(run, label, **places), []
-    angles = np.arange(frames) * 2 * math.pi / frames
-    for angle in track(angles, "drawing", frames, "frames"):
-        out.append(decode(unflatten(math.cos(angle) * east + math.sin(angle) * north)))
-    found = moving_rows(run, np.stack(out, axis=1))
-    return dataclasses.replace(found, milliseconds=60)
 
 
 def evolve(run: Any) -> Picture:
@@ -268,17 +230,27 @@ def evolve(run: Any) -> Picture:
     return Picture({"frames": frames}, lambda: grid(frames), lambda: list(frames), 300)
 
 
-def _decoder(run: Any, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:
+def decoder_of(run: Any, label: int | None, **places: Any) -> Callable[[Any], np.ndarray]:
     """Latents to data, of one class unless that is None."""
+    same = given_to_all(run, label, **places)
+    return lambda z: run.decode(z, given=same)
+
+
+def given_to_all(run: Any, label: int | None, **places: Any) -> dict[str, Any]:
+    """What all images of a picture are given: the class, and of other fields the first example's.
+
+    Raises:
+        ConfigError: for a class that there is not.
+    """
     same: dict[str, Any] = {}
     if set(given(run.method)) - {"label"}:
         same = {k: v[0] for k, v in own_given(run, batch_of(run, 1, **places)).items()}
     if (label := chosen_class(run, label)) is not None:
         same["label"] = label
-    return lambda z: run.decode(z, given=same)
+    return same
 
 
-def _codes(
+def codes_of(
     run: Any,
     seed: int,
     few: int = LOOKED_AT,
@@ -313,12 +285,14 @@ def _codes(
     return np.concatenate(flat, axis=1), unflatten
 
 
-def _images(run: Any) -> None:
+def check_images(run: Any) -> None:
+    """Raises ConfigError for a run that has none."""
     if run.spec.x.kind != "image":
         raise ConfigError(f"{run.spec.name} has no images: there is nothing to show")
 
 
-def _shown(run: Any, x: np.ndarray) -> np.ndarray:
+def shown(run: Any, x: np.ndarray) -> np.ndarray:
+    """Images as pictures have them, uint8."""
     return to_uint8(np.asarray(x), run.spec.levels, run.spec.x.range)
 
 

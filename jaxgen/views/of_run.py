@@ -14,7 +14,9 @@ from jaxgen.views import (
     trajectory,
     translations,
     voices,
+    walks,
 )
+from jaxgen.views.films import filmed
 
 
 class Views:
@@ -26,12 +28,13 @@ class Views:
     caption = captions.caption
     completions = completions.completions
     reconstructions = latents.reconstructions
-    interpolate = latents.interpolate
-    sweep = latents.sweep
+    interpolate = filmed(latents.interpolate)
+    sweep = filmed(latents.sweep)
     manifold = latents.manifold
-    walk = latents.walk
-    evolve = latents.evolve
-    trajectory = trajectory.trajectory
+    walk = filmed(walks.walk)
+    knob_sweep = filmed(walks.knob_sweep)
+    evolve = filmed(latents.evolve)
+    trajectory = filmed(trajectory.trajectory)
     translations = translations.translations
     between = molecules.between
     optimise = molecules.optimise
@@ -42,5 +45,5 @@ class Views:
     convert = voices.convert
     conversions = voices.conversions
     codes = voices.codes
-    mix = styles.mix
+    mix = filmed(styles.mix)
     project = styles.project

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jaxgen.abilities import Mixes, Projects
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.validation import check_count, check_seed
 from jaxgen.pictures import curve, grid, stacked, to_uint8
-from jaxgen.progress import counted, is_shown, stage
+from jaxgen.progress import counted, is_shown, stage, track
 from jaxgen.views.examples import chosen_class, examples, read
 from jaxgen.views.picture import Picture
 
@@ -24,10 +25,12 @@ def mix(
     coarse: int = 2,
     seed: int = 0,
     label: int | None = None,
+    frames: int = 60,
 ) -> Picture:
     """A grid of samples: the first `coarse` layers' styles are of the row.
 
-    Arrays: "x" [rows, columns, H, W, C].
+    As a film, the others walk along great circles, and end where they began. Arrays: "x" [rows,
+    columns, H, W, C].
 
     Args:
         run: with styles.
@@ -36,6 +39,7 @@ def mix(
         coarse: layers whose style is the row's.
         seed: of the latents.
         label: class of all samples, of a conditional run; None takes the first.
+        frames: of a film.
 
     Raises:
         ConfigError: for a run without styles.
@@ -45,13 +49,20 @@ def mix(
         raise _unstyled(run, "mix")
     rows, columns = check_count(rows, "rows"), check_count(columns, "columns")
     chosen: dict[str, Any] = {} if label is None else {"given": {"label": label}}
-    key = jax.random.key(check_seed(seed))
+    frames, key = check_count(frames, "frames"), jax.random.key(check_seed(seed))
+    mixed = functools.partial(run.method.mix, rows=rows, columns=columns, coarse=coarse, **chosen)
+    draw = jax.jit(lambda state, key, angle: mixed(state, key, angle=angle))
+    state = run.state.averaged()
     with stage("drawing"):
-        x = run.method.mix(run.state.averaged(), key, rows, columns, coarse, **chosen)
-    x = np.asarray(x)
-    return Picture(
-        {"x": x.reshape(rows, columns, *x.shape[1:])}, lambda: grid(_shown(run, x), columns)
-    )
+        x = np.asarray(draw(state, key, 0.0))
+
+    def film() -> list[np.ndarray]:
+        angles = np.arange(frames) * 2 * math.pi / frames
+        moved = (draw(state, key, a) for a in track(angles, "drawing", frames, "frames"))
+        return [grid(_shown(run, x), columns) for x in moved]
+
+    arrays = {"x": x.reshape(rows, columns, *x.shape[1:])}
+    return Picture(arrays, lambda: grid(_shown(run, x), columns), film, 60)
 
 
 def project(

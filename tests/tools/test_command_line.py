@@ -45,6 +45,9 @@ TEXTS |= {
     "--optimise",
     "--speaker",
     "--codes",
+    "--top",
+    "--temperatures",
+    "--knob",
 }
 
 

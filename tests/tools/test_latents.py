@@ -172,7 +172,7 @@ def test_pictures_that_do_not_fit(jaxgen_command, run, tmp_path, argv, message):
 
 def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
     assert (
-        "expected a name that ends in .png or .gif or .mp4 or .npz"
+        "expected a name that ends in .png or .webp or .gif or .mp4 or .npz"
         in jaxgen_command("walk", run, "--out=w.jpg", code=2).err
     )
     assert (

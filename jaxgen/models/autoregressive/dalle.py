@@ -137,7 +137,7 @@ class DALLE(Causal):
             raise ConfigError(
                 f"config.model.words={self.words}: does not part what is given, {cond[0].size}"
             )
-        rows = cond.reshape(len(x), self.words, -1)
+        rows = cond.reshape(x.shape[0], self.words, -1)
         known = rows.shape[-1]
         text = jnp.argmax(rows, axis=-1)
         place = jnp.arange(self.words)[None]
@@ -150,7 +150,7 @@ class DALLE(Causal):
         return jnp.concatenate([first, h], axis=1)
 
     def _codes(self, x: X, head: Head) -> Words:
-        tokens = x.reshape(len(x), -1).astype(jnp.int32)
+        tokens = x.reshape(x.shape[0], -1).astype(jnp.int32)
         return self.values(tokens, head.values) + self.places(x.shape[1:-1])
 
     def _masks(self, x: X) -> Any:

@@ -47,8 +47,8 @@ class MaskGIT(nn.Module):
         Of each value there are as many logits as it can have, the masked one left out.
         """
         sides = x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
-        tokens = x.reshape(len(x), -1).astype(jnp.int32)
-        front = Front(self.prefix, self.width, True, name="front")(len(x), cond)
+        tokens = x.reshape(x.shape[0], -1).astype(jnp.int32)
+        front = Front(self.prefix, self.width, True, name="front")(x.shape[0], cond)
         places = Positions(self.positions, self.width, name="places")(x.shape[1:])
         h = Values(self.width, name="values")(tokens, head.values + 1) + places
         h = nn.Dropout(self.dropout)(jnp.concatenate([front, h], 1), deterministic=not train)
@@ -63,4 +63,4 @@ class MaskGIT(nn.Module):
             name="blocks",
         )
         h = blocks(h, train=train)[:, self.prefix :]
-        return Says(name="says")(h, head.values).reshape(len(x), *sides, head.width)
+        return Says(name="says")(h, head.values).reshape(x.shape[0], *sides, head.width)

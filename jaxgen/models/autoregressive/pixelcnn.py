@@ -151,7 +151,7 @@ class GatedBlock(nn.Module):
         gave for the row is kept.
         """
         v, h = carry
-        link, batch = None, len(jax.tree.leaves(carry)[0])
+        link, batch = None, jax.tree.leaves(carry)[0].shape[0]
         if v is not None:
             v, link = self._vertical(v, cond, place)
         link = of_row(self, link, (batch, 2 * self.width), place)

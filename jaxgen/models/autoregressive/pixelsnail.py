@@ -122,7 +122,7 @@ class Block(nn.Module):
         q = WeightNormDense(self.key_width, name="query_out")(
             self._point("query")(seen, None, sides.cond)
         )
-        return q.reshape(len(h), -1, self.key_width)
+        return q.reshape(h.shape[0], -1, self.key_width)
 
     def _content(self, h: Images, sides: Sides) -> tuple[Batched, Batched]:
         """Keys and values."""
@@ -130,7 +130,7 @@ class Block(nn.Module):
         seen = jnp.concatenate([sides.image, h, where], axis=-1)
         made = self._point("content")(seen, None, sides.cond_before)
         features = h.shape[-1] // 2 + self.key_width
-        made = WeightNormDense(features, name="content_out")(made).reshape(len(h), -1, features)
+        made = WeightNormDense(features, name="content_out")(made).reshape(h.shape[0], -1, features)
         return made[..., : self.key_width], made[..., self.key_width :]
 
     def _attended(self, h: Images, sides: Sides, place: Place) -> Batched:
@@ -139,12 +139,12 @@ class Block(nn.Module):
         The stream is kept of two positions, so that this may be called again for the same one.
         """
         t, n = place.row * place.width + place.column, self.size[0] * self.size[1]
-        stream = self.variable("cache", "stream", jnp.zeros, (len(h), 2, 1, h.shape[-1]))
+        stream = self.variable("cache", "stream", jnp.zeros, (h.shape[0], 2, 1, h.shape[-1]))
         before = jax.lax.dynamic_slice_in_dim(stream.value, (t - 1) % 2, 1, axis=1)
         stream.value = jax.lax.dynamic_update_slice_in_dim(stream.value, h, t % 2, axis=1)
         made = self._content(before, sides)
         kept = [
-            self.variable("cache", name, jnp.zeros, (len(h), n, v.shape[-1]))
+            self.variable("cache", name, jnp.zeros, (h.shape[0], n, v.shape[-1]))
             for name, v in zip(("keys", "values"), made, strict=True)
         ]
         for old, new in zip(kept, made, strict=True):

@@ -43,8 +43,8 @@ class Ranker(nn.Module):
         for i in range(3):
             stride = 1 if i == 0 else 2
             h = jax.nn.gelu(Conv(self.channels * 2**i, (3, 3), strides=(stride, stride))(h))
-        h = jax.nn.gelu(nn.Dense(self.hidden, name="picture")(h.reshape(len(h), -1)))
-        t = jax.nn.gelu(nn.Dense(self.hidden, name="words")(text.reshape(len(text), -1)))
+        h = jax.nn.gelu(nn.Dense(self.hidden, name="picture")(h.reshape(h.shape[0], -1)))
+        t = jax.nn.gelu(nn.Dense(self.hidden, name="words")(text.reshape(text.shape[0], -1)))
         t = jax.nn.gelu(nn.Dense(self.hidden, name="caption")(t))
         scale = self.param("scale", nn.initializers.constant(START), ())
         pictures = nn.Dense(self.width, name="of_picture")(h)

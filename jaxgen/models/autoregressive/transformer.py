@@ -138,18 +138,18 @@ class Transformer(Causal):
         """Integers [B, *positions, C], or [B, T] of tokens, to theta [B, *positions, width]."""
         positions = x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
         own = self._width(x, head, math.prod(positions))
-        tokens = x.reshape(len(x), -1).astype(jnp.int32)
+        tokens = x.reshape(x.shape[0], -1).astype(jnp.int32)
         places = self.places(x.shape[1:])
-        front = self.front(len(x), cond)
+        front = self.front(x.shape[0], cond)
         h = self.values(tokens[:, :-1], head.values) + places[:, :-1]
         h = self.dropping(jnp.concatenate([front, h], axis=1), deterministic=not train)
         h = self.blocks(h, causal_mask(h.shape[1])[None], train=train)[:, self.prefix - 1 :]
-        return self.says(h, own).reshape(len(x), *positions, head.width)
+        return self.says(h, own).reshape(x.shape[0], *positions, head.width)
 
     def start(self, x: X, head: Head, cond: Any = None) -> None:
         """Fills the cache with what stands before the values, but for its last token."""
         if self.prefix > 1:
-            front = self.front(len(x), cond)[:, :-1]
+            front = self.front(x.shape[0], cond)[:, :-1]
             mask = causal_mask(front.shape[1])[None]
             self.blocks(front, mask, length=self._length(x))
 
@@ -158,9 +158,9 @@ class Transformer(Causal):
         positions = x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
         own = self._width(x, head, math.prod(positions))
         channels = head.width // own
-        tokens = x.reshape(len(x), -1).astype(jnp.int32)
+        tokens = x.reshape(x.shape[0], -1).astype(jnp.int32)
         places = self.places(x.shape[1:])
-        first = self.front(len(x), cond)[:, -1:]
+        first = self.front(x.shape[0], cond)[:, -1:]
         length = self._length(x)
         mask = causal_mask(length)[None]
         found = []

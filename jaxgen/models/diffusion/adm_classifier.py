@@ -34,13 +34,13 @@ class AttentionPool(nn.Module):
     def __call__(self, h: Images) -> Rows:
         """[B, h, w, C] -> [B, features]."""
         c = h.shape[-1]
-        flat = h.reshape(len(h), -1, c)
+        flat = h.reshape(h.shape[0], -1, c)
         flat = jnp.concatenate([jnp.mean(flat, axis=1, keepdims=True), flat], axis=1)
         init = nn.initializers.normal(c**-0.5)
         flat = flat + self.param("places", init, flat.shape[1:])[None].astype(flat.dtype)
         joint = self.plan.dense(3 * c, "qkv", dtype=flat.dtype)(flat)
         query, key, value = parted(joint, heads_of(self.plan, c), "qkv")
-        heard = attention(query[:, :1], key, value).reshape(len(h), c)
+        heard = attention(query[:, :1], key, value).reshape(h.shape[0], c)
         return self.plan.dense(self.features, "out", dtype=flat.dtype)(heard)
 
 

@@ -91,19 +91,19 @@ class Dense(nn.Module):
         Raises:
             ValueError: for another number of times.
         """
-        time = time.reshape(len(x), -1)
+        time = time.reshape(x.shape[0], -1)
         if time.shape[1] != self.times:
             raise ValueError(f"times={self.times}, but this method gives {time.shape[1]}")
-        flat = x.reshape(len(x), -1)
+        flat = x.reshape(x.shape[0], -1)
         seen = flat
         if self.period:
             seen = fourier_channels(flat / self.period, range(self.octaves))
-        waves = sinusoids(time, self.waves).reshape(len(x), -1)
+        waves = sinusoids(time, self.waves).reshape(x.shape[0], -1)
         told = nn.silu(nn.Dense(self.width, dtype=self.dtype, name="time_1")(waves))
         told = nn.Dense(self.width, dtype=self.dtype, name="time_2")(told)
         if cond is not None:
             given = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="cond")
-            told += given(aligned(cond, (len(x), 1)))
+            told += given(aligned(cond, (x.shape[0], 1)))
         h = nn.Dense(self.width, dtype=self.dtype, name="first")(seen)
         axes: Any = (nn.broadcast, nn.broadcast)
         layers = nn.scan(

@@ -137,7 +137,7 @@ class DiT(nn.Module):
         if time.shape[1:] != ((self.times,) if self.times > 1 else ()):
             raise ValueError(f"times={self.times}, and time has the shape {time.shape}")
         channels, (x, rows) = self.outputs * x.shape[-1], divided(x, cond)
-        emb = nn.silu(self._embedded(time.reshape(len(x), self.times), rows))
+        emb = nn.silu(self._embedded(time.reshape(x.shape[0], self.times), rows))
         tokens = nn.Dense(self.width, kernel_init=XAVIER, name="patches")(patches(x, self.patch))
         across = x.shape[1] // self.patch, x.shape[2] // self.patch
         h = self._blocks()(tokens + places(*across, self.width), emb)

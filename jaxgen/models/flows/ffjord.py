@@ -79,8 +79,8 @@ class Continuous(Bijector):
             )
         z = z.astype(jnp.promote_types(z.dtype, jnp.float32))
         if self.is_initializing():
-            self.net(z, jnp.zeros(len(z), z.dtype), cond)
-            return z, jnp.zeros(len(z), z.dtype)
+            self.net(z, jnp.zeros(z.shape[0], z.dtype), cond)
+            return z, jnp.zeros(z.shape[0], z.dtype)
         probe = None
         if not self.exact:
             drawn = self.has_rng("dequantize")
@@ -90,7 +90,7 @@ class Continuous(Bijector):
 
         def slope(t: Any, y: Any, told: Any) -> Any:
             variables, cond, probe = told
-            times = jnp.full(len(z), self.time_scale * t)
+            times = jnp.full(z.shape[0], self.time_scale * t)
 
             def velocity(z: Array) -> Any:
                 return net.apply(variables, z, times, cond)
@@ -105,7 +105,7 @@ class Continuous(Bijector):
             t0=jnp.asarray(start, z.dtype),
             t1=jnp.asarray(end, z.dtype),
             dt0=None,
-            y0=(z, jnp.zeros(len(z), z.dtype)),
+            y0=(z, jnp.zeros(z.shape[0], z.dtype)),
             args=(variables, cond, probe),
             stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol, norm=worst),
             adjoint=diffrax.RecursiveCheckpointAdjoint(),
@@ -120,7 +120,7 @@ class Continuous(Bijector):
 
 def worst(error: Any) -> Array:
     """The largest root mean square of an example, of z [B, ...] and of its log-determinant [B]."""
-    squares = [jnp.square(a).reshape(len(a), -1).mean(1) for a in jax.tree.leaves(error)]
+    squares = [jnp.square(a).reshape(a.shape[0], -1).mean(1) for a in jax.tree.leaves(error)]
     return jnp.sqrt(jnp.max(jnp.stack(squares)))
 
 

@@ -262,7 +262,7 @@ class TwoNets(nn.Module):
             return nn.Dense(features // 2, kernel_init=zeros, name=f"{name}_last")(h)
 
         out = jnp.stack([mlp(nn.relu, "shift"), mlp(jnp.tanh, "log_scale")], -1)
-        return out.reshape(len(x), features)
+        return out.reshape(x.shape[0], features)
 
 
 class TabularRealNVP(Bijector):

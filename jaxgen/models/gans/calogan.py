@@ -83,9 +83,9 @@ class LocallyConnected(nn.Module):
         shape = (rows, columns, patches.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         # positions first: XLA's CPU backend multiplies such matrices much faster than an einsum
-        rows_of = jnp.swapaxes(patches.reshape(len(x), -1, shape[2]), 0, 1)
+        rows_of = jnp.swapaxes(patches.reshape(x.shape[0], -1, shape[2]), 0, 1)
         y = rows_of @ kernel.reshape(-1, *shape[2:])
-        y = jnp.swapaxes(y, 0, 1).reshape(len(x), rows, columns, self.features)
+        y = jnp.swapaxes(y, 0, 1).reshape(x.shape[0], rows, columns, self.features)
         if self.bias_init is None:
             return y
         return y + self.param("bias", self.bias_init, (rows, columns, self.features))[None]
@@ -163,7 +163,7 @@ class Generator(nn.Module):
         made = [Layer(shape, name=f"layer_{i}")(h) for i, shape in enumerate(LAYERS)]
         for i in range(1, len(made)) if self.attention else ():
             made[i] = Attention(name=f"attention_{i}")(made[i], _fitted(made[i - 1], LAYERS[i]))
-        flat = [x.reshape(len(x), -1) for x in made]
+        flat = [x.reshape(x.shape[0], -1) for x in made]
         return jax.nn.relu(jnp.concatenate(flat, axis=1))
 
 
@@ -185,7 +185,7 @@ class Near(nn.Module):
     def __call__(self, x: Rows) -> Found:
         """[B, D] -> [B, kernels]."""
         m = nn.Dense(self.kernels * self.width, kernel_init=GLOROT, name="project")(x)
-        m = m.reshape(len(x), self.kernels, self.width)
+        m = m.reshape(x.shape[0], self.kernels, self.width)
         distance = jnp.sum(jnp.abs(m[:, None] - m[None]), axis=-1)
         return jnp.tanh(jnp.sum(jnp.exp(-distance), axis=1))
 
@@ -209,7 +209,7 @@ class Seen(nn.Module):
         for i, stride in ((1, 1), (2, 2)):
             local = LocallyConnected(8, stride=(1, stride), name=f"local_{i}")
             h = norm(f"norm_{i}")(leaky(local(_bordered(h))))
-        h = h.reshape(len(h), -1)
+        h = h.reshape(h.shape[0], -1)
         of_share = Near(name="near_share")(there)
         return jnp.concatenate([h, Near(name="near")(h), there, of_share], axis=1)
 

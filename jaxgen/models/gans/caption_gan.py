@@ -46,7 +46,7 @@ class Seeing(nn.Module):
             stride = 1 + (i > 0)
             conv = Conv(self.channels << i, (3, 3), strides=(stride, stride), name=f"conv_{i}")
             x = jax.nn.gelu(conv(x))
-        return nn.Dense(self.width, name="out")(x.reshape(len(x), -1))
+        return nn.Dense(self.width, name="out")(x.reshape(x.shape[0], -1))
 
 
 class Captioner(nn.Module):

@@ -82,7 +82,7 @@ class Maxout(nn.Module):
     def __call__(self, x: Rows) -> Array:
         """[B, D] -> [B, width]."""
         h = nn.Dense(self.width * self.pieces, kernel_init=INIT)(x)
-        return jnp.max(h.reshape(len(x), self.width, self.pieces), axis=-1)
+        return jnp.max(h.reshape(x.shape[0], self.width, self.pieces), axis=-1)
 
 
 class Discriminator(nn.Module):
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Examples, cond: Condition | None = None) -> Logits:
         """[B, ...] -> [B]; without a class, the example alone is looked at."""
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         h = Dropped(self.dropout)(Maxout(self.of_example, self.pieces, name="of_example")(x))
         if cond is not None:
             c = Maxout(self.of_class, self.pieces, name="of_class")(cond)

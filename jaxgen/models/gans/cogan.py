@@ -105,7 +105,7 @@ class Discriminator(nn.Module):
             parts.append(_pooled(layer(half)))
         h = jnp.concatenate(parts)
         h = _pooled(Conv(shared, taps, padding="VALID", kernel_init=GLOROT, name="shared")(h))
-        h = nn.Dense(wide, kernel_init=GLOROT, name="dense")(h.reshape(len(h), -1))
+        h = nn.Dense(wide, kernel_init=GLOROT, name="dense")(h.reshape(h.shape[0], -1))
         h = Rectified(norm=False, name="active")(h)
         return nn.Dense(1, kernel_init=GLOROT, name="logit")(h)[:, 0]
 

@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
             layer = Conv(channels, KERNEL, (2, 2), padding, kernel_init=INIT, name=name)
             h = leaky(layer(h), 0.2)
             h = BatchNorm(name=f"norm_{i}")(h) if self.norm else h
-        return nn.Dense(1, kernel_init=INIT, name="out")(h.reshape(len(h), -1))[:, 0]
+        return nn.Dense(1, kernel_init=INIT, name="out")(h.reshape(h.shape[0], -1))[:, 0]
 
 
 def _smoothed(x: Images, deviation: float, periodic: bool) -> Images:

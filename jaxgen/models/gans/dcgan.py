@@ -81,5 +81,5 @@ class Discriminator(nn.Module):
             )
             h = layer(h)
             h = leaky(BatchNorm()(h) if normed else h, 0.2)
-        h = wide(h.reshape(len(h), -1))
+        h = wide(h.reshape(h.shape[0], -1))
         return Dense(1, kernel_init=INIT, spectral=False)(h)[:, 0]

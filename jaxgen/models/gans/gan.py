@@ -68,11 +68,11 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Examples, cond: Condition | None = None) -> Logits:
         """[B, ...] -> [B]; the class, if there is one, stands beside x."""
-        h = beside(x.reshape(len(x), -1), cond)
+        h = beside(x.reshape(x.shape[0], -1), cond)
         for width in self.hidden:
             if self.maxout:
                 h = nn.Dense(width * self.maxout, kernel_init=INIT)(h)
-                h = jnp.max(h.reshape(len(h), width, self.maxout), axis=-1)
+                h = jnp.max(h.reshape(h.shape[0], width, self.maxout), axis=-1)
             elif self.spectral:
                 h = leaky(Dense(width, kernel_init=INIT)(h), self.slope)
             else:

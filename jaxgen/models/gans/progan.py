@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
                 h = faded(old, h, alpha) if i == level else h
         h = Layer(h.shape[-1], name="last")(with_deviation(h, self.group))
         width = channels_at(2, self.base, self.most)
-        h = GAIN * EqualDense(width, use_bias=False, name="dense")(h.reshape(len(h), -1))
+        h = GAIN * EqualDense(width, use_bias=False, name="dense")(h.reshape(h.shape[0], -1))
         h = Biased(name="bias")(h)
         if cond is None:
             return EqualDense(1, name="logit")(h)[:, 0]

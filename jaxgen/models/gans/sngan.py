@@ -151,7 +151,7 @@ class PlainDiscriminator(nn.Module):
             h = leaky(Conv(channels)(h), 0.1)
             h = leaky(Conv(channels, 4, stride=2)(h), 0.1)
             channels *= 2
-        phi = leaky(Conv(channels)(h), 0.1).reshape(len(x), -1)
+        phi = leaky(Conv(channels)(h), 0.1).reshape(x.shape[0], -1)
         logits = Dense(1, name="psi")(phi)[:, 0]
         if cond is not None:
             rows = Dense(phi.shape[-1], False, name="classes")(cond)

@@ -110,14 +110,14 @@ class Encoder(nn.Module):
     def __call__(self, x: Images) -> tuple[Rows, Rows]:
         """[B, H, W, C], brought to one size -> [B, latent] twice."""
         side = 4 * 2**self.halvings
-        h = jax.image.resize(x, (len(x), side, side, x.shape[-1]), "bilinear", antialias=False)
+        h = jax.image.resize(x, (x.shape[0], side, side, x.shape[-1]), "bilinear", antialias=False)
         for i in range(self.halvings):
             h = leaky(h, 0.2) if i else h
             width = self.width * min(2**i, 8)
             options: Any = dict(kernel_init=INIT, stride=2, padding=1, name=f"conv_{i}")
             h = SpectralConv(width, 3, False, **options)(h)
             h = instance_norm(h)
-        h = leaky(h, 0.2).reshape(len(h), -1)
+        h = leaky(h, 0.2).reshape(h.shape[0], -1)
         mean, log_var = (
             nn.Dense(self.latent, kernel_init=INIT, name=name)(h) for name in ("mean", "log_var")
         )

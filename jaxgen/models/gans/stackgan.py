@@ -218,7 +218,7 @@ class Discriminator(nn.Module):
         return jax.nn.leaky_relu(h, SLOPE)
 
     def _logit(self, h: Images, name: str) -> Logits:
-        return nn.Dense(1, kernel_init=ORTHOGONAL, name=name)(h.reshape(len(h), -1))[:, 0]
+        return nn.Dense(1, kernel_init=ORTHOGONAL, name=name)(h.reshape(h.shape[0], -1))[:, 0]
 
 
 class Discriminators(nn.Module):
@@ -276,11 +276,11 @@ class Matcher(nn.Module):
         h = x
         for conv in self.convs:
             h = jax.nn.gelu(conv(h))
-        return unit(self.of_picture(h.reshape(len(h), -1)))
+        return unit(self.of_picture(h.reshape(h.shape[0], -1)))
 
     def texts(self, text: Texts) -> Embedded:
         """Texts, one-hot in rows, to [B, width]."""
-        return unit(self.of_text(self.reader(text.reshape(len(text), self.words, -1))))
+        return unit(self.of_text(self.reader(text.reshape(text.shape[0], self.words, -1))))
 
     def __call__(self, x: Images, text: Texts) -> tuple[Embedded, Embedded]:
         """Pictures in [-1, 1] and texts, one-hot in rows [B, words * V], to [B, width] each."""

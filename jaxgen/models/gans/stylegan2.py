@@ -162,7 +162,7 @@ class Discriminator(nn.Module):
             h = self._halved(h, 2**i, channels_at(2 ** (i - 1), self.base, self.most))
         last = EqualConv(h.shape[-1], clamp=self.clamp, name="last")
         h = wide(last(with_deviation(h, self.group)))
-        h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(len(h), -1))
+        h = EqualDense(h.shape[-1], active=True, name="dense")(h.reshape(h.shape[0], -1))
         if cond is None:
             return EqualDense(1, name="logit")(h)[:, 0]
         # as in the official code, the class alone goes through a mapping of its own

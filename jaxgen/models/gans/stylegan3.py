@@ -100,7 +100,7 @@ class Waves(nn.Module):
         at = self.param("at", lambda *_: jnp.array([1.0, 0.0, 0.0, 0.0]))
         t = w @ along / math.sqrt(w.shape[1]) + at[None]
         t = t / jnp.linalg.norm(t[:, :2], axis=1, keepdims=True)
-        zero, one = jnp.zeros(len(w)), jnp.ones(len(w))
+        zero, one = jnp.zeros(w.shape[0]), jnp.ones(w.shape[0])
         turned = _matrices((t[:, 0], -t[:, 1], zero), (t[:, 1], t[:, 0], zero), zero, one)
         moved = _matrices((one, zero, -t[:, 2]), (zero, one, -t[:, 3]), zero, one)
         total = turned @ moved

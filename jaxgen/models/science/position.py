@@ -29,5 +29,5 @@ class PositionNet(nn.Module):
         h = 2 * x - 1
         for width in self.channels:
             h = nn.relu(Conv(width, (4, 4), strides=(2, 2))(h))
-        h = nn.relu(nn.Dense(self.hidden)(h.reshape(len(h), -1)))
+        h = nn.relu(nn.Dense(self.hidden)(h.reshape(h.shape[0], -1)))
         return nn.Dense(self.outputs)(h)

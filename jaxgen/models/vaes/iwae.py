@@ -87,7 +87,7 @@ class DeepVAE(nn.Module):
         """The posterior of the lowest layer; those above need its draw."""
         if cond is not None:
             raise ValueError("DeepVAE takes no condition: leave method.given empty")
-        return (self.up[0](x.reshape(len(x), -1)),)
+        return (self.up[0](x.reshape(x.shape[0], -1)),)
 
     def top_down(
         self,

@@ -74,7 +74,9 @@ class Encoder(nn.Module):
         for i, (width, kernel) in enumerate(zip(self.channels, self.kernels, strict=True)):
             h = nn.Conv(width, (kernel,), padding="VALID", kernel_init=GLOROT, name=f"conv_{i}")(h)
             h = _norm(f"norm_{i}")(jnp.tanh(h))
-        h = jnp.tanh(nn.Dense(self.hidden, kernel_init=GLOROT, name="dense")(h.reshape(len(h), -1)))
+        h = jnp.tanh(
+            nn.Dense(self.hidden, kernel_init=GLOROT, name="dense")(h.reshape(h.shape[0], -1))
+        )
         return _norm("norm")(nn.Dropout(self.dropout)(h, deterministic=not train))
 
 
@@ -162,7 +164,7 @@ class RecurrentWriter(nn.Module):
         c = self.norm(self.dropping(jnp.tanh(self.dense(z)), deterministic=not train))
         keep = None
         if train and self.recurrent_dropout:
-            keep = self.masking(jnp.ones((3, len(z), self.words)), deterministic=False)
+            keep = self.masking(jnp.ones((3, z.shape[0], self.words)), deterministic=False)
         return self.units.begin(c, keep)
 
     def __call__(self, z: Codes, x: Text, train: bool) -> Logits:

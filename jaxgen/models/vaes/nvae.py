@@ -94,7 +94,7 @@ class Latents(nn.Module):
             base = None
         log_p = prior.log_prob(z)
         if posterior is None:
-            return Group(z, None, jnp.zeros(len(z), log_p.dtype), sum_event(log_p))
+            return Group(z, None, jnp.zeros(z.shape[0], log_p.dtype), sum_event(log_p))
         if warp is None:
             kl, log_q = posterior.kl(prior), posterior.log_prob(z)
         else:

@@ -83,7 +83,7 @@ class Coder(nn.Module):
     def __call__(self, x: Examples, size: tuple[int, ...], cond: Condition | None = None) -> Draw:
         """x [B, ...] to a draw whose theta has shape `size`."""
         if self.centred and self.is_initializing():
-            z = jnp.zeros((len(x), self.latent))
+            z = jnp.zeros((x.shape[0], self.latent))
             self.decoder(beside(z, cond), size, log_odds(x))
         return self.top_down(self.bottom_up(x, cond), size, cond)
 
@@ -147,7 +147,7 @@ class DenseEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Examples) -> Channels:
         """[B, ...] -> [B, hidden[-1]]."""
-        return MLP(self.hidden, self.activation)(x.reshape(len(x), -1))
+        return MLP(self.hidden, self.activation)(x.reshape(x.shape[0], -1))
 
 
 class DenseDecoder(nn.Module):
@@ -215,7 +215,7 @@ class ConvEncoder(nn.Module):
         h = 2 * x - 1
         for width, kernel in zip(self.channels, self.kernels, strict=True):
             h = ACTIVATIONS[self.activation](Conv(width, (kernel, kernel), strides=(2, 2))(h))
-        return MLP(self.hidden, self.activation)(h.reshape(len(h), -1))
+        return MLP(self.hidden, self.activation)(h.reshape(h.shape[0], -1))
 
 
 class ConvDecoder(nn.Module):

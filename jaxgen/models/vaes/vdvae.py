@@ -316,7 +316,7 @@ class VDVAE(nn.Module):
         if x.shape[-1] < width:
             raise ValueError(f"widths: expected at most {x.shape[-1]} channels below, got {width}")
         rate = resolution // x.shape[1]
-        start = self._start(resolution, len(x))
+        start = self._start(resolution, x.shape[0])
         return start + jnp.repeat(jnp.repeat(x[..., :width], rate, 1), rate, 2)
 
     @nn.compact

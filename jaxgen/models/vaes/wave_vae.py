@@ -83,7 +83,7 @@ class Layer(nn.Module):
         if t is None:
             return jnp.pad(h, ((0, 0), (self.dilation, 0), (0, 0)))[:, : h.shape[1]]
         size = self.dilation + 1
-        queue = self.variable("cache", "queue", jnp.zeros, (len(h), size, h.shape[2]), h.dtype)
+        queue = self.variable("cache", "queue", jnp.zeros, (h.shape[0], size, h.shape[2]), h.dtype)
         start = [jnp.asarray(i, jnp.int32) for i in (0, t % size, 0)]
         queue.value = jax.lax.dynamic_update_slice(queue.value, h, start)
         return jax.lax.dynamic_slice_in_dim(queue.value, (t + 1) % size, 1, axis=1)
