@@ -2,6 +2,8 @@
 
 Eight bytes of the header's length, the header as JSON, then the arrays, one after the other.
 
+Its authors' library has no bfloat16 for NumPy (0.8.0), which weights may be.
+
 Source: huggingface/safetensors, README.md, "Format"; what is written here is read there, and back.
 """
 
