@@ -126,8 +126,8 @@ for preset in ("r1_none", *REMEDIES):
 #
 # ## A model while it learns
 #
-# A variational autoencoder of ten latents on scans of digits, and what it makes of 16 draws from the
-# prior, always the same, after 1, 100, 500 and 4,000 steps. Grey is the probability of white.
+# A variational autoencoder of ten latents on scans of digits, and what it makes of 16 draws from
+# the prior, always the same, after 1, 100, 500 and 4,000 steps. Grey is how probable white is.
 
 # %%
 from jaxgen import pictures
