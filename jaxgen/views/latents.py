@@ -23,6 +23,7 @@ from jaxgen.evaluate.validation import check_count
 from jaxgen.ops.paths import PATHS
 from jaxgen.pictures import grid, stacked, to_uint8, view
 from jaxgen.progress import track
+from jaxgen.views.codes import flattened
 from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
 from jaxgen.views.picture import Picture
 
@@ -299,18 +300,7 @@ def _codes(
     else:
         batch = own or batch_of(run, few, **places)
         codes = run.encode(batch["x"], seed, given=own_given(run, batch))
-    leaves, tree = jax.tree.flatten(codes)
-    shapes = [leaf.shape[1:] for leaf in leaves]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
-
-    def unflatten(codes: np.ndarray) -> Any:
-        parts = np.split(np.asarray(codes, np.float32), ends, axis=1)
-        return tree.unflatten(
-            [p.reshape(-1, *shape) for p, shape in zip(parts, shapes, strict=True)]
-        )
-
-    flat = [np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves]
-    return np.concatenate(flat, axis=1), unflatten
+    return flattened(codes)
 
 
 def _images(run: Any) -> None:

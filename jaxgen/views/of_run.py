@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxgen.views import (
     captions,
     completions,
+    directions,
+    editing,
     latents,
     molecules,
     palette,
@@ -20,7 +22,7 @@ from jaxgen.views import (
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
-    `caption` gives texts, `convert` a sound, `codes` counts.
+    `caption` gives texts, `convert` a sound, `codes` counts, `directions` a direction.
     """
 
     caption = captions.caption
@@ -42,5 +44,7 @@ class Views:
     convert = voices.convert
     conversions = voices.conversions
     codes = voices.codes
+    directions = directions.directions
+    edit = editing.edit
     mix = styles.mix
     project = styles.project
