@@ -31,6 +31,7 @@ FOLDER = "directions"  # of a run
 EXAMPLES, SAMPLES = 5000, 2000  # looked at; of a generator, whose samples are compared with them
 HELD_OUT = 0.1
 COMPONENTS = 20  # of which the most telling one is taken
+COMPARED = 200  # principal components of pictures, in which samples have their nearest example
 MEMBERS = {"about", "vector", "weights", "reader", "knots"}
 
 
@@ -202,23 +203,27 @@ def _codes(space: Space, known: Labelled) -> tuple[np.ndarray, np.ndarray]:
         check_memory(3 * codes.nbytes, f"{len(codes):,} codes of {codes.shape[1]:,}", "lower num")
         return codes, known.values
     w, x = space.drawn(SAMPLES)
-    return w, known.values[nearest(x, known.x)]
+    return w, known.values[Nearest(known.x)(x)]
 
 
-def nearest(x: np.ndarray, known: np.ndarray, components: int = 200) -> np.ndarray:
-    """Which of the examples each picture is nearest to, in their principal components.
+class Nearest:
+    """Finds which of known examples pictures are nearest to, in their principal components."""
 
-    Args:
-        x: [N, ...].
-        known: [M, ...].
-        components: at most.
-    """
-    flat = known.reshape(len(known), -1).astype(np.float64)
-    middle = flat.mean(0)
-    axes = ways.principal(flat, min(components, len(flat) - 1, flat.shape[1]))
-    here = (flat - middle) @ axes.T
-    there = (x.reshape(len(x), -1) - middle) @ axes.T
-    return np.argmin(np.sum(here * here, axis=1)[None] - 2 * there @ here.T, axis=1)
+    def __init__(self, known: np.ndarray, components: int = COMPARED):
+        """Keeps examples [M, ...] in as many components, at most."""
+        flat = known.reshape(len(known), -1).astype(np.float64)
+        self._middle = flat.mean(0)
+        self._axes = ways.principal(flat, min(components, len(flat) - 1, flat.shape[1]))
+        self._known = (flat - self._middle) @ self._axes.T
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Numbers [N] of the examples that x [N, ...] is nearest to."""
+        found, squares = [], np.sum(np.square(self._known), axis=1)
+        for start in range(0, len(x), 1000):
+            part = x[start : start + 1000]
+            near = (part.reshape(len(part), -1) - self._middle) @ self._axes.T
+            found.append(np.argmin(squares[None] - 2 * near @ self._known.T, axis=1))
+        return np.concatenate(found)
 
 
 def _found(
