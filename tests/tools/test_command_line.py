@@ -45,6 +45,12 @@ TEXTS |= {
     "--optimise",
     "--speaker",
     "--codes",
+    "--attribute",
+    "--method",
+    "--table",
+    "--having",
+    "--lacking",
+    "--strength",
 }
 
 
