@@ -142,10 +142,17 @@ def principal(codes: np.ndarray, num: int) -> np.ndarray:
 
     Source: Harkonen et al. 2020, GANSpace, section 2.1.
     """
+    import scipy.linalg
+
     centred = codes - codes.mean(0)
-    if len(centred) < centred.shape[1]:
-        return np.linalg.svd(centred, full_matrices=False)[2][:num]
-    return np.linalg.eigh(centred.T @ centred)[1].T[::-1][:num]
+    few = len(centred) < centred.shape[1]  # the smaller of the two matrices has the same values
+    products = centred @ centred.T if few else centred.T @ centred
+    ends = [max(0, len(products) - num), len(products) - 1]
+    vectors = scipy.linalg.eigh(products, subset_by_index=ends)[1].T[::-1]
+    if not few:
+        return vectors
+    axes = vectors @ centred
+    return axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
 
 
 def most_telling(found: np.ndarray, codes: np.ndarray, attribute: np.ndarray) -> int:

@@ -152,11 +152,12 @@ def fitted(
     """
     basis = Basis.of(factors, nominal)
     weights = ridge(basis.columns(factors), codes - codes.mean(0), RIDGE)
-    near = basis.nearest(factors)
+    near, products = basis.nearest(factors), codes.T @ codes
     found = []
     for shrink in SHRINKS if held else SHRINKS[1:2]:
         readers = [
-            discriminant(codes, n, len(k), shrink) for n, k in zip(near.T, basis.knots, strict=True)
+            discriminant(codes, classes, len(knots), shrink, products)
+            for classes, knots in zip(near.T, basis.knots, strict=True)
         ]
         found.append(Shift(basis, weights, np.concatenate(readers, axis=1)))
     if held is None:
@@ -164,7 +165,9 @@ def fitted(
     return max(found, key=lambda one: float(one.agreement(*held).mean()))
 
 
-def discriminant(codes: np.ndarray, classes: np.ndarray, num: int, shrink: float) -> np.ndarray:
+def discriminant(
+    codes: np.ndarray, classes: np.ndarray, num: int, shrink: float, products: np.ndarray
+) -> np.ndarray:
     """[D + 1, num]: linear discriminant analysis; the largest of z . w + b is the class of z.
 
     Unlike the regression of indicators, it is not blind to classes between two others.
@@ -177,12 +180,12 @@ def discriminant(codes: np.ndarray, classes: np.ndarray, num: int, shrink: float
         classes: [N], 0 to num - 1; one without examples is never chosen.
         num: of the classes.
         shrink: of the mean variance within classes, that is added to each.
+        products: of the codes, their transpose with themselves: one for many classes.
     """
     chosen = np.eye(num)[classes]
     counts = chosen.sum(0)
     means = chosen.T @ codes / np.maximum(counts, 1)[:, None]
-    inside = codes - means[classes]
-    within = inside.T @ inside / len(codes)
+    within = (products - (counts[:, None] * means).T @ means) / len(codes)
     within[np.diag_indices_from(within)] += shrink * max(np.trace(within) / len(within), 1e-12)
     weights = np.linalg.solve(within, means.T)
     offsets = np.where(counts > 0, -0.5 * np.sum(means.T * weights, axis=0), -1e30)

@@ -15,6 +15,7 @@ from jaxgen.abilities import Factorises
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import load_npz
+from jaxgen.data.loader import evenly
 from jaxgen.evaluate.validation import check_count, check_seed
 from jaxgen.files import write_arrays
 from jaxgen.machine import check_memory
@@ -31,6 +32,7 @@ FOLDER = "directions"  # of a run
 EXAMPLES, SAMPLES = 5000, 2000  # looked at; of a generator, whose samples are compared with them
 HELD_OUT = 0.1
 COMPONENTS = 20  # of which the most telling one is taken
+LOOKED_AT = 2000  # examples whose principal components are taken
 COMPARED = 200  # principal components of pictures, in which samples have their nearest example
 MEMBERS = {"about", "vector", "weights", "reader", "knots"}
 
@@ -213,7 +215,8 @@ class Nearest:
         """Keeps examples [M, ...] in as many components, at most."""
         flat = known.reshape(len(known), -1).astype(np.float64)
         self._middle = flat.mean(0)
-        self._axes = ways.principal(flat, min(components, len(flat) - 1, flat.shape[1]))
+        some = flat[evenly(len(flat), LOOKED_AT)]
+        self._axes = ways.principal(some, min(components, len(some) - 1, flat.shape[1]))
         self._known = (flat - self._middle) @ self._axes.T
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

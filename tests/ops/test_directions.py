@@ -203,7 +203,7 @@ def test_discriminant_is_that_of_scikit_learn():
     random = np.random.RandomState(10)
     classes = np.tile(np.arange(3), 80)
     codes = random.randn(240, 5) @ random.randn(5, 5) + random.randn(3, 5)[classes]
-    found = mean_shift.discriminant(codes, classes, 4, shrink=0.0)
+    found = mean_shift.discriminant(codes, classes, 4, 0.0, codes.T @ codes)
     theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(codes, classes)
     scores = codes @ found[:-1] + found[-1]
     expected = theirs.decision_function(codes)
