@@ -32,6 +32,7 @@ import numpy as np
 from editing_data import EDITS, Faces
 
 import jaxgen
+from jaxgen.ops import directions as ways
 from jaxgen.ops.mean_shift import Shift, fitted
 from jaxgen.views.codes import Space
 from jaxgen.views.directions import COMPONENTS, SAMPLES, Nearest, vector_of
@@ -50,15 +51,19 @@ RARELY = {
 }
 RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps, changes
     "vae": (
-        "vae:faces_like",
+        "vae:digits",
         3000,
         {
+            "data.binarize": "none",
             "model.latent": 24,
-            "model.channels": (32, 32, 64),
-            "model.kernels": (4, 4, 4),
-            "method.mixtures": 3,
+            "model.hidden": (512, 256),
+            "model.activation": "relu",
+            "method.observation": "gaussian",
+            "method.beta": 3e-4,  # a deviation of 0.017 of the range
+            "method.warmup_steps": 0,
             "train.batch_size": 64,
-            "optim.model.learning_rate": 1e-3,
+            "optim.model.clip_norm": 50.0,
+            "optim.model.warmup_steps": 200,
             "optim.model.decay_steps": 3000,
         },
     ),
