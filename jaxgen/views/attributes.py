@@ -116,7 +116,7 @@ def true_edits(
     for split, name in enumerate(names):
         own = factors.truth(run.spec.name, name).values
         rows = np.ravel_multi_index(tuple(own.T), truth.counts)
-        grid[rows] = np.stack([np.full(len(rows), split), np.arange(len(rows))], axis=1)
+        grid[rows] = np.stack([np.full(len(own), split), np.arange(len(own))], axis=1)
     before = factors.truth(run.spec.name, "test").values[index]
     values = np.repeat(before[:, None], len(steps), axis=1).astype(float)
     values[..., column] += steps[None]

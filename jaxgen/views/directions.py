@@ -72,6 +72,7 @@ class Direction:
         """
         if self.shift is not None:
             return self.shift.moved(codes, 0, strength, factors)
+        assert self.vector is not None
         return codes + strength * self.vector
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:

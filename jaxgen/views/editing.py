@@ -56,7 +56,7 @@ def edit(
     if ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] <= ends[1]:
         raise ConfigError(f"strength={strength}, expected the least and the most, as -2..2")
     found = attribute if isinstance(attribute, Direction) else load(run, attribute)
-    strengths = np.linspace(*ends, steps) if steps > 1 else ends[1:]
+    strengths = np.linspace(ends[0], ends[1], steps) if steps > 1 else ends[1:]
     space, index = Space(run, seed), None
     if pictures is not None:
         x = read(run.directory, pictures, fit).x

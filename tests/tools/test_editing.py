@@ -190,7 +190,7 @@ def test_table_and_two_folders(digits, tmp_path):
     found = digits.directions("ink", table=tmp_path / "dark.csv", method="pattern")
     assert found.about["names"] == ["ink"] and found.about["source"] == "dark.csv"
 
-    def refuse(match, error=ConfigError, **options):
+    def refuse(match, error: type[ValueError] = ConfigError, **options):
         with pytest.raises(error, match=match):
             digits.directions("ink", **options)
 
