@@ -124,7 +124,8 @@ def true_edits(
         values[..., column] %= truth.counts[column]
     known = (values[..., column] % 1 == 0) & (values[..., column] >= 0)
     known &= values[..., column] < truth.counts[column]
-    wanted = grid[np.ravel_multi_index(tuple(values[known].astype(int).T), truth.counts)]
+    rows = np.ravel_multi_index(tuple(values[known].astype(int).T), truth.counts)
+    wanted = grid[np.asarray(rows)]
     x = np.zeros((*known.shape, *run.spec.shape), run.spec.x.dtype)
     filled = np.zeros((len(wanted), *run.spec.shape), x.dtype)
     for split, name in enumerate(names):
