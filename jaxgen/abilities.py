@@ -273,6 +273,15 @@ class Descends(Protocol):
 
 
 @runtime_checkable
+class Factorises(Styles, Protocol):
+    """Shows the weights by which styles enter its layers."""
+
+    def style_weights(self, state: State) -> Array:
+        """[channels, style], of all layers one after the other."""
+        ...
+
+
+@runtime_checkable
 class Moves(Protocol):
     """Moves what is in an image, and not the image."""
 
@@ -376,7 +385,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends)
+ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends, Factorises)
 
 
 def given(method: Any) -> tuple[str, ...]:

@@ -158,6 +158,14 @@ class StyleGAN2(Adversarial):
         x = self.source.synthesize(state, self.source.spread(w), jax.random.key(0), "const")
         return self.unscaled(x) if rounded else real_levels(x, self.spec.levels)
 
+    def style_weights(self, state: State) -> Array:
+        """[channels, style]: the affine maps from w to the styles of all layers."""
+        leaves = jax.tree_util.tree_leaves_with_path(state.params["generator"])
+        names = [([part.key for part in path], leaf) for path, leaf in leaves]
+        return jnp.concatenate(
+            [leaf.T for path, leaf in names if path[-2:] == ["affine", "kernel"]]
+        )
+
     def mix(
         self,
         state: State,

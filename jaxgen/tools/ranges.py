@@ -71,6 +71,30 @@ class Real:
         return f"a number {'above' if self.above else 'from'} {self.least:g} to {self.most:g}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """The type of an option that is two finite numbers, -2..2, within plus and minus `most`."""
+
+    most: float = 1e6
+
+    def __call__(self, text: str) -> tuple[float, float]:
+        """Both.
+
+        Raises:
+            argparse.ArgumentTypeError: saying what is expected.
+        """
+        try:
+            low, high = map(float, text.split(".."))
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not -self.most <= low <= high <= self.most:
+            raise argparse.ArgumentTypeError(f"={shown(text)}, expected {self}")
+        return low, high
+
+    def __str__(self) -> str:
+        return f"the least and the most, as -2..2, from {-self.most:g} to {self.most:g}"
+
+
 def shown(text: str) -> str:
     """What was typed, shortened."""
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -8,7 +8,6 @@ as `label`, and as given what the first of them is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from jaxgen.data.images import decode
 from jaxgen.evaluate.validation import check_count
 from jaxgen.ops.paths import PATHS
 from jaxgen.pictures import grid, stacked, to_uint8, view
+from jaxgen.views.codes import flattened
 from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
 from jaxgen.views.picture import Picture
 
@@ -271,18 +271,7 @@ def codes_of(
     else:
         batch = own or batch_of(run, few, **places)
         codes = run.encode(batch["x"], seed, given=own_given(run, batch))
-    leaves, tree = jax.tree.flatten(codes)
-    shapes = [leaf.shape[1:] for leaf in leaves]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
-
-    def unflatten(codes: np.ndarray) -> Any:
-        parts = np.split(np.asarray(codes, np.float32), ends, axis=1)
-        return tree.unflatten(
-            [p.reshape(-1, *shape) for p, shape in zip(parts, shapes, strict=True)]
-        )
-
-    flat = [np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves]
-    return np.concatenate(flat, axis=1), unflatten
+    return flattened(codes)
 
 
 def check_images(run: Any) -> None:

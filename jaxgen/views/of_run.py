@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxgen.views import (
     captions,
     completions,
+    directions,
+    editing,
     latents,
     molecules,
     palette,
@@ -22,7 +24,7 @@ from jaxgen.views.films import filmed
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
-    `caption` gives texts, `convert` a sound, `codes` counts.
+    `caption` gives texts, `convert` a sound, `codes` counts, `directions` a direction.
     """
 
     caption = captions.caption
@@ -46,4 +48,6 @@ class Views:
     conversions = voices.conversions
     codes = voices.codes
     mix = filmed(styles.mix)
+    directions = directions.directions
+    edit = editing.edit
     project = styles.project

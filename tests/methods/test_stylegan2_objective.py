@@ -301,6 +301,30 @@ def test_projection_finds_its_own_image(game):
     np.testing.assert_allclose(found.astype(int), images.astype(int), atol=2)
 
 
+def test_style_weights_are_what_layers_make_of_w(game):
+    """Against the outputs of the affine layers, which are linear in w but for their biases."""
+    m, state = game
+    w = floats(3, 6).astype(np.float64)
+
+    def outputs(w):
+        styles = m.source.spread(jnp.asarray(w, jnp.float32))
+        _, noted = m.generator.apply(
+            {"params": state.params["generator"], **state.vars["generator"]},
+            styles,
+            (3, 8, 8, 1),
+            "none",
+            method="synthesize",
+            capture_intermediates=lambda module, _: module.name == "affine",
+            mutable=["intermediates"],
+        )
+        return np.concatenate(jax.tree.leaves(noted["intermediates"]), axis=1)
+
+    found = np.asarray(m.style_weights(state), np.float64)
+    change = outputs(w) - outputs(0 * w)
+    assert found.shape == (change.shape[1], 6)
+    np.testing.assert_allclose(change, w @ found.T / np.sqrt(6), atol=1e-4)
+
+
 def test_a_grid_of_mixed_styles(game):
     m, state = game
     mix = jax.jit(lambda state, coarse: m.mix(state, KEY, 2, 3, coarse))

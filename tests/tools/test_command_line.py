@@ -48,6 +48,12 @@ TEXTS |= {
     "--top",
     "--temperatures",
     "--knob",
+    "--attribute",
+    "--method",
+    "--table",
+    "--having",
+    "--lacking",
+    "--strength",
 }
 
 
