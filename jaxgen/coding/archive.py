@@ -23,6 +23,7 @@ MAGIC, VERSION = b"JXGC", 2
 FIRST, EACH = struct.Struct("<HII"), struct.Struct("<III")
 MOST_HEADER = 2**16  # bytes
 HEX = re.compile(r"[0-9a-f]{1,64}\Z")
+QUEUES, HEAD = ("entries", "groups"), (2, 1)  # words of a coder's state: of a stack, a queue
 COUNTS = ("count", "batch", "chunk")
 
 
@@ -167,10 +168,7 @@ def sizes(data: bytes) -> dict[str, Any]:
     header, chunks = unpack(data)
     words = sum(len(chunk.words) for chunk in chunks)
     start = sum(chunk.start for chunk in chunks)
-    head = HEAD_WORDS[header.kind == "entries"] * len(chunks)
+    head = HEAD[header.kind in QUEUES] * len(chunks)
     bits = {"start": 32 * start, "head": 32 * head, "header": 8 * len(data) - 32 * words}
     bits["net"] = 8 * len(data) - sum(bits.values())
     return dataclasses.asdict(header) | {"bytes": len(data), "bits": bits}
-
-
-HEAD_WORDS = (2, 1)  # of a stack, and of a range coder

@@ -32,7 +32,7 @@ class Entries:
         batch: examples beside each other.
     """
 
-    kind, usual_batch = "entries", 32
+    kind, usual_batch, lossless = "entries", 32, True
     takes = ()
 
     def __init__(self, network: Network, batch: int):

@@ -26,7 +26,6 @@ import scipy.special
 from jaxgen.abilities import Bijective
 from jaxgen.coding.archive import Chunk
 from jaxgen.coding.integers import (
-    FAR,
     FINE,
     Bins,
     normal,
@@ -43,8 +42,9 @@ from jaxgen.coding.tables import snapped
 from jaxgen.config import ConfigError
 from jaxgen.types import Array, State
 
-GRID = 20  # bits of a point below a grey level, and of its image below one
+GRID = 16  # bits of a point below a grey level, and of its image below one
 SIGMA = 2.0**-12  # of the local normals, in grey levels
+FURTHEST = 32  # image that the table of the base density holds
 MOST_DIMS = 2048  # a Jacobian of which has 32 MB
 START = 4  # words for a dimension: at most two symbols and their low bits
 BASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -62,7 +62,7 @@ class Flows:
         batch: 1: no two examples are coded beside each other.
     """
 
-    kind, usual_batch = "local-bits-back", 1
+    kind, usual_batch, lossless = "local-bits-back", 1, True
     takes = ()
 
     def __init__(self, network: Network, batch: int):
@@ -194,7 +194,7 @@ def _whole(x: np.ndarray) -> np.ndarray:
 
 def _of_base(name: str, dims: int) -> Bins:
     """Of images, in steps, under a standard density."""
-    at = (np.arange(2 * FAR + 2) - FAR - 0.5) / 2**FINE
+    at = np.arange(-FURTHEST - 0.5 / 2**FINE, FURTHEST + 1 / 2**FINE, 1 / 2**FINE)
     below, above = BASES[name](at), 1 - BASES[name](at)
     if name != "uniform":
         above = BASES[name](-at)

@@ -5,6 +5,7 @@ A wide law is coded in two parts: bins of 2^low steps by a model, and the step i
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from jaxgen.coding.stack import Stack
 
 FINE = 6  # log2 of the bins that a deviation has, at least
-FAR = 32 << FINE  # bins from the middle: the outermost says that more follows
+FAR = 10  # deviations from the middle to the outermost bin, which says that more follows
 WIDEST = 40  # of `low`
 NARROWEST = 2.0**-4  # of deviations, in steps
 RAW = 48  # bits of what is written out
@@ -23,15 +24,17 @@ class Bins(NamedTuple):
     """A law of integers [R].
 
     Attributes:
-        model: of bins -FAR to FAR.
+        model: of bins -far to far.
         parameters: of the model, [R] each.
         low: int64 [R].
+        far: the outermost bin.
         shift: what the model's symbols are counted from.
     """
 
     model: Any
     parameters: tuple[np.ndarray, ...]
     low: np.ndarray
+    far: int
     shift: int = 0
 
 
@@ -41,7 +44,11 @@ def steps(x: np.ndarray) -> np.ndarray:
 
 
 def normal(mean: np.ndarray, std: np.ndarray) -> Bins:
-    """Of whole steps around the nearest one to `mean`, [R] each and in steps."""
+    """Of whole steps around the nearest one to `mean`, [R] each and in steps.
+
+    A coder gives each bin a probability of 2^-24 at least: were there more than a normal needs,
+    draws would come from where it has none.
+    """
     import constriction
 
     gaussian = constriction.stream.model.QuantizedGaussian
@@ -50,14 +57,15 @@ def normal(mean: np.ndarray, std: np.ndarray) -> Bins:
     low = np.clip(np.floor(np.log2(std)) - FINE, 0, WIDEST).astype(np.int64)
     size = np.exp2(low)
     middle = (mean - np.rint(mean) + np.where(low > 0, 0.5, 0.0)) / size
-    return Bins(gaussian(-FAR, FAR), (middle, std / size), low)
+    far = 1 + math.ceil(FAR * float(np.max(std / size)))
+    return Bins(gaussian(-far, far), (middle, std / size), low, far)
 
 
 def table(masses: np.ndarray, low: np.ndarray) -> Bins:
-    """Of one table [2 FAR + 1] for all."""
+    """Of one table [2 far + 1] for all."""
     import constriction
 
-    return Bins(constriction.stream.model.Categorical(masses, perfect=False), (), low, FAR)
+    return Bins(constriction.stream.model.Categorical(masses, perfect=False), (), low, len(masses) // 2, len(masses) // 2)
 
 
 def _halves(low: np.ndarray) -> np.ndarray:
@@ -79,7 +87,7 @@ def push_near(stack: Stack, x: np.ndarray, bins: Bins) -> None:
 def pop_far(stack: Stack, bins: Bins) -> np.ndarray:
     """int64 [R]: what `push_far` was given."""
     x, bin_ = _joined(stack, bins)
-    far = np.abs(bin_) == FAR
+    far = np.abs(bin_) == bins.far
     raw = stack.pop_bits(np.full(int(far.sum()), RAW))
     x[far] = np.where(raw >> (RAW - 1), raw - (1 << RAW), raw)
     return x
@@ -87,10 +95,10 @@ def pop_far(stack: Stack, bins: Bins) -> np.ndarray:
 
 def push_far(stack: Stack, x: np.ndarray, bins: Bins) -> None:
     """Any integers [R] of less than RAW bits; those beyond the bins take RAW bits more."""
-    far = np.abs((x + _halves(bins.low)) >> bins.low) >= FAR
+    far = np.abs((x + _halves(bins.low)) >> bins.low) >= bins.far
     raw = x[far] & ((1 << RAW) - 1)
     stack.push_bits(raw, np.full(len(raw), RAW))
-    push_near(stack, np.where(far, (FAR << bins.low) - _halves(bins.low), x), bins)
+    push_near(stack, np.where(far, (bins.far << bins.low) - _halves(bins.low), x), bins)
 
 
 def _joined(stack: Stack, bins: Bins) -> tuple[np.ndarray, np.ndarray]:

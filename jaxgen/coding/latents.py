@@ -42,7 +42,7 @@ class Latents:
         precision: bits of a latent.
     """
 
-    kind, usual_batch = "bits-back", 1
+    kind, usual_batch, lossless = "bits-back", 1, True
     takes = ("precision",)
 
     def __init__(self, network: Network, batch: int, precision: int = PRECISION):
