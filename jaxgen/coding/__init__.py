@@ -116,8 +116,10 @@ def compress(
         raise ConfigError(f"{spec.name} has no grey levels: only whole numbers are compressed")
     chunk = check_count(chunk, "chunk")
     options = {name: value for name, value in options.items() if value is not None}
-    lossy = options.keys() & set(Groups.takes)
-    found = coder(network, batch, Groups.kind if lossy else None, **options)
+    if "groups" not in options and (idle := options.keys() & set(Groups.takes)):
+        raise ConfigError(f"{', '.join(sorted(idle))} is of lossy files: add groups")
+    kind = Groups.kind if "groups" in options else None
+    found = coder(network, batch, kind, **options)
     starts = track(range(0, len(x), chunk), "compressing", len(x), spec.unit, lambda _: chunk)
     chunks = [found.encode(x[start : start + chunk]) for start in starts]
     kept = x if found.lossless else _decoded(found, len(x), chunk, chunks)

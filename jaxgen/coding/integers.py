@@ -65,7 +65,13 @@ def table(masses: np.ndarray, low: np.ndarray) -> Bins:
     """Of one table [2 far + 1] for all."""
     import constriction
 
-    return Bins(constriction.stream.model.Categorical(masses, perfect=False), (), low, len(masses) // 2, len(masses) // 2)
+    return Bins(
+        constriction.stream.model.Categorical(masses, perfect=False),
+        (),
+        low,
+        len(masses) // 2,
+        len(masses) // 2,
+    )
 
 
 def _halves(low: np.ndarray) -> np.ndarray:

@@ -172,4 +172,3 @@ class Latents:
     def options(self) -> dict[str, int]:
         """What a decoder has to know."""
         return {"precision": self.precision}
-
