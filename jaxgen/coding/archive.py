@@ -1,7 +1,8 @@
 """The bytes of a `.jxg` file: a header, and chunks that are decoded each for itself.
 
 `MAGIC`, the version (uint16), the length of the header and its CRC32 (uint32 each), the header, and
-the chunks: number of words, start words among them, CRC32 of the words (uint32 each), and the words.
+the chunks: number of words, start words among them, CRC32 of both and the words (uint32 each), and
+the words.
 All little-endian. The header is JSON, deflated; a file holds nothing else.
 """
 
@@ -82,7 +83,7 @@ def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
     parts = [MAGIC, FIRST.pack(VERSION, len(about), zlib.crc32(about)), about]
     for words, start in chunks:
         raw = words.astype("<u4").tobytes()
-        parts += [EACH.pack(len(words), start, zlib.crc32(raw)), raw]
+        parts += [EACH.pack(len(words), start, _crc(len(words), start, raw)), raw]
     return b"".join(parts)
 
 
@@ -117,7 +118,7 @@ def unpack(data: bytes) -> tuple[Header, list[Chunk]]:
         raw, at = data[at : at + 4 * length], at + 4 * length
         if len(raw) < 4 * length:
             raise ConfigError("it is cut off, or damaged")
-        if zlib.crc32(raw) != crc or start > length:
+        if _crc(length, start, raw) != crc:
             first = i * header.chunk
             last = min(first + header.chunk, header.count) - 1
             raise ConfigError(f"it is damaged: examples {first} to {last} are lost")
@@ -127,6 +128,10 @@ def unpack(data: bytes) -> tuple[Header, list[Chunk]]:
     return header, chunks
 
 
+def _crc(length: int, start: int, raw: bytes) -> int:
+    return zlib.crc32(raw, zlib.crc32(EACH.pack(length, start, 0)))
+
+
 def _header(about: bytes) -> Header:
     """Raises ConfigError for what `pack` does not write."""
     try:
@@ -134,7 +139,7 @@ def _header(about: bytes) -> Header:
         found: Any = json.loads(text)
         header = Header(**found | {"shape": tuple(found["shape"])})
         sound = _is_sound(header)
-    except (zlib.error, ValueError, RecursionError, TypeError, KeyError):
+    except (zlib.error, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
         raise ConfigError("its header is none of `jaxgen compress`")

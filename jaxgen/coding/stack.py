@@ -80,7 +80,7 @@ class Stack:
         return Chunk(words[untouched:], len(self._start) - untouched)
 
     def check_empty(self) -> None:
-        """Raises ConfigError unless the start alone is left: what was popped was what was pushed."""
+        """Raises ConfigError unless the start alone is left: all that was popped was pushed."""
         try:
             left = np.asarray(self._coder.get_compressed(unseal=True))
         except Exception as error:  # constriction's own, of a coder that is not sealed

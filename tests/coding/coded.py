@@ -74,7 +74,6 @@ def latents(name, seed=0, shape=(4, 4, 1), levels=5, observation="logistic_mixtu
         "conv_draw": ConvDRAW(steps=2, latent=2, width=4, kernel=3),
         "vdvae": VDVAE(((4, 2), (2, 1)), ((2, 1), (4, 2)), width=8, latent=2),
         "nvae": NVAE(channels=4, groups=(1, 2), latent=2, blocks=0, group_cells=1),
-        "nvae_flows": NVAE(channels=4, groups=(1, 2), latent=2, blocks=0, group_cells=1, flows=1),
     }[name]
     return loaded(ELBO(model, spec_of(shape, levels), observation, mixtures=2), seed)
 
