@@ -7,6 +7,7 @@ from jaxgen.views import (
     completions,
     latents,
     molecules,
+    ood,
     palette,
     showers,
     spectrum,
@@ -20,7 +21,7 @@ from jaxgen.views import (
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
-    `caption` gives texts, `convert` a sound, `codes` counts.
+    `caption` gives texts, `convert` a sound, `codes` counts, `ood` numbers.
     """
 
     caption = captions.caption
@@ -36,6 +37,7 @@ class Views:
     between = molecules.between
     optimise = molecules.optimise
     molecules = molecules.molecules
+    ood = ood.ood
     palette = palette.palette
     showers = showers.showers
     spectrum = spectrum.spectrum
