@@ -4,10 +4,10 @@
     python benchmarks/codecs.py RUN --lossy [--num=N]
 
 The formats get all images at once, as one picture of so many rows of images that it is about
-square, which favours them over a file an image, and then a file an image. JPEG XL needs `pip install
-pillow-jxl-plugin`. Says whether the round trip was exact, with another batch size and in a process
-of one thread too. With --lossy, bits a value and PSNR of files of the first groups of latents, and of
-JPEG, WebP and JPEG XL at several qualities.
+square, which favours them over a file an image, and then a file an image. JPEG XL needs
+`pip install pillow-jxl-plugin`. Says whether the round trip was exact, with another batch size and
+in a process of one thread too. With --lossy, bits a value and PSNR of files of the first groups of
+latents, and of JPEG, WebP and JPEG XL at several qualities.
 """
 
 from __future__ import annotations

@@ -49,8 +49,13 @@ def constant(x: np.ndarray, levels: int, seed: int) -> np.ndarray:
     return np.broadcast_to(value.reshape(-1, *(1,) * (x.ndim - 1)), x.shape).astype(x.dtype)
 
 
+def black(x: np.ndarray, levels: int, seed: int) -> np.ndarray:
+    """Nothing: where pictures are dark around, most likelihoods prefer it to the data."""
+    return np.zeros_like(x)
+
+
 TRANSFORMS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
-    f.__name__: f for f in (invert, turn, shuffle, constant)
+    f.__name__: f for f in (invert, turn, shuffle, constant, black)
 }
 
 

@@ -19,8 +19,8 @@ def add(commands: Any) -> None:
     command.set_defaults(command=run)
     add_run(command)
     text = (
-        "a folder or file of pictures, or transform:invert, turn, shuffle, constant of test images;"
-        " may be repeated; default: all four"
+        "a folder or file of pictures, or transform:NAME of test images, invert, turn, shuffle, "
+        "constant or black; may be repeated; default: these five"
     )
     command.add_argument("--against", action="append", metavar="SET", help=text)
     text = "a run on noised data: scores are ratios of likelihoods, too"

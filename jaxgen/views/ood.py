@@ -209,7 +209,7 @@ class _Scorer:
             def log_p(own: Any) -> jax.Array:
                 return method.log_prob(state.replace(params=own), one[None], key)[0]
 
-            return optax.global_norm(jax.grad(log_p)(params))
+            return optax.tree.norm(jax.grad(log_p)(params))
 
         @jax.jit
         def norms(params: Any, rows: jax.Array, key: jax.Array) -> jax.Array:
