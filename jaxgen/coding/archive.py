@@ -25,7 +25,6 @@ FIRST, EACH = struct.Struct("<HII"), struct.Struct("<III")
 MOST_HEADER = 2**16  # bytes
 HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 QUEUES, HEAD = ("entries", "groups"), (2, 1)  # words of a coder's state: of a stack, a queue
-COUNTS = ("count", "batch", "chunk")
 
 
 class Chunk(NamedTuple):
@@ -147,13 +146,13 @@ def _header(about: bytes) -> Header:
 
 
 def _is_sound(header: Header) -> bool:
-    numbers = [getattr(header, name) for name in COUNTS]
-    numbers += [*header.shape, *header.options.values()]
+    counts = [header.count, header.batch, header.chunk]
+    numbers = [*counts, *header.shape, *header.options.values()]
     names = [header.kind, header.dtype, *header.environment, *header.environment.values()]
     digests = [header.model, header.digest, header.canary]
     return (
         all(type(n) is int and 0 <= n < 2**32 for n in numbers)
-        and min(numbers[:3]) > 0
+        and min(counts) > 0
         and all(isinstance(name, str) and len(name) < 100 for name in [*names, *header.options])
         and all(isinstance(text, str) and HEX.match(text) for text in digests)
     )

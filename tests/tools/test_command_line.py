@@ -45,6 +45,10 @@ TEXTS |= {
     "--optimise",
     "--speaker",
     "--codes",
+    "--no_verify",
+    "--against",
+    "--background",
+    "--gradient",
 }
 
 
