@@ -23,6 +23,15 @@ from jaxgen.config import ConfigError
 MAGIC, VERSION = b"JXGC", 2
 FIRST, EACH = struct.Struct("<HII"), struct.Struct("<III")
 MOST_HEADER = 2**16  # bytes
+# what headers have in common, so that a small file does not pay for it: part of the format
+COMMON = (
+    b'"precision":10"fineness":2,"groups":1,"seed":0"entries""groups""local-bits-back""bits-back"'
+    b'{"batch":32{"batch":1,"canary":"0123456789abcdef","chunk":1024,"count":1000,"digest":"'
+    b'","dtype":"uint8","environment":{"constriction":"0.5.0","jax":"0.10.2","jaxlib":"0.10.2",'
+    b'"numpy":"2.4.6","processor":"aarch64 x86_64 ","scipy":"1.17.1"},"kind":"","model":"'
+    b'","options":{},"shape":[28,28,1]"shape":[8,8,1]}'
+)
+DEFLATE = {"wbits": -15, "zdict": COMMON}
 HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 QUEUES, HEAD = ("entries", "groups"), (2, 1)  # words of a coder's state: of a stack, a queue
 
@@ -78,7 +87,8 @@ class Header:
 def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
     """The file."""
     text = json.dumps(dataclasses.asdict(header), sort_keys=True, separators=(",", ":"))
-    about = zlib.compress(text.encode(), 9)
+    packer = zlib.compressobj(9, **DEFLATE)
+    about = packer.compress(text.encode()) + packer.flush()
     parts = [MAGIC, FIRST.pack(VERSION, len(about), zlib.crc32(about)), about]
     for words, start in chunks:
         raw = words.astype("<u4").tobytes()
@@ -134,7 +144,7 @@ def _crc(length: int, start: int, raw: bytes) -> int:
 def _header(about: bytes) -> Header:
     """Raises ConfigError for what `pack` does not write."""
     try:
-        text = zlib.decompressobj().decompress(about, MOST_HEADER)
+        text = zlib.decompressobj(**DEFLATE).decompress(about, MOST_HEADER)
         found: Any = json.loads(text)
         header = Header(**found | {"shape": tuple(found["shape"])})
         sound = _is_sound(header)

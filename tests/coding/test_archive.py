@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen import coding
-from jaxgen.coding.archive import FIRST, MAGIC, VERSION, Chunk, Header, pack, unpack
+from jaxgen.coding.archive import DEFLATE, FIRST, MAGIC, VERSION, Chunk, Header, pack, unpack
 from jaxgen.config import ConfigError
 
 HEADER = Header(
@@ -70,7 +70,8 @@ def test_another_version():
 
 
 def stranger(text):
-    about = zlib.compress(text)
+    packer = zlib.compressobj(9, **DEFLATE)
+    about = packer.compress(text) + packer.flush()
     return MAGIC + FIRST.pack(VERSION, len(about), zlib.crc32(about)) + about
 
 
