@@ -253,28 +253,29 @@ class Likelihood:
 
     def to_base(self, state: State, x: Array) -> Array:
         """See `abilities.Bijective`."""
-        self._check_plain()
-        x, _ = Chain(self._steps).apply({}, x / self.levels)
+        x, _ = Chain(self._steps).apply({}, x / self._plain_levels)
         z, _ = self.player.apply(state, x)
         return jnp.concatenate([leaf.reshape(len(x), -1) for leaf in jax.tree.leaves(z)], axis=1)
 
     def from_base(self, state: State, z: Array) -> Array:
         """See `abilities.Bijective`."""
-        self._check_plain()
+        levels = self._plain_levels
         leaves, tree = jax.tree.flatten(self._latent_shapes(state, len(z)))
         ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
         parts = jnp.split(z, ends[:-1], axis=1)
         shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
         x, _ = self.player.apply(state, tree.unflatten(shaped), method="inverse")
-        return Chain(self._steps).apply({}, x, method="inverse")[0] * self.levels
+        return Chain(self._steps).apply({}, x, method="inverse")[0] * levels
 
-    def _check_plain(self) -> None:
-        """Raises ConfigError where the model is no map of all grey levels alone."""
+    @property
+    def _plain_levels(self) -> int:
+        """Grey levels; raises ConfigError where the model is no map of all of them alone."""
         who = type(self.model).__name__
         if self.levels is None or self.levels != self.spec.levels:
             raise ConfigError(f"{who} does not model the grey levels of {self.spec.name}")
         if self.dequantizer is not None or self.model.kind != "exact":
             raise ConfigError(f"{who} with a learnt dequantisation, or by an ODE, is no exact map")
+        return self.levels
 
     def _decode(self, state: State, z: Any, cond: Any, rounded: bool = True) -> Array:
         x, _ = self.player.apply(state, z, cond, method="inverse")

@@ -38,7 +38,7 @@ def test_what_comes_out_is_what_went_in(run, x, data):
     own = coding.bits_per_dim(run, x) * x.size / 8
     nats = jax.jit(run.method.evaluate)(run.state, {"x": x}, KEY)["nll"]
     np.testing.assert_allclose(own, np.sum(nats) / np.log(2) / 8, rtol=1e-5)
-    assert own < len(data) < 1.01 * own + 350
+    assert own < len(data) < 1.01 * own + 160
 
 
 def test_another_batch_is_another_file_of_the_same_examples(run, x, data):
