@@ -48,7 +48,7 @@ def test_the_size_is_the_bound(run, x):
 @pytest.mark.parametrize("name", ["conv_draw", *DEEP])
 def test_hierarchies(name):
     run = latents(name)
-    x = draws(run, 60)
+    x = draws(run, 300)
     data = coding.compress(run, x, batch=1)
     np.testing.assert_array_equal(coding.decompress(run, data), x)
     net = coding.inspect(data)["bits"]["net"] / x.size
