@@ -157,6 +157,55 @@ class Enumerates(Protocol):
 
 
 @runtime_checkable
+class BitsBack(Protocol):
+    """Says what each group of its latents is drawn from: what coding by bits back needs.
+
+    Latents are as `Encodes.encode` gives them: a tuple, one array [B, ...] a group, the first
+    drawn first.
+    """
+
+    def latent_laws(
+        self, state: State, x: Array, z: PyTree, given: Given = None
+    ) -> tuple[Sequence[Any], Array]:
+        """(prior, posterior) of each group, and theta.
+
+        Both are `(mean, log_std)` of independent normals; those of a group look at x and at the
+        groups of z before it alone, the prior not at x. theta is that of all groups. ConfigError
+        where the latents are none of normals.
+        """
+        ...
+
+    def value_log_probs(self, theta: Array, seen: Array, channel: int) -> Array:
+        """[B, P, K], in nats, of the values of a channel at all positions.
+
+        Of `seen` [B, ...] the channels before it are looked at. ConfigError where a density is
+        modelled, not a mass.
+        """
+        ...
+
+
+@runtime_checkable
+class Bijective(Protocol):
+    """Maps integer data, made real by noise in [0, 1), to as many real numbers and back."""
+
+    @property
+    def base(self) -> str:
+        """Name of the standard density of what they are mapped to: "normal", "logistic"..."""
+        ...
+
+    def to_base(self, state: State, x: Array) -> Array:
+        """Reals [B, ...], in units of grey levels, to [B, D]; in the precision of the params.
+
+        ConfigError where no such map is there, or none that can be inverted.
+        """
+        ...
+
+    def from_base(self, state: State, z: Array) -> Array:
+        """Back, to [B, ...]."""
+        ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Draws what is not known of an example."""
 
@@ -386,6 +435,7 @@ class Restarts(Protocol):
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
 ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends, Factorises)
+ABILITIES += (BitsBack, Bijective)
 
 
 def given(method: Any) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.calls import Calls, on_one_device
+from jaxgen.coding.of_run import Files
 from jaxgen.config import ConfigError, build, check_sections, unknown
 from jaxgen.data.loader import evenly
 from jaxgen.evaluate.validation import check_count
@@ -37,7 +37,7 @@ OBSERVERS = 4  # that are kept, with their data
 PLACES = {"data": "name", "manual_dir": "manual_dir", "data_dir": "data_dir"}
 
 
-class Run(Views):
+class Run(Views, Files):
     """A run directory with its newest good checkpoint, averaged params where there are any.
 
     Attributes:
@@ -182,26 +182,6 @@ class Run(Views):
     def reconstruct(self, x: Any, seed: int = 0, **options: Any) -> Any:
         """The expected data given latents of x, in the units of the data."""
         return self._calls.of_data("reconstruct", self._averaged, x, seed, options)
-
-    def compress(
-        self,
-        pictures: Any = None,
-        num: int | None = None,
-        batch: int = 32,
-        fit: str | None = None,
-        **places: Any,
-    ) -> bytes:
-        """A file without loss of test examples or one's own: see `coding.chosen`, `compress`."""
-        from jaxgen import coding
-
-        return coding.compress(self, coding.chosen(self, pictures, num, fit, **places), batch)
-
-    def decompress(self, file: bytes | str | os.PathLike[str]) -> np.ndarray:
-        """The examples [N, ...] of what `compress` gave, or of a path of it."""
-        from jaxgen import coding
-
-        data = file if isinstance(file, bytes) else pathlib.Path(file).read_bytes()
-        return coding.decompress(self, data)
 
     def complete(self, x: Any, known: Any, seed: int = 0, **options: Any) -> Any:
         """x [B, ...] with what is not known drawn; `known` is bool, as x or an example of it."""

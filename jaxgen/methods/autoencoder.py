@@ -43,7 +43,8 @@ class Reconstruction(ELBO):
         if self.corruption == "salt_and_pepper" and self.spec.levels is None:
             raise ValueError("corruption='salt_and_pepper': continuous data have no largest value")
 
-    log_prob: Any = None  # the ability `Density` is taken away
+    log_prob: Any = None  # the abilities `Density` and `BitsBack` are taken away
+    latent_laws: Any = None
 
     def corrupt(self, x: Array, rng: Array) -> Array:
         """x with noise or with elements replaced, in the units of the data."""

@@ -16,7 +16,7 @@ from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
 from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
-from jaxgen.ops.observations import Observation, observation
+from jaxgen.ops.observations import Enumerable, Observation, observation
 from jaxgen.ops.ranges import nearest_levels
 from jaxgen.schedules import Scheduled, extremes, value
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
@@ -294,6 +294,28 @@ class ELBO:
             draw = self.top_down(state, None, x.shape[0], cond, key, given=kept)
         return self.decoder.mean(draw.theta)
 
+    def latent_laws(
+        self, state: State, x: Array, z: Any, given: Given = None
+    ) -> tuple[Sequence[Any], Array]:
+        """See `abilities.BitsBack`."""
+        cond = self.givens.of_call(given, len(x))
+        h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
+        draw = self.top_down(state, h, len(x), cond, jax.random.key(0), given=tuple(z))
+        if len(draw.laws) != len(draw.z):
+            raise ConfigError(
+                f"{type(self.model).__name__} has latents that are not drawn group by group from "
+                "normals"
+            )
+        return draw.laws, draw.theta
+
+    def value_log_probs(self, theta: Array, seen: Array, channel: int) -> Array:
+        """See `abilities.BitsBack`."""
+        decoder = self.decoder
+        if not isinstance(decoder, Enumerable):
+            raise ConfigError(f"{type(decoder).__name__} says no probability of a grey level")
+        masses = decoder.log_masses(theta, seen, channel)
+        return masses.reshape(len(theta), -1, masses.shape[-1])
+
     def sample(
         self,
         state: State,
@@ -373,7 +395,7 @@ class ELBO:
         """Integer data to [0, 1]; continuous data as they are."""
         if self.spec.levels is None:
             return x
-        return x.astype(jnp.float32) / (self.spec.levels - 1)
+        return x.astype(jnp.result_type(float)) / (self.spec.levels - 1)
 
     def condition(self, batch: Batch) -> Array | None:
         """What the model is given with a batch, see `nn.condition`; None for nothing."""

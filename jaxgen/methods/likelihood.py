@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.abilities import DensityOf
 from jaxgen.bijectors.affine import Affine
@@ -249,6 +251,32 @@ class Likelihood:
         cond = self.givens.of_call(given, jax.tree.leaves(z)[0].shape[0])
         return self._decode(state, z, cond, rounded)
 
+    def to_base(self, state: State, x: Array) -> Array:
+        """See `abilities.Bijective`."""
+        x, _ = Chain(self._steps).apply({}, x / self._plain_levels)
+        z, _ = self.player.apply(state, x)
+        return jnp.concatenate([leaf.reshape(len(x), -1) for leaf in jax.tree.leaves(z)], axis=1)
+
+    def from_base(self, state: State, z: Array) -> Array:
+        """See `abilities.Bijective`."""
+        levels = self._plain_levels
+        leaves, tree = jax.tree.flatten(self._latent_shapes(state, len(z)))
+        ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
+        parts = jnp.split(z, ends[:-1], axis=1)
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        x, _ = self.player.apply(state, tree.unflatten(shaped), method="inverse")
+        return Chain(self._steps).apply({}, x, method="inverse")[0] * levels
+
+    @property
+    def _plain_levels(self) -> int:
+        """Grey levels; raises ConfigError where the model is no map of all of them alone."""
+        who = type(self.model).__name__
+        if self.levels is None or self.levels != self.spec.levels:
+            raise ConfigError(f"{who} does not model the grey levels of {self.spec.name}")
+        if self.dequantizer is not None or self.model.kind != "exact":
+            raise ConfigError(f"{who} with a learnt dequantisation, or by an ODE, is no exact map")
+        return self.levels
+
     def _decode(self, state: State, z: Any, cond: Any, rounded: bool = True) -> Array:
         x, _ = self.player.apply(state, z, cond, method="inverse")
         levels = self.spec.levels
@@ -288,7 +316,7 @@ class Likelihood:
         return self._decode(state, z, cond)
 
     def _latent_shapes(self, state: State, num: int) -> Any:
-        x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((num, *self.spec.shape), jnp.result_type(float))
         apply = functools.partial(self.player.apply, state, rngs={"dequantize": jax.random.key(0)})
         return jax.eval_shape(apply, x, self.givens.shape(num))[0]
 

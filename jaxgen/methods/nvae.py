@@ -272,7 +272,7 @@ class NVAE(ELBO):
         """To [0, 1]; with `n_bits`, of the leading bits alone."""
         if self.n_bits is None:
             return super().scaled(x)
-        return (x // (256 >> self.n_bits)).astype(jnp.float32) / (2**self.n_bits - 1)
+        return (x // (256 >> self.n_bits)).astype(jnp.result_type(float)) / (2**self.n_bits - 1)
 
 
 def _noted(tree: Any, name: str) -> list[Array]:

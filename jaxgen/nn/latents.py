@@ -35,28 +35,6 @@ GivenLatents = Sequence[Batched | None]  # an entry a group, None to be drawn
 Temperature = Float[Array, ""] | float  # of draws from the prior
 
 
-class Draw(NamedTuple):
-    """One draw of all latents, and what they say about the data.
-
-    Attributes:
-        theta: [B, ...], parameters of the observation model.
-        z: the latents, one entry a group, the first drawn first.
-        kl: the divergence of posterior and prior, in nats, one entry a group: [B, K], K the
-            dimensions or channels of the group. Analytic where it is known, else the one draw's
-            log q - log p. Empty in draws from the prior.
-        log_q: [B], log-density of the latents under the posterior.
-        log_p: [B], under the prior.
-        posterior: of a model with one group of normal latents, for methods that look at it.
-    """
-
-    theta: Batched
-    z: tuple[Batched, ...]
-    kl: tuple[Channels, ...]
-    log_q: PerExample
-    log_p: PerExample
-    posterior: Normal | None = None
-
-
 class Normal(NamedTuple):
     """Independent normals.
 
@@ -85,6 +63,42 @@ class Normal(NamedTuple):
         return 0.5 * (jnp.exp(2 * ratio) + jnp.square(distance) - 1) - ratio
 
 
+class Law(NamedTuple):
+    """What a group of latents is drawn from, given the groups before it.
+
+    Attributes:
+        prior: of the group.
+        posterior: of it, given the data too; None in draws from the prior.
+    """
+
+    prior: Normal
+    posterior: Normal | None
+
+
+class Draw(NamedTuple):
+    """One draw of all latents, and what they say about the data.
+
+    Attributes:
+        theta: [B, ...], parameters of the observation model.
+        z: the latents, one entry a group, the first drawn first.
+        kl: the divergence of posterior and prior, in nats, one entry a group: [B, K], K the
+            dimensions or channels of the group. Analytic where it is known, else the one draw's
+            log q - log p. Empty in draws from the prior.
+        log_q: [B], log-density of the latents under the posterior.
+        log_p: [B], under the prior.
+        posterior: of a model with one group of normal latents, for methods that look at it.
+        laws: of the groups, where all are normal; () of other models.
+    """
+
+    theta: Batched
+    z: tuple[Batched, ...]
+    kl: tuple[Channels, ...]
+    log_q: PerExample
+    log_p: PerExample
+    posterior: Normal | None = None
+    laws: tuple[Law, ...] = ()
+
+
 def standard_normal(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Normal:
     """Mean 0 and standard deviation 1."""
     return Normal(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
@@ -102,6 +116,7 @@ class Group(NamedTuple):
     kl: Channels | None
     log_q: PerExample
     log_p: PerExample
+    law: Law | None = None
 
 
 def draw_group(
@@ -132,9 +147,10 @@ def draw_group(
     else:
         z = posterior.sample(rng)
     log_p = sum_event(prior.log_prob(z))
+    law = Law(prior, posterior)
     if posterior is None:
-        return Group(z, None, jnp.zeros_like(log_p), log_p)
-    return Group(z, channels(posterior.kl(prior)), sum_event(posterior.log_prob(z)), log_p)
+        return Group(z, None, jnp.zeros_like(log_p), log_p, law)
+    return Group(z, channels(posterior.kl(prior)), sum_event(posterior.log_prob(z)), log_p, law)
 
 
 def joined(theta: Batched, groups: Sequence[Group]) -> Draw:
@@ -145,4 +161,5 @@ def joined(theta: Batched, groups: Sequence[Group]) -> Draw:
         tuple(group.kl for group in groups if group.kl is not None),
         functools.reduce(jnp.add, [group.log_q for group in groups]),
         functools.reduce(jnp.add, [group.log_p for group in groups]),
+        laws=tuple(group.law for group in groups if group.law is not None),
     )

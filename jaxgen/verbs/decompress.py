@@ -26,16 +26,12 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Writes them."""
-    from jaxgen.coding import read
+    from jaxgen.coding import contents, inspect
     from jaxgen.files import write_arrays
 
-    path = arguments.file.expanduser()
+    path, data = arguments.file, contents(arguments.file)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        read(data)  # before the checkpoint
+        inspect(data)  # before the checkpoint
         found = load_run(arguments)
         x = found.decompress(data)
     except ConfigError as error:

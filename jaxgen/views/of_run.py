@@ -9,6 +9,7 @@ from jaxgen.views import (
     editing,
     latents,
     molecules,
+    ood,
     palette,
     showers,
     spectrum,
@@ -24,7 +25,8 @@ from jaxgen.views.films import filmed
 class Views:
     """Each takes the run and gives a `Picture`: `run.interpolate().save("x.mp4")`.
 
-    `caption` gives texts, `convert` a sound, `codes` counts, `directions` a direction.
+    `caption` gives texts, `convert` a sound, `codes` counts, `directions` a direction, `ood`
+    numbers.
     """
 
     caption = captions.caption
@@ -41,6 +43,7 @@ class Views:
     between = molecules.between
     optimise = molecules.optimise
     molecules = molecules.molecules
+    ood = ood.ood
     palette = palette.palette
     showers = showers.showers
     spectrum = spectrum.spectrum

@@ -54,6 +54,10 @@ TEXTS |= {
     "--having",
     "--lacking",
     "--strength",
+    "--no_verify",
+    "--against",
+    "--background",
+    "--gradient",
 }
 
 

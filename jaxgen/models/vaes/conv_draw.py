@@ -13,6 +13,7 @@ drawn from the prior, is the paper's lossy reconstruction (section 4.2).
 from __future__ import annotations
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -160,4 +161,6 @@ class ConvDRAW(nn.Module):
         start = (jnp.zeros((num, height, width, channels)), state, state)
         (canvas, _, _), groups = self.step(start, xs, h, cond, jnp.asarray(temperature))
         kl = () if groups.kl is None else tuple(groups.kl)
-        return Draw(canvas, tuple(groups.z), kl, groups.log_q.sum(0), groups.log_p.sum(0))
+        laws = tuple(jax.tree.map(lambda v, i=i: v[i], groups.law) for i in range(self.steps))
+        log_q, log_p = groups.log_q.sum(0), groups.log_p.sum(0)
+        return Draw(canvas, tuple(groups.z), kl, log_q, log_p, laws=laws)

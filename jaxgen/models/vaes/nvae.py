@@ -23,6 +23,7 @@ from jaxgen.nn.latents import (
     Draw,
     GivenLatents,
     Group,
+    Law,
     Normal,
     Temperature,
     channels,
@@ -94,13 +95,15 @@ class Latents(nn.Module):
             base = None
         log_p = prior.log_prob(z)
         if posterior is None:
-            return Group(z, None, jnp.zeros(z.shape[0], log_p.dtype), sum_event(log_p))
+            nothing = jnp.zeros(z.shape[0], log_p.dtype)
+            return Group(z, None, nothing, sum_event(log_p), Law(prior, None))
+        law = None if warp else Law(prior, posterior)
         if warp is None:
             kl, log_q = posterior.kl(prior), posterior.log_prob(z)
         else:
             log_q = posterior.log_prob(warp.inverse(z)[0] if base is None else base)
             kl = log_q - log_p
-        return Group(z, channels(kl), sum_event(log_q), sum_event(log_p))
+        return Group(z, channels(kl), sum_event(log_q), sum_event(log_p), law)
 
 
 class EncoderGroup(nn.Module):

@@ -135,7 +135,8 @@ class VAE(Coder):
         group = draw_group(key, prior, h, known, temperature)
         theta = self.decoder(beside(group.z, cond), size)
         kl = () if group.kl is None else (group.kl,)
-        return Draw(theta, (group.z,), kl, group.log_q, group.log_p, h)
+        laws = () if group.law is None else (group.law,)
+        return Draw(theta, (group.z,), kl, group.log_q, group.log_p, h, laws)
 
 
 class DenseEncoder(nn.Module):
