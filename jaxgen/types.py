@@ -134,7 +134,7 @@ def batches_per_step(turns: Sequence[Turn]) -> int:
 class Method(Protocol):
     """Modules and an objective: a frozen dataclass of pure functions.
 
-    What else a method can do is in `abilities.py`.
+    What else a method can do is in `jaxgen.abilities`.
     """
 
     @property

@@ -11,9 +11,11 @@ that is given nothing needs no such parameter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from jaxgen.abilities.coding import Bijective, BitsBack, Enumerates
+from jaxgen.abilities.styles import Factorises, Mixes, Moves, Projects, Styles, Truncates
 from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, PyTree, State
 
 
@@ -134,78 +136,6 @@ class Restores(Protocol):
 
 
 @runtime_checkable
-class Enumerates(Protocol):
-    """Says the probability of each value of an entry given the entries before it.
-
-    It is what a coder needs. The D entries of an example are in raster order, channels last, and
-    have K values each.
-    """
-
-    def entry_log_probs(self, state: State, x: Array, given: Given = None) -> Array:
-        """[B, D, K], in nats, of examples that are known."""
-        ...
-
-    def entry_start(self, state: State, x: Array, given: Given = None) -> PyTree:
-        """What `entry_next` remembers, before the first entry."""
-        ...
-
-    def entry_next(
-        self, state: State, memory: PyTree, x: Array, entry: Array, given: Given = None
-    ) -> tuple[Array, PyTree]:
-        """[B, K] of entry number `entry`, before which all of x is there; and the memory."""
-        ...
-
-
-@runtime_checkable
-class BitsBack(Protocol):
-    """Says what each group of its latents is drawn from: what coding by bits back needs.
-
-    Latents are as `Encodes.encode` gives them: a tuple, one array [B, ...] a group, the first
-    drawn first.
-    """
-
-    def latent_laws(
-        self, state: State, x: Array, z: PyTree, given: Given = None
-    ) -> tuple[Sequence[Any], Array]:
-        """(prior, posterior) of each group, and theta.
-
-        Both are `(mean, log_std)` of independent normals; those of a group look at x and at the
-        groups of z before it alone, the prior not at x. theta is that of all groups. ConfigError
-        where the latents are none of normals.
-        """
-        ...
-
-    def value_log_probs(self, theta: Array, seen: Array, channel: int) -> Array:
-        """[B, P, K], in nats, of the values of a channel at all positions.
-
-        Of `seen` [B, ...] the channels before it are looked at. ConfigError where a density is
-        modelled, not a mass.
-        """
-        ...
-
-
-@runtime_checkable
-class Bijective(Protocol):
-    """Maps integer data, made real by noise in [0, 1), to as many real numbers and back."""
-
-    @property
-    def base(self) -> str:
-        """Name of the standard density of what they are mapped to: "normal", "logistic"..."""
-        ...
-
-    def to_base(self, state: State, x: Array) -> Array:
-        """Reals [B, ...], in units of grey levels, to [B, D]; in the precision of the params.
-
-        ConfigError where no such map is there, or none that can be inverted.
-        """
-        ...
-
-    def from_base(self, state: State, z: Array) -> Array:
-        """Back, to [B, ...]."""
-        ...
-
-
-@runtime_checkable
 class Completes(Protocol):
     """Draws what is not known of an example."""
 
@@ -278,28 +208,6 @@ class Coded(Protocol):
 
 
 @runtime_checkable
-class Styles(Protocol):
-    """Decodes in two steps, by way of styles."""
-
-    def styles_of(self, state: State, z: PyTree, given: Given = None) -> Array:
-        """Latents to styles w, [B, style]."""
-        ...
-
-    def render(self, state: State, w: Array, *, rounded: bool) -> Array:
-        """Styles to data, as `Decodes.decode`."""
-        ...
-
-
-@runtime_checkable
-class Truncates(Styles, Protocol):
-    """Knows the mean of styles, towards which they may be brought."""
-
-    def middle(self, state: State) -> Array:
-        """[style], the mean of w."""
-        ...
-
-
-@runtime_checkable
 class Descends(Protocol):
     """Has groups of latents, each drawn given those before it."""
 
@@ -318,67 +226,6 @@ class Descends(Protocol):
         The noise of those that are drawn is of `rng` alone. Deviations of each group are multiplied
         by its temperature, from the first on; the last one is that of all that follow.
         """
-        ...
-
-
-@runtime_checkable
-class Factorises(Styles, Protocol):
-    """Shows the weights by which styles enter its layers."""
-
-    def style_weights(self, state: State) -> Array:
-        """[channels, style], of all layers one after the other."""
-        ...
-
-
-@runtime_checkable
-class Moves(Protocol):
-    """Moves what is in an image, and not the image."""
-
-    def moved(self, state: State, w: Array, transforms: Array, *, rounded: bool) -> Array:
-        """Images of styles w [B, style] as `Styles.render`, moved by transforms [3, 3].
-
-        These are of coordinates around the middle, in sides of the image, from places of what is
-        made to those of what `render` gives.
-        """
-        ...
-
-
-@runtime_checkable
-class Mixes(Protocol):
-    """Shows samples that share coarse styles by row, and fine ones by column."""
-
-    def mix(
-        self,
-        state: State,
-        rng: Array,
-        rows: int,
-        columns: int,
-        coarse: int,
-        *,
-        angle: Array | float,
-        given: Given = None,
-    ) -> Array:
-        """[rows * columns, ...] data, whose first `coarse` layers are of the row.
-
-        The latents of columns are on great circles, as far from their start as the angle.
-        """
-        ...
-
-
-@runtime_checkable
-class Projects(Protocol):
-    """Finds the styles of an example by a search."""
-
-    def project(
-        self,
-        state: State,
-        x: Array,
-        rng: Array,
-        *,
-        steps: int,
-        tell: Callable[[Any], None] | None = None,
-    ) -> tuple[Array, Array, Array]:
-        """Styles, the distance at every step [steps], and the data found; tells of each step."""
         ...
 
 
