@@ -197,3 +197,8 @@ def in_steps(section: Any, batch_size: int) -> Any:
     if "values" in section:
         found["values"] = [(at / batch_size, number) for at, number in section["values"]]
     return found
+
+
+def ramp(step: Array, steps: int) -> Array:
+    """From 0 to 1 in so many steps."""
+    return jnp.minimum(step.astype(jnp.float32) / steps, 1.0) if steps else jnp.float32(1)

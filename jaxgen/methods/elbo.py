@@ -14,11 +14,11 @@ from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
 from jaxgen.methods.givens import Givens, chosen
 from jaxgen.methods.player import Player
-from jaxgen.nn.latents import Draw, Normal
+from jaxgen.nn.latents import Draw, Normal, descended
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Enumerable, Observation, observation
 from jaxgen.ops.ranges import nearest_levels
-from jaxgen.schedules import Scheduled, extremes, value
+from jaxgen.schedules import Scheduled, extremes, ramp, value
 from jaxgen.types import Array, Batch, DataSpec, Given, Metrics, Params, State, Turn, Vars
 
 SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their extremes are shown
@@ -173,10 +173,10 @@ class ELBO:
         if self.free_nats:
             least = value(self.free_nats, step)
             nats = jnp.stack([jnp.sum(jnp.maximum(m, least)) for m in means])
-        weight = value(self.beta, step) * _ramp(step, self.warmup_steps)
+        weight = value(self.beta, step) * ramp(step, self.warmup_steps)
         total = jnp.sum(nats)
         if self.capacity is not None:
-            total = jnp.abs(total - value(self.capacity, step) * _ramp(step, self.capacity_steps))
+            total = jnp.abs(total - value(self.capacity, step) * ramp(step, self.capacity_steps))
         return weight * total, shown
 
     def penalty(
@@ -302,10 +302,8 @@ class ELBO:
         h = self.player.apply(state, self.scaled(x), cond, method="bottom_up")
         draw = self.top_down(state, h, len(x), cond, jax.random.key(0), given=tuple(z))
         if len(draw.laws) != len(draw.z):
-            raise ConfigError(
-                f"{type(self.model).__name__} has latents that are not drawn group by group from "
-                "normals"
-            )
+            name = type(self.model).__name__
+            raise ConfigError(f"{name} has latents that are not normal, group by group")
         return draw.laws, draw.theta
 
     def value_log_probs(self, theta: Array, seen: Array, channel: int) -> Array:
@@ -353,16 +351,8 @@ class ELBO:
         """See `abilities.Descends`: a pass for each temperature, whose groups are kept."""
         cond = self.givens.of_call(given, num, first=True)
         down = functools.partial(self.top_down, state, None, num, cond, rng)
-        groups, found = len(jax.eval_shape(down).z), tuple(z)
-        own = [temperatures[min(i, len(temperatures) - 1)] for i in range(groups)]
-        while True:
-            start = min(len(found), groups - 1)
-            end = next((i for i in range(start, groups) if own[i] != own[start]), groups)
-            kept = (*found, *[None] * (groups - len(found)))
-            draw = down(given=kept, temperature=own[start])
-            if end == groups:
-                return draw.z, self.decoder.mean(draw.theta)
-            found = draw.z[:end]
+        draw = descended(down, z, temperatures)
+        return draw.z, self.decoder.mean(draw.theta)
 
     def draw_posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
         """A draw of the posterior of x, in the units of the data."""
@@ -406,8 +396,3 @@ class ELBO:
         if not self.decoder.is_mass:
             return {"nelbo": nelbo}
         return {"nelbo": nelbo, "bpd": nats_to_bits_per_dim(nelbo, self.spec.dims)}
-
-
-def _ramp(step: Array, steps: int) -> Array:
-    """From 0 to 1 in so many steps."""
-    return jnp.minimum(step.astype(jnp.float32) / steps, 1.0) if steps else jnp.float32(1)

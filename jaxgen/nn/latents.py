@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -163,3 +163,23 @@ def joined(theta: Batched, groups: Sequence[Group]) -> Draw:
         functools.reduce(jnp.add, [group.log_p for group in groups]),
         laws=tuple(group.law for group in groups if group.law is not None),
     )
+
+
+def descended(down: Callable[..., Draw], z: Sequence[Array], temperatures: Sequence[float]) -> Draw:
+    """A draw of the prior whose first groups are z; a pass for each temperature keeps its groups.
+
+    Args:
+        down: (given=groups or None each, temperature=) -> a draw, always of the same noise.
+        z: groups, the first first.
+        temperatures: of the groups, from the first on; the last one is that of all that follow.
+    """
+    groups, found = len(jax.eval_shape(down).z), tuple(z)
+    own = [temperatures[min(i, len(temperatures) - 1)] for i in range(groups)]
+    while True:
+        start = min(len(found), groups - 1)
+        end = next((i for i in range(start, groups) if own[i] != own[start]), groups)
+        kept = (*found, *[None] * (groups - len(found)))
+        draw = down(given=kept, temperature=own[start])
+        if end == groups:
+            return draw
+        found = draw.z[:end]
