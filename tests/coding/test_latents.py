@@ -222,7 +222,9 @@ def test_models_that_do_not_fit(run, x):
     with pytest.raises(ConfigError, match=r"by the model \w{12}, and runs/x at step 7 is"):
         coding.decompress(latents("vae", seed=1), data)
     deep = loaded(ELBO(DeepVAE((3, 2), ((4,), (4,))), spec_of(), "logistic_mixture", 2))
-    with pytest.raises(ConfigError, match="DeepVAE has latents that are not drawn group by group"):
+    with pytest.raises(
+        ConfigError, match="DeepVAE has latents that are not normal, group by group"
+    ):
         coding.compress(deep, x[:1])
     gaussian = loaded(ELBO(VAE(latent=2, hidden=(4,)), spec_of(), "gaussian"))
     with pytest.raises(ConfigError, match="Gaussian says no probability of a grey level"):
