@@ -64,8 +64,8 @@ def extremes(attribute: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 def hyperplane(codes: np.ndarray, above: np.ndarray, stiffness: float = STIFFNESS) -> Plane:
     """The linear support vector machine that tells rows `above`, bool [N], from the others.
 
-    It minimises |w|^2 / 2 + b^2 / 2 + C sum max(0, 1 - y (w . z + b))^2. The hinge is squared, which
-    that of the official code is not: the minimum is smooth.
+    It minimises |w|^2 / 2 + b^2 / 2 + C sum max(0, 1 - y (w . z + b))^2. The hinge is
+    squared, which that of the official code is not: the minimum is smooth.
 
     Source: Shen et al. 2020, Interpreting the latent space of GANs, section 3.1.
 
