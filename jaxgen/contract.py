@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from jaxgen.abilities import ABILITIES, Conditional, Density, DensityOf, Weighted, given
+from jaxgen.abilities import ABILITIES, Conditional, Density, DensityOf, given
 from jaxgen.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def _check_whole(method: Any, ability: type) -> None:
         return  # it was taken away
     missing = [name for name in members if name not in there]
     if missing:
-        if there and ability is not Weighted:  # which adds to another
+        if there.keys() & vars(ability):  # of what it adds to the one that it extends
             raise ConfigError(
                 f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
             )

@@ -213,5 +213,6 @@ class ProgressiveStyles(Progressive):
     decode = at_level(StyleGAN2.decode)
     styles_of = at_level(StyleGAN2.styles_of)
     render = at_level(StyleGAN2.render)
+    middle = at_level(StyleGAN2.middle)
     mix = at_level(StyleGAN2.mix)
     project = at_level(StyleGAN2.project)
