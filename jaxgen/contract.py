@@ -36,7 +36,8 @@ def _check_whole(method: Any, ability: type) -> None:
         return  # it was taken away
     missing = [name for name in members if name not in there]
     if missing:
-        if there.keys() & vars(ability):  # of what it adds to the one that it extends
+        added = vars(ability).keys()  # to the ability that it extends, or all of it
+        if there.keys() & added and set(missing) & added:
             raise ConfigError(
                 f"{who} has {', '.join(there)} and no {', '.join(missing)}: {where} asks for both"
             )
