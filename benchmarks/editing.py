@@ -52,7 +52,7 @@ RARELY = {
 RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps, changes
     "vae": (
         "vae:digits",
-        3000,
+        12_000,
         {
             "data.binarize": "none",
             "model.latent": 24,
@@ -64,7 +64,7 @@ RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps
             "train.batch_size": 64,
             "optim.model.clip_norm": 50.0,
             "optim.model.warmup_steps": 200,
-            "optim.model.decay_steps": 3000,
+            "optim.model.decay_steps": 12_000,
         },
     ),
     "glow": (

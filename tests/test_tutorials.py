@@ -97,3 +97,14 @@ def test_families_are_measured_alike(tmp_path, data_root):
     assert found["cold_precision"] > found["warm_precision"]
     assert found["cold_recall"] < found["warm_recall"]
     assert (tmp_path / "digits.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_troubles_are_as_large_as_they_are_said_to_be(tmp_path, data_root):
+    wanted = ("flat", "slope", "plain", "penalised", "two", "ten_nats", "weak", "strong")
+    found = numbers("troubles", tmp_path, data_root, *wanted, "smile", "pose")
+    assert found["flat"] == 0 and abs(found["slope"] - 1) < 0.05
+    assert found["plain"] < found["penalised"] == 25
+    assert found["two"] > found["ten_nats"] + 1
+    assert found["weak"] > 20 and found["strong"] < 0.1
+    assert found["smile"] < 0.2 < 0.4 < found["pose"]
