@@ -62,7 +62,12 @@ class Calls:
     """A method's functions for one user: arrays in and out, any number of examples."""
 
     def __init__(
-        self, method: Method, spec: DataSpec, path: pathlib.Path, mesh: Mesh | None = None
+        self,
+        method: Method,
+        spec: DataSpec,
+        path: pathlib.Path,
+        mesh: Mesh | None = None,
+        few: int = FEW,
     ):
         """Compiles at the first use.
 
@@ -71,8 +76,9 @@ class Calls:
             spec: of the data.
             path: of the run, for messages.
             mesh: of the devices that share the work of many samples; None takes one.
+            few: examples of the smaller chunk of all calls but samples, up to which it is taken.
         """
-        self._method, self._spec, self._path = method, spec, path
+        self._method, self._spec, self._path, self._few = method, spec, path, few
         self._size = chunk_size(spec)
         single = sharding.one_device()
         self._sampler = Sampler(method, spec, single, str(path))
@@ -129,7 +135,7 @@ class Calls:
                 that it does not have.
         """
         self._function("decode")
-        shapes = self._latent_shapes(state)
+        shapes = self.latent_shapes(state)
         num = len(jax.tree.leaves(z)[0]) if shapes is None else 0
         if shapes is not None:
             z, num = check_latents(z, shapes, "run.decode(z)")
@@ -230,7 +236,7 @@ class Calls:
         size: int | None = None,
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
-        size = size or (min(self._size, FEW) if num <= FEW else self._size)
+        size = size or (min(self._size, self._few) if num <= self._few else self._size)
         call = self._call(name, options)
         starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
         for number, start in enumerate(starts):
@@ -291,7 +297,7 @@ class Calls:
             return method.translate
         raise ConfigError(f"{type(method).__name__} has no {name}")
 
-    def _latent_shapes(self, state: State) -> PyTree:
+    def latent_shapes(self, state: State) -> PyTree:
         """What `encode` gives, or the prior; None where the method has neither."""
         method = self._method
         if self._latents is None and isinstance(method, Encodes):
