@@ -20,7 +20,7 @@ def command(
     groups: int,
     searches: bool,
 ) -> dict[str, Any]:
-    """ "command", or None and "why" there is none; "exact" where it writes the same bytes.
+    """The line under "command", or None and "why"; "exact" where it writes the same bytes.
 
     Args:
         run: "jaxgen", the run directory, and options of both.

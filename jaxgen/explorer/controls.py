@@ -121,7 +121,7 @@ class Asked:
         return cls(check_seed(body.get("seed", 0)), upload, values)
 
     def only(self, controls: Iterable[Control], of: str) -> dict[str, float | int]:
-        """Values of one run's controls of a kind, in its own ranges, without those that are None."""
+        """Values of a run's controls of one kind, in its ranges, without those that are None."""
         found = {c: self.values.get(c.name) for c in controls if c.of == of}
         return {c.name: c.within(value) for c, value in found.items() if value is not None}
 

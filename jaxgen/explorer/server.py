@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -39,7 +39,6 @@ LANE = re.compile("[A-Za-z0-9]{1,32}")
 FILES = {  # of the page -> package, kind
     "explore.css": ("jaxgen.explorer", "text/css"),
     "explore.js": ("jaxgen.explorer", "text/javascript"),
-    "state.js": ("jaxgen.explorer", "text/javascript"),
     "page.css": ("jaxgen.report", "text/css"),
 }
 
