@@ -150,7 +150,7 @@ def _cookies(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
 
 
 def _same(given: str, secret: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
 
 
 def _error(status: int, text: str) -> JSONResponse:
