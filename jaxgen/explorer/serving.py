@@ -17,16 +17,19 @@ HOST = "127.0.0.1"
 NEEDS = ("starlette", "uvicorn")
 
 
-def check_extra() -> None:
-    """Refuses to begin without the packages of a server.
+def check(host: str, token: str | None) -> str | None:
+    """Before anything is loaded: the packages of a server, and the token that will be asked for.
 
     Raises:
-        ConfigError: naming the extra.
+        ConfigError: naming the extra, or what a token has to be.
     """
     if missing := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
         raise ConfigError(
             f"the explorer needs {' and '.join(missing)}: pip install 'jaxgen[explore]'"
         )
+    from jaxgen.explorer.guard import checked_token
+
+    return checked_token(host, token)
 
 
 def explore(
@@ -51,15 +54,13 @@ def explore(
         ConfigError: for a run that cannot be explored, an address that cannot be had, or packages
             that are missing.
     """
-    check_extra()
+    token = check(host, token)
     import uvicorn
 
-    from jaxgen.explorer.guard import checked_token
     from jaxgen.explorer.server import Explorer
     from jaxgen.explorer.subject import Subject
     from jaxgen.explorer.worker import Worker
 
-    token = checked_token(host, token)
     listening = free_socket(host, port)
     worker = Worker()
     try:

@@ -21,7 +21,7 @@ from jaxgen.evaluate.sampling import to_levels
 from jaxgen.explorer import commands
 from jaxgen.explorer import controls as con
 from jaxgen.explorer.coder import Coder
-from jaxgen.explorer.controls import Asked, Control
+from jaxgen.explorer.controls import Asked
 from jaxgen.ops.paths import linear
 from jaxgen.pictures import to_uint8
 from jaxgen.views import directions
@@ -221,7 +221,7 @@ class Subject:
 
     def command(self, asked: Asked) -> dict[str, Any]:
         """The command that draws this: see `commands.command`."""
-        label = {"class": v for v in self._label(asked).values()}
+        label = asked.only(self.controls, "all")
         return commands.command(
             ["jaxgen", os.path.abspath(self._run.directory.path), f"--step={self._run.step}"]
             + list(self._words),

@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     """Serves until Ctrl-C."""
     import os
 
-    from jaxgen.explorer.serving import check_extra, explore
+    from jaxgen.explorer.serving import check, explore
 
-    check_extra()
+    check(arguments.host, arguments.token)
     first, second = load_run(arguments), None
     if arguments.second is not None:
         from jaxgen.run import Run

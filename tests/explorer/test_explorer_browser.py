@@ -10,17 +10,14 @@ import pytest
 pytest.importorskip("starlette", reason="needs jaxgen[explore]")
 uvicorn = pytest.importorskip("uvicorn", reason="needs jaxgen[explore]")
 
-from conftest import png  # noqa: E402
-from test_report_browser import CHROMIUM, FLAGS  # noqa: E402
+from chromium import MARKS, launched  # noqa: E402
+from explored import png  # noqa: E402
 
 from jaxgen.explorer.serving import free_socket  # noqa: E402
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = MARKS
 TOKEN = "a token of some length"
-DRAWN = "document.body.dataset.painted?.endsWith('true')"
+DRAWN = "body[data-painted$='true']"  # a selector: the page's policy forbids polling by eval
 PIXELS = """k => { const c = document.getElementById(`picture-${k}`);
   return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].join() }"""
 ORDER = """() => { const found = [];
@@ -31,11 +28,8 @@ ORDER = """() => { const found = [];
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install '.[browser]'")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +84,7 @@ def visit(browser, address):
         tab.on("request", lambda r: r.url.startswith(own) or troubles.append(r.url))
         tab.goto(at)
         if wait:
-            tab.wait_for_function(DRAWN)
+            tab.wait_for_selector(DRAWN)
         return tab
 
     yield go
@@ -103,7 +97,7 @@ def settled(tab, action):
     """Does it, and waits for the final picture that comes of it."""
     before = tab.evaluate("document.body.dataset.painted")
     action()
-    tab.wait_for_function(f"document.body.dataset.painted !== {before!r} && {DRAWN}", polling=20)
+    tab.wait_for_selector(f"{DRAWN}:not([data-painted='{before}'])")
 
 
 def slide(tab, name, value):
@@ -209,7 +203,7 @@ def test_a_reload_restores(visit):
     assert "v=1" in said and "c.temperature=0.62" in said and "c.move.tilt=-1.25" in said
     before = [tab.evaluate(PIXELS, k) for k in (0, 1)]
     tab.reload()
-    tab.wait_for_function(DRAWN)
+    tab.wait_for_selector(DRAWN)
     assert [tab.evaluate(PIXELS, k) for k in (0, 1)] == before
     assert tab.evaluate("location.hash") == said
     assert tab.inner_text("#control-move\\.tilt-out") == "-1.25"
@@ -238,7 +232,8 @@ def test_a_picture_of_ones_own_and_a_morph(visit):
     tab.select_option("#morph-run", "1")
     tab.click("#morph")
     tab.wait_for_selector("#film:not([hidden])")
-    tab.wait_for_function("document.getElementById('moving').naturalWidth === 256")
+    film = "document.getElementById('moving')"
+    assert tab.evaluate(f"{film}.decode().then(() => {film}.naturalWidth)") == 256
     settled(tab, lambda: tab.click("#leave"))
     assert tab.is_enabled("#control-temperature")
     settled(tab, lambda: tab.click("#strip li:nth-child(2) button"))
@@ -272,4 +267,4 @@ def test_the_token_leaves_the_address(visit, serve):
     other = visit(at=locked, allowed=("403",), wait=False)
     other.fill("#token", TOKEN)
     other.keyboard.press("Enter")
-    other.wait_for_function(DRAWN)
+    other.wait_for_selector(DRAWN)

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs jaxgen[explore]")
 pytest.importorskip("httpx2", reason="needs jaxgen[test]")
 
-from conftest import VECTOR, pixels, png  # noqa: E402
+from explored import VECTOR, pixels, png  # noqa: E402
 
 from jaxgen.explorer import encode, server  # noqa: E402
 from jaxgen.views.examples import examples  # noqa: E402
@@ -99,7 +99,9 @@ def test_an_uploaded_picture(drawn, uploaded, digit, runs):
     vae, flow = drawn({"upload": uploaded})
     np.testing.assert_array_equal(pixels(flow), np.rint(digit * (255 / 16)))  # exact
     assert flow["error"] == {"mean": 0.0, "most": 0.0} and not flow["exact"]
-    x = np.rint(digit / 16).astype(np.uint8)  # of two levels, as this VAE has them
+    x = np.rint(np.rint(digit * (255 / 16)) / 255).astype(
+        np.uint8
+    )  # of two levels, as this VAE has them
     expected = runs[0].decode(runs[0].encode(x[None, ..., None]), rounded=True)[0, ..., 0]
     np.testing.assert_array_equal(pixels(vae), 255 * expected)
     apart = 255 * np.abs(expected.astype(int) - x)

@@ -2,12 +2,13 @@
 
 import importlib.util
 import socket
+import types
 
 import pytest
 
 from jaxgen.config import ConfigError
 from jaxgen.explorer import commands
-from jaxgen.explorer.serving import check_extra, free_socket, said
+from jaxgen.explorer.serving import check, free_socket, said
 
 
 def test_the_next_free_port():
@@ -62,17 +63,30 @@ def test_without_the_extra(monkeypatch, jaxgen_command):
     message = "the explorer needs uvicorn: pip install 'jaxgen[explore]'"
     assert said.err == f"jaxgen: error: {message}\n"
     with pytest.raises(ConfigError, match="needs uvicorn"):
-        check_extra()
+        check("127.0.0.1", None)
 
 
-def test_a_run_of_points_is_refused(jaxgen_command, starter, tmp_path):
+def test_a_token_that_can_be_guessed_is_refused_first(jaxgen_command):
     pytest.importorskip("uvicorn", reason="needs jaxgen[explore]")
-    points = ("--config=configs/realnvp.py:ring8,tiny", f"--workdir={tmp_path / 'points'}")
-    starter.run(*points)
-    said = jaxgen_command("explore", tmp_path / "points", code=2)
-    assert said.err == "jaxgen: error: ring8 has no images: there is nothing to explore\n"
-    said = jaxgen_command("explore", tmp_path / "points", "--host=0.0.0.0", "--token=x", code=2)
+    said = jaxgen_command("explore", "nowhere", "--host=0.0.0.0", "--token=x", code=2)
     assert said.err.startswith("jaxgen: error: --token: expected 16 or more")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("vector", (), "toys has no images"),
+        ("image", ("label", "text"), "is given text: runs that"),
+    ],
+)
+def test_runs_that_cannot_be_explored(kind, given, message):
+    from jaxgen.explorer.subject import Subject
+
+    method = types.SimpleNamespace(given=given)
+    spec = types.SimpleNamespace(name="toys", x=types.SimpleNamespace(kind=kind))
+    directory = types.SimpleNamespace(path="runs/a")
+    with pytest.raises(ConfigError, match=message):
+        Subject(types.SimpleNamespace(method=method, spec=spec, directory=directory))
 
 
 RUN = ["jaxgen", "/a run", "--step=7", "--average=slow"]
