@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -64,7 +63,7 @@ class Control:
         if value is None and self.optional:
             return None
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not self.least <= value <= self.most:
+        if value is None or not number or not self.least <= value <= self.most:  # so is NaN
             none = ", or nothing" if self.optional else ""
             raise ConfigError(
                 f"{self.name}={short(value)}: expected a number from {self.least:g} to "

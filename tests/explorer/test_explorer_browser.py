@@ -19,7 +19,9 @@ pytestmark = MARKS
 TOKEN = "a token of some length"
 DRAWN = "body[data-painted$='true']"  # a selector: the page's policy forbids polling by eval
 PIXELS = """k => { const c = document.getElementById(`picture-${k}`);
-  return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].join() }"""
+  const read = new OffscreenCanvas(c.width, c.height).getContext('2d', {willReadFrequently: true});
+  read.drawImage(c, 0, 0);
+  return [...read.getImageData(0, 0, c.width, c.height).data].join() }"""
 ORDER = """() => { const found = [];
   for (const e of document.querySelectorAll('button, input, select, a[href], pre[tabindex]'))
     if (e.offsetParent && !e.disabled) found.push(e.id || e.textContent);

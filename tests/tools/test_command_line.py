@@ -45,6 +45,8 @@ TEXTS |= {
     "--optimise",
     "--speaker",
     "--codes",
+    "--host",
+    "--token",
 }
 
 
