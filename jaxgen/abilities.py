@@ -251,6 +251,17 @@ class Factorises(Styles, Protocol):
 
 
 @runtime_checkable
+class SampleStyles(Protocol):
+    """Says which styles its samples have."""
+
+    def sample_styles(
+        self, state: State, rng: Array, num: int, truncation: Array, given: Given = None
+    ) -> Array:
+        """w [num, style] of what `sample` draws with the same key and truncation."""
+        ...
+
+
+@runtime_checkable
 class Moves(Protocol):
     """Moves what is in an image, and not the image."""
 
@@ -343,7 +354,7 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Factorises)
+ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Factorises, SampleStyles)
 
 
 def given(method: Any) -> tuple[str, ...]:

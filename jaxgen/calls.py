@@ -59,7 +59,11 @@ DOING = {  # calls -> what is said of those that take long
 
 
 class Calls:
-    """A method's functions for one user: arrays in and out, any number of examples."""
+    """A method's functions for one user: arrays in and out, any number of examples.
+
+    Attributes:
+        size: examples of a chunk.
+    """
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class Calls:
             few: examples of the smaller chunk of all calls but samples, up to which it is taken.
         """
         self._method, self._spec, self._path, self._few = method, spec, path, few
-        self._size = chunk_size(spec)
+        self.size = chunk_size(spec)
         single = sharding.one_device()
         self._sampler = Sampler(method, spec, single, str(path))
         shared = mesh is not None and mesh.size > 1
@@ -97,7 +101,7 @@ class Calls:
         """
         num = check_count(num, "num")
         sampler = self._sampler
-        if self._all is not sampler and num >= self._size * self._all.mesh.size:
+        if self._all is not sampler and num >= self.size * self._all.mesh.size:
             sampler = self._all  # there is work for every device
             state = jax.device_put(state, sharding.replicated(sampler.mesh))
         found = sampler.samples(state, num, seed, knobs)
@@ -236,7 +240,7 @@ class Calls:
         size: int | None = None,
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
-        size = size or (min(self._size, self._few) if num <= self._few else self._size)
+        size = size or (min(self.size, self._few) if num <= self._few else self.size)
         call = self._call(name, options)
         starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
         for number, start in enumerate(starts):
@@ -301,10 +305,10 @@ class Calls:
         """What `encode` gives, or the prior; None where the method has neither."""
         method = self._method
         if self._latents is None and isinstance(method, Encodes):
-            batch = self._spec.batch(self._size)
+            batch = self._spec.batch(self.size)
             fields = {k: np.zeros(batch[k].shape, batch[k].dtype) for k in given(method)}
             x = batch["x"]
-            options = self._options("encode", fields, self._size)
+            options = self._options("encode", fields, self.size)
             call = self._call("encode", options)
             self._latents = jax.eval_shape(
                 call, state, self._key(0), np.uint32(0), x, options.values, options.given

@@ -9,7 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.abilities import Coded, Decodes, Encodes, Latents, Projects, Restores, Styles, given
+from jaxgen.abilities import (
+    Coded,
+    Decodes,
+    Encodes,
+    Projects,
+    Restores,
+    SampleStyles,
+    Styles,
+    given,
+)
 from jaxgen.calls import Calls
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.validation import parameters
@@ -39,8 +48,9 @@ class Coder:
         """
         self._method, self._calls, self._state = method, calls, state
         self.encodes = isinstance(method, Encodes) and isinstance(method, Decodes)
-        styled = isinstance(method, Projects) and isinstance(method, Styles)
-        self.searches = styled and not self.encodes and not given(method)
+        styled = (Projects, Styles, SampleStyles)
+        searches = all(isinstance(method, ability) for ability in styled)
+        self.searches = searches and not self.encodes and not given(method)
         self.paths = self.searches or (self.encodes and not isinstance(method, Coded))
         self.restores = isinstance(method, Restores)
         self._tell: Callable[[int], None] = lambda step: None
@@ -93,12 +103,10 @@ class Coder:
         kept = {} if groups is None else {"groups": groups}
         return self._calls.of_data("reconstruct", self._state, x, 0, {**kept, **same})
 
-    def style(self) -> np.ndarray:
-        """Styles [1, style] of one draw, of a method that searches."""
-        method = self._method
-        assert isinstance(method, Styles) and isinstance(method, Latents)
-        z = method.latents(jax.random.key(0), 1)
-        return np.asarray(method.styles_of(self._state, z))
+    def styles(self, seed: int, truncation: float) -> np.ndarray:
+        """Styles [1, style] of the sample of a seed, of a method that searches."""
+        key = jax.random.key(seed)
+        return np.asarray(self._sampled(self._state, key, np.float32(truncation)))[:1]
 
     def search(self, x: np.ndarray, tell: Callable[[int], None]) -> np.ndarray:
         """Styles [1, style] of a picture [1, ...].
@@ -112,6 +120,15 @@ class Coder:
             return np.asarray(self._project(self._state, x, jax.random.key(0))[0])
         finally:
             jax.effects_barrier()
+
+    @functools.cached_property
+    def _sampled(self) -> Callable[..., Any]:
+        size = self._calls.size  # of a chunk: the sample of a seed is the first of one
+
+        def sampled(state: State, key: Any, truncation: Any) -> Any:
+            return self._method.sample_styles(state, key, size, truncation)
+
+        return jax.jit(sampled)
 
     @functools.cached_property
     def _render(self) -> Callable[..., Any]:

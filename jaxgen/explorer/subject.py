@@ -126,7 +126,7 @@ class Subject:
             codes = self.coder.encode(x, self._same(self._asked({})))
             self.coder.decode(codes, self._same(self._asked({})))
         if self.coder.searches:
-            self.coder.decode(self.coder.style(), {})
+            self.coder.decode(self._codes_of(self._asked({}), x), {})
         groups = next((c.choices for c in self.controls if c.name == "groups"), ())
         if groups or (self.coder.restores and not self.coder.encodes):
             for number, _ in groups or [(0, "")]:
@@ -251,7 +251,9 @@ class Subject:
 
     def _codes_of(self, asked: Asked, x: np.ndarray) -> Any:
         """Codes of a picture [1, ...], remembered."""
-        if self.coder.searches and asked.upload is not None:
+        if self.coder.searches and asked.upload is None:
+            return self.coder.styles(asked.seed, self._knobs(asked).get("truncation", 1.0))
+        if self.coder.searches:
             if asked.upload not in self._codes:
                 raise ConfigError("codes of this picture have not been found yet: search for them")
             return self._codes[asked.upload]

@@ -112,3 +112,17 @@ def test_a_search(subject_of):
     assert "project" in subject.command(state)["command"].split()
     frames = list(subject.morph(state, state))
     np.testing.assert_array_equal(frames[0], frames[-1])
+
+
+def test_codes_of_seeds_of_a_run_that_searches(subject_of):
+    """Rendered, they are the sample; so a slider of an attribute begins at the picture."""
+    subject, _ = subject_of("stylegan2.py:digits,tiny")
+    for psi in (1.0, 0.6):
+        state = asked(subject, 9, truncation=psi)
+        x = subject.draw(state)
+        again = subject.coder.decode(subject._codes_of(state, x), {})
+        assert np.abs(np.asarray(again, float) - x).max() <= 1
+    ends = asked(subject, 1), asked(subject, 2)
+    frames = list(subject.morph(*ends))
+    for end, frame in zip(ends, (frames[0], frames[-1]), strict=True):
+        assert np.abs(frame.astype(int) - subject.shown(subject.draw(end))).max() <= 16
