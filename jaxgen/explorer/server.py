@@ -10,9 +10,7 @@ import hashlib
 import importlib.resources
 import itertools
 import re
-import sys
 import time
-import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -225,10 +223,10 @@ def _shown(subject: Subject, asked: Asked, final: bool) -> dict[str, Any]:
             return {"search": True}
         x = subject.draw(asked)
         image = subject.shown(x)
-        small = not final and image.shape[-1] <= 3
-        content = encode.jpeg(image) if small else encode.png(image)
+        dragged = not final and image.shape[-1] <= 3
+        content = encode.jpeg(image) if dragged else encode.png(image)
         out: dict[str, Any] = {
-            "type": "image/jpeg" if small else "image/png",
+            "type": "image/jpeg" if dragged else "image/png",
             "data": base64.b64encode(content).decode(),
         }
         if final:
@@ -300,5 +298,4 @@ async def _explained(request: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    traceback.print_exception(error, file=sys.stderr)
     return JSONResponse({"error": "an unexpected error, which the terminal shows"}, 500)

@@ -14,6 +14,7 @@ from jaxgen.config import ConfigError
 
 PORT, TRIES = 8787, 20  # the first port, and how many
 HOST = "127.0.0.1"
+CONNECTIONS = 24  # at a time, each of which may hold an upload in memory
 NEEDS = ("starlette", "uvicorn")
 
 
@@ -83,7 +84,7 @@ def explore(
             ws="none",
             loop="asyncio",
             http="h11",
-            limit_concurrency=64,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
         uvicorn.Server(config).run(sockets=[listening])

@@ -122,16 +122,17 @@ class Subject:
         for chosen in itertools.product((False, True), repeat=len(optional)):
             on = {c.name: c.value for c, is_on in zip(optional, chosen, strict=True) if is_on}
             x = self._sampled(self._asked(on))
-        if self.coder.encodes:
-            codes = self.coder.encode(x, self._same(self._asked({})))
-            self.coder.decode(codes, self._same(self._asked({})))
-        if self.coder.searches:
-            self.coder.decode(self._codes_of(self._asked({}), x), {})
-        groups = next((c.choices for c in self.controls if c.name == "groups"), ())
-        if groups or (self.coder.restores and not self.coder.encodes):
-            for number, _ in groups or [(0, "")]:
-                self.coder.restore(x, self._same(self._asked({})), number or None)
-        self.likelihood(x, self._asked({}))
+        usual = self._asked({})
+        same = self._same(usual)
+        if self.coder.encodes or self.coder.searches:
+            self.coder.decode(self._codes_of(usual, x), same)
+        choices = next((c.choices for c in self.controls if c.name == "groups"), ())
+        groups: list[int | None] = [number for number, _ in choices if number]
+        if self.coder.restores and not self.coder.encodes:
+            groups = [None]
+        for number in groups:
+            self.coder.restore(x, same, number)
+        self.likelihood(x, usual)
 
     def _asked(self, values: Mapping[str, float]) -> Asked:
         return Asked.of({"values": dict(values)}, self.controls)

@@ -387,8 +387,8 @@ function describe() {
   });
   const able = about.runs.filter((r) => r.upload);
   $("uploading").hidden = !able.length;
-  const why = about.runs.flatMap((r) => [...(r.why ? [r.why] : []), ...r.notes]);
-  $("cannot").textContent = why.join(" ");
+  const why = about.runs.flatMap((r) => [...(r.why ? [`${r.name}: ${r.why}`] : []), ...r.notes]);
+  $("cannot").replaceChildren(...why.map((text) => make("li", { textContent: text })));
   $("cannot").hidden = !why.length;
   $("of-run").hidden = about.runs.length < 2;
   $("morphing").hidden = !about.runs.some((r) => r.morph);
