@@ -221,7 +221,7 @@ def _shown(subject: Subject, asked: Asked, final: bool) -> dict[str, Any]:
     try:
         if subject.needs_search(asked):
             return {"search": True}
-        x = subject.draw(asked)
+        x = subject.draw(asked, final)
         image = subject.shown(x)
         dragged = not final and image.shape[-1] <= 3
         content = encode.jpeg(image) if dragged else encode.png(image)

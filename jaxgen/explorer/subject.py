@@ -17,13 +17,14 @@ from jaxgen.abilities import Density, DensityOf, given
 from jaxgen.calls import Calls, on_one_device
 from jaxgen.config import ConfigError
 from jaxgen.data.dataset import DataError
-from jaxgen.evaluate.sampling import to_levels
+from jaxgen.evaluate.sampling import Sampler, to_levels
 from jaxgen.explorer import commands
 from jaxgen.explorer import controls as con
 from jaxgen.explorer.coder import Coder
 from jaxgen.explorer.controls import Asked
 from jaxgen.ops.paths import linear
 from jaxgen.pictures import to_uint8
+from jaxgen.sharding import one_device
 from jaxgen.views import directions
 from jaxgen.views.codes import flattened
 from jaxgen.views.examples import read_bytes
@@ -31,6 +32,7 @@ from jaxgen.views.examples import read_bytes
 MOST_KEPT = 16  # pictures and codes that are remembered
 MOST_GROUPS = 6  # numbers of groups, each of which is a program of its own
 FRAMES = 24  # of a morph
+NEAR = 4.0  # of 255, on average: less are two samples apart whose draws are the same
 # densities that one pass gives; those of an ODE or of masks take a minute
 QUICK = ("exact", "udq", "vdq", "elbo")
 
@@ -54,6 +56,8 @@ class Subject:
         controls: what can be set.
         notes: what is left out, and why.
         coder: see there.
+        previews: while a slider is dragged a sample is drawn alone, and not in its chunk. Most
+            methods draw the same then, up to a rounding; `warm_up` finds out.
     """
 
     def __init__(self, run: Any, words: Sequence[str] = ()):
@@ -77,6 +81,9 @@ class Subject:
         self._run, self._words, self._state = run, tuple(words), on_one_device(run.state)
         self._calls = Calls(run.method, run.spec, run.directory.path, few=1)
         self.coder = Coder(run.method, self._calls, self._state)
+        place = str(run.directory.path)
+        self._single = Sampler(run.method, run.spec, one_device(), place, size=1)
+        self.previews = False
         self.notes: list[str] = []
         self._directions = self._found()
         levels = 1 if self.coder.groups > 1 else self.coder.levels
@@ -118,10 +125,13 @@ class Subject:
 
     def warm_up(self) -> None:
         """Compiles every program by using it once."""
-        optional = [c for c in self.controls if c.optional]
+        optional, unlike = [c for c in self.controls if c.optional], []
         for chosen in itertools.product((False, True), repeat=len(optional)):
             on = {c.name: c.value for c, is_on in zip(optional, chosen, strict=True) if is_on}
-            x = self._sampled(self._asked(on))
+            x, alone = self._sampled(self._asked(on)), self._alone(self._asked(on))
+            apart = np.abs(self.shown(x).astype(int) - self.shown(alone)).mean()
+            unlike.append(float(apart))
+        self.previews = self._calls.size > 1 and max(unlike) < NEAR
         usual = self._asked({})
         same = self._same(usual)
         if self.coder.encodes or self.coder.searches:
@@ -161,8 +171,12 @@ class Subject:
         """Finds codes of an uploaded picture; tells of every step."""
         self._codes.keep(ident, self.coder.search(self._uploaded(ident), tell))
 
-    def draw(self, asked: Asked) -> np.ndarray:
+    def draw(self, asked: Asked, final: bool = True) -> np.ndarray:
         """The picture [1, H, W, C] in the units of the data.
+
+        Args:
+            asked: what.
+            final: the very picture; else it is fast, and nearly the same.
 
         Raises:
             ConfigError: for what cannot be drawn.
@@ -170,8 +184,8 @@ class Subject:
         changes = self._changes(asked)
         groups = self._groups(asked)
         if asked.upload is None and not changes and not groups:
-            return self._sampled(asked)
-        x, same = self._source(asked), self._same(asked)
+            return self._sampled(asked, final)
+        x, same = self._source(asked, final), self._same(asked)
         if groups or not (self.coder.encodes or self.coder.searches):
             x = self.coder.restore(x, same, groups or None)
             if not changes:
@@ -233,17 +247,26 @@ class Subject:
             self.coder.searches,
         )
 
-    def _sampled(self, asked: Asked) -> np.ndarray:
+    def _sampled(self, asked: Asked, final: bool = True) -> np.ndarray:
         knobs = self._knobs(asked) | self._label(asked)
         key = (asked.seed, *sorted(knobs.items()))
+        if key not in self._samples and self.previews and not final:
+            return self._alone(asked)
         if key not in self._samples:
             x = self._calls.sample(self._state, 1, asked.seed, knobs)
             self._samples.keep(key, x)
         return self._samples[key]
 
-    def _source(self, asked: Asked) -> np.ndarray:
+    def _alone(self, asked: Asked) -> np.ndarray:
+        """The sample of a seed, drawn without the others of its chunk."""
+        knobs = self._knobs(asked) | self._label(asked)
+        return next(iter(self._single.samples(self._state, 1, asked.seed, knobs)))
+
+    def _source(self, asked: Asked, final: bool = True) -> np.ndarray:
         """The picture that is encoded."""
-        return self._sampled(asked) if asked.upload is None else self._uploaded(asked.upload)
+        if asked.upload is None:
+            return self._sampled(asked, final)
+        return self._uploaded(asked.upload)
 
     def _uploaded(self, ident: str) -> np.ndarray:
         if ident not in self._uploads:

@@ -1,6 +1,8 @@
 """Every route of the explorer on two tiny runs: what it draws, and what it refuses."""
 
 import base64
+import copy
+import dataclasses
 import io
 import json
 import shlex
@@ -18,6 +20,9 @@ pytest.importorskip("httpx2", reason="needs jaxgen[test]")
 from explored import VECTOR, pixels, png  # noqa: E402
 
 from jaxgen.explorer import encode, server  # noqa: E402
+from jaxgen.explorer.controls import Asked  # noqa: E402
+from jaxgen.explorer.subject import Subject  # noqa: E402
+from jaxgen.methods.likelihood import Likelihood  # noqa: E402
 from jaxgen.views.examples import examples  # noqa: E402
 
 
@@ -84,6 +89,32 @@ def test_while_it_is_dragged_a_jpeg(drawn):
     assert (dragged["type"], final["type"]) == ("image/jpeg", "image/png")
     assert "likelihood" not in dragged and "command" not in dragged
     assert np.abs(pixels(dragged) - pixels(final)).mean() < 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Odd(Likelihood):
+    """Draws other samples where it draws another number of them."""
+
+    def sample(self, state, rng, num, given=None, temperature: float = 1.0):
+        return super().sample(state, jax.random.fold_in(rng, num), num, given, temperature)
+
+
+def test_previews_are_of_the_same_draws(runs):
+    """Or there are none: `warm_up` looks."""
+    subject = Subject(runs[1])
+    asked = Asked.of(states(0.8, seed=5), subject.controls)
+    subject.warm_up()
+    assert subject.previews
+    quick, final = (subject.draw(asked, final) for final in (False, True))
+    np.testing.assert_allclose(quick.astype(int), final, atol=1)
+    assert subject._alone(asked).shape == final.shape == (1, 8, 8, 1)
+    other = copy.copy(runs[1])
+    fields = dataclasses.fields(other.method)
+    other.method = Odd(**{f.name: getattr(other.method, f.name) for f in fields})
+    odd = Subject(other)
+    odd.warm_up()
+    assert not odd.previews
+    np.testing.assert_array_equal(odd.draw(asked, False), odd.draw(asked, True))
 
 
 def test_likelihood_is_that_of_the_picture(drawn, runs):
