@@ -24,7 +24,7 @@ def subject_of(starter, tmp_path_factory):
     def of(config):
         if config not in made:
             place = folder / config.partition(":")[0]
-            starter.run(f"--config=configs/{config}", f"--workdir={place}")
+            starter.run(f"--config=configs/{config}", f"--workdir={place}", limit=600)
             run = jaxgen.load(place)
             subject = Subject(run)
             subject.warm_up()
