@@ -59,10 +59,19 @@ DOING = {  # calls -> what is said of those that take long
 
 
 class Calls:
-    """A method's functions for one user: arrays in and out, any number of examples."""
+    """A method's functions for one user: arrays in and out, any number of examples.
+
+    Attributes:
+        size: examples of a chunk.
+    """
 
     def __init__(
-        self, method: Method, spec: DataSpec, path: pathlib.Path, mesh: Mesh | None = None
+        self,
+        method: Method,
+        spec: DataSpec,
+        path: pathlib.Path,
+        mesh: Mesh | None = None,
+        few: int = FEW,
     ):
         """Compiles at the first use.
 
@@ -71,9 +80,10 @@ class Calls:
             spec: of the data.
             path: of the run, for messages.
             mesh: of the devices that share the work of many samples; None takes one.
+            few: examples of the smaller chunk of all calls but samples, up to which it is taken.
         """
-        self._method, self._spec, self._path = method, spec, path
-        self._size = chunk_size(spec)
+        self._method, self._spec, self._path, self._few = method, spec, path, few
+        self.size = chunk_size(spec)
         single = sharding.one_device()
         self._sampler = Sampler(method, spec, single, str(path))
         shared = mesh is not None and mesh.size > 1
@@ -91,7 +101,7 @@ class Calls:
         """
         num = check_count(num, "num")
         sampler = self._sampler
-        if self._all is not sampler and num >= self._size * self._all.mesh.size:
+        if self._all is not sampler and num >= self.size * self._all.mesh.size:
             sampler = self._all  # there is work for every device
             state = jax.device_put(state, sharding.replicated(sampler.mesh))
         found = sampler.samples(state, num, seed, knobs)
@@ -129,7 +139,7 @@ class Calls:
                 that it does not have.
         """
         self._function("decode")
-        shapes = self._latent_shapes(state)
+        shapes = self.latent_shapes(state)
         num = len(jax.tree.leaves(z)[0]) if shapes is None else 0
         if shapes is not None:
             z, num = check_latents(z, shapes, "run.decode(z)")
@@ -230,7 +240,7 @@ class Calls:
         size: int | None = None,
     ) -> Iterator[PyTree]:
         """Results [chunk, ...], the last one cut to what was asked for."""
-        size = size or (min(self._size, FEW) if num <= FEW else self._size)
+        size = size or (min(self.size, self._few) if num <= self._few else self.size)
         call = self._call(name, options)
         starts = track(range(0, num, size), DOING[name], num, self._spec.unit, lambda _: size)
         for number, start in enumerate(starts):
@@ -291,14 +301,14 @@ class Calls:
             return method.translate
         raise ConfigError(f"{type(method).__name__} has no {name}")
 
-    def _latent_shapes(self, state: State) -> PyTree:
+    def latent_shapes(self, state: State) -> PyTree:
         """What `encode` gives, or the prior; None where the method has neither."""
         method = self._method
         if self._latents is None and isinstance(method, Encodes):
-            batch = self._spec.batch(self._size)
+            batch = self._spec.batch(self.size)
             fields = {k: np.zeros(batch[k].shape, batch[k].dtype) for k in given(method)}
             x = batch["x"]
-            options = self._options("encode", fields, self._size)
+            options = self._options("encode", fields, self.size)
             call = self._call("encode", options)
             self._latents = jax.eval_shape(
                 call, state, self._key(0), np.uint32(0), x, options.values, options.given

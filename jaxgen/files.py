@@ -161,9 +161,14 @@ def write_image(path: str | os.PathLike[str], image: Any, **options: Any) -> Non
     Raises:
         WriteError: see `atomic`.
     """
+    write(path, image_bytes(image, **options))
+
+
+def image_bytes(image: Any, **options: Any) -> bytes:
+    """A PIL image as the content of a file, with the options of its `save`."""
     buffer = io.BytesIO()
     image.save(buffer, **options)
-    write(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def pictures_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:

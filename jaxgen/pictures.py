@@ -238,11 +238,15 @@ def rendered(figure: Any) -> np.ndarray:
 
 
 def save_png(path: pathlib.Path, image: np.ndarray) -> None:
-    """Writes [H, W, C] uint8 atomically: grey, RGB or RGBA; of 2 channels the first."""
+    """Writes [H, W, C] uint8 atomically, see `as_pillow`."""
+    write_image(path, as_pillow(image), format="png")
+
+
+def as_pillow(image: np.ndarray) -> Any:
+    """[H, W, C] uint8 as an image of Pillow: grey, RGB or RGBA; of 2 channels the first."""
     from PIL import Image
 
-    shown = image[..., 0] if image.shape[-1] < 3 else image[..., :4]
-    write_image(path, Image.fromarray(shown), format="png")
+    return Image.fromarray(image[..., 0] if image.shape[-1] < 3 else image[..., :4])
 
 
 def save_gif(path: pathlib.Path, frames: Sequence[np.ndarray], milliseconds: int = 60) -> None:

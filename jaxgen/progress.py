@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import shutil
 import sys
 import threading
@@ -123,6 +124,12 @@ class Reporter:
         within = [task.what for task in tasks[: tasks.index(chosen)]]
         return ": ".join([*within, chosen.text(now)])
 
+    def rest(self) -> None:
+        """Tells of nothing more."""
+        with self._lock:
+            self.clear()
+            self._next = math.inf
+
     def clear(self) -> None:
         """Takes the line of a terminal away, for something else to be written."""
         with self._lock:
@@ -222,6 +229,12 @@ def track(
         for item in items:
             yield item
             advance(1 if count is None else count(item))
+
+
+def rest() -> None:
+    """Tells of nothing more: from now on the command waits for people."""
+    if _reporter is not None:
+        _reporter.rest()
 
 
 def remark(text: str) -> None:

@@ -52,6 +52,7 @@ LAYERS = {
     "views": 5,
     "run": 5,
     "report": 5,
+    "explorer": 5,
     "boundary": 5,
     "fitting": 5,
     "session": 5,
@@ -63,7 +64,7 @@ LAYERS = {
 }
 STRANGERS = {"models": "methods", "methods": "models"}  # joined by a config, never by an import
 LINEN = {"nn", "bijectors", "models"}
-HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib", "av"}
+HEAVY = {"tensorflow", "tensorflow_datasets", "orbax", "grain", "matplotlib", "av", "uvicorn"}
 FAMILIES = set(
     "flow flows glow nvp vae vaes elbo gan gans critic generator discriminator adversarial "
     "diffusion ddpm autoregressive pixel codebook prior encoder decoder".split()

@@ -15,7 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.abilities.coding import Bijective, BitsBack, Enumerates
-from jaxgen.abilities.styles import Factorises, Mixes, Moves, Projects, Styles, Truncates
+from jaxgen.abilities.styles import (
+    Factorises,
+    Mixes,
+    Moves,
+    Projects,
+    SampleStyles,
+    Styles,
+    Truncates,
+)
 from jaxgen.types import Array, Batch, DataSpec, Field, Given, Metrics, PyTree, State
 
 
@@ -282,7 +290,7 @@ class Restarts(Protocol):
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
 ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends, Factorises)
-ABILITIES += (BitsBack, Bijective)
+ABILITIES += (BitsBack, Bijective, SampleStyles)
 
 
 def given(method: Any) -> tuple[str, ...]:

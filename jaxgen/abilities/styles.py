@@ -40,6 +40,17 @@ class Factorises(Styles, Protocol):
 
 
 @runtime_checkable
+class SampleStyles(Protocol):
+    """Says which styles its samples have."""
+
+    def sample_styles(
+        self, state: State, rng: Array, num: int, truncation: Array, given: Given = None
+    ) -> Array:
+        """w [num, style] of what `sample` draws with the same key and truncation."""
+        ...
+
+
+@runtime_checkable
 class Moves(Protocol):
     """Moves what is in an image, and not the image."""
 

@@ -100,6 +100,32 @@ class FolderTree:
 
 
 @dataclasses.dataclass(frozen=True)
+class OneFile:
+    """A file in memory, of whatever name."""
+
+    content: bytes
+    root: pathlib.Path = pathlib.Path("upload")
+    empty: Sequence[str] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """See `Tree.files`."""
+        return [self.root.name]
+
+    def open(self, file: str) -> io.BytesIO:
+        """See `Tree.open`."""
+        return io.BytesIO(self.content)
+
+    def size(self, file: str) -> int:
+        """See `Tree.size`."""
+        return len(self.content)
+
+    def where(self, file: str) -> str:
+        """See `Tree.where`."""
+        return "the uploaded file"
+
+
+@dataclasses.dataclass(frozen=True)
 class ZipTree:
     """The files of a .zip, stored or deflated. Several threads may read at a time."""
 

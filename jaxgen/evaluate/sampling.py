@@ -72,7 +72,14 @@ def filled(rows: PyTree, start: int, size: int) -> PyTree:
 class Sampler:
     """Draws a method's samples; what it compiled serves all seeds, sets, numbers and classes."""
 
-    def __init__(self, method: Method, spec: DataSpec, mesh: Mesh, who: str = "this model"):
+    def __init__(
+        self,
+        method: Method,
+        spec: DataSpec,
+        mesh: Mesh,
+        who: str = "this model",
+        size: int | None = None,
+    ):
         """Compiles at the first use.
 
         Args:
@@ -80,9 +87,10 @@ class Sampler:
             spec: of the data.
             mesh: whose devices share the work.
             who: samples, for messages.
+            size: of a chunk; of another one than the default come other samples.
         """
         self.method, self.spec, self.mesh = method, spec, mesh
-        self.size = chunk_size(spec)
+        self.size = size or chunk_size(spec)
         self._who = who
         self._compiled: dict[Any, Callable[..., Any]] = {}
 

@@ -18,7 +18,7 @@ from jaxgen.data import images, tables
 from jaxgen.data.dataset import DataError
 from jaxgen.data.limits import Archive, load_npy, open_npz
 from jaxgen.data.loader import evenly
-from jaxgen.data.trees import FolderTree, Tree, ZipTree
+from jaxgen.data.trees import FolderTree, OneFile, Tree, ZipTree
 from jaxgen.evaluate.extractors import checked
 from jaxgen.types import DataSpec
 
@@ -153,6 +153,12 @@ def single_file(path: pathlib.Path, spec: DataSpec) -> FolderSet:
         DataError: for a damaged file.
     """
     return _folder(FolderTree(path.parent), spec, [path.name])
+
+
+def in_memory(content: bytes, spec: DataSpec) -> FolderSet:
+    """The content of one image file, as a set; raises as `single_file`."""
+    tree = OneFile(content)
+    return _folder(tree, spec, tree.files)
 
 
 def _folder(tree: Tree, spec: DataSpec, names: Sequence[str] | None = None) -> FolderSet:

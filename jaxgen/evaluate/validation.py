@@ -81,7 +81,7 @@ def check_knobs(method: Any, knobs: Mapping[str, Any], others: Sequence[str] = (
     Raises:
         ConfigError: naming the nearest one, or what is expected.
     """
-    known = _parameters(method.sample, 3)
+    known = parameters(method.sample, 3)
     for name, value in knobs.items():
         if name not in ("given", *CONVENTIONAL, *given(method)):  # see `givens.check_given`
             _check_name("knob", name, known, others)
@@ -101,7 +101,7 @@ def options_of(function: Callable[..., Any], skip: int, options: Mapping[str, An
     Raises:
         ConfigError: for an unknown name, a wrong type, or a value out of its range.
     """
-    known = _parameters(function, skip)
+    known = parameters(function, skip)
     # with their defaults, so that one program serves a number that is given and one that is not
     floats = {k: p.default for k, p in known.items() if isinstance(p.default, float)}
     found = Options({}, {}, {})
@@ -164,7 +164,8 @@ def check_integers(name: str, value: Any, num: int, field: Field) -> np.ndarray:
     return np.broadcast_to(found.astype(field.dtype), (num, *field.shape))
 
 
-def _parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
+def parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
+    """What a call takes after its first `skip` arguments, without the fields that it is given."""
     found = list(inspect.signature(function).parameters.items())[skip:]
     return {name: parameter for name, parameter in found if name != "given"}
 

@@ -131,11 +131,22 @@ class StyleGAN2(Adversarial):
             cutoff: layers that are truncated, from the coarsest on; None truncates all.
             noise: "const", "random" or "none".
         """
-        latent, classes, noisy = jax.random.split(rng, 3)
-        cond = self.givens.of_call(given, num, classes)
-        w = self.source.map(state, self.latents(latent, num), cond)
+        w, noisy = self._drawn(state, rng, num, given)
         styles = self.truncated(state, self.source.spread(w), truncation, cutoff)
         return self.unscaled(self.source.synthesize(state, styles, noisy, noise))
+
+    def sample_styles(
+        self, state: State, rng: Array, num: int, truncation: Array, given: Given = None
+    ) -> Array:
+        """w [num, style] of what `sample` draws with this key, truncated in all layers."""
+        w, _ = self._drawn(state, rng, num, given)
+        return self.truncated(state, w[:, None], truncation, None)[:, 0]
+
+    def _drawn(self, state: State, rng: Array, num: int, given: Given) -> tuple[Array, Array]:
+        """w of draws, and the key of their noise."""
+        latent, classes, noisy = jax.random.split(rng, 3)
+        cond = self.givens.of_call(given, num, classes)
+        return self.source.map(state, self.latents(latent, num), cond), noisy
 
     def truncated(self, state: State, styles: Array, psi: Any, cutoff: int | None) -> Array:
         """Styles [num, L, style] at psi of their distance from the mean, in the first layers."""

@@ -14,7 +14,7 @@ from jaxgen.abilities import given
 from jaxgen.config import ConfigError, unknown
 from jaxgen.data import images
 from jaxgen.data.loader import evenly
-from jaxgen.evaluate.sets import FolderSet, open_set, single_file
+from jaxgen.evaluate.sets import FolderSet, in_memory, open_set, single_file
 from jaxgen.evaluate.validation import check_data
 from jaxgen.progress import remark
 from jaxgen.rundir import RunDir, read_json
@@ -57,19 +57,30 @@ def read(directory: RunDir, pictures: Any, fit: str | None = None) -> Own:
 
 def read_as(spec: DataSpec, directory: RunDir, pictures: Any, fit: str | None = None) -> Own:
     """As `read`, brought to what another spec has as x."""
-    section = read_json(directory.config).get("data", {})
     paths = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
     if not (isinstance(paths, Sequence) and all(isinstance(p, str | os.PathLike) for p in paths)):
         return Own(check_data(pictures, spec, "pictures"))
-    if fit is not None and fit not in FITS:
-        raise ConfigError(unknown("fit", fit, FITS))
-    fit = fit or (section.get("fit") if section.get("fit") in FITS else "crop")
+    fit = _fit(directory, fit)
     sets = [_set(pathlib.Path(os.path.expanduser(p)), spec, fit) for p in paths]
     if not 1 <= (count := sum(map(len, sets))) <= MOST:
         raise ConfigError(f"{count:,} pictures, expected 1 to {MOST:,}: name others")
     for note in dict.fromkeys(note for one in sets for note in one.notes):
         remark(f"note: {note}")
     return Own(np.concatenate([x for one in sets for x in one]))
+
+
+def read_bytes(directory: RunDir, content: bytes, fit: str | None = None) -> Own:
+    """As `read`, of the content of one image file."""
+    found = dataclasses.replace(in_memory(content, directory.spec()), fit=_fit(directory, fit))
+    return Own(np.concatenate(list(found)))
+
+
+def _fit(directory: RunDir, fit: str | None) -> str:
+    """How pictures of another size are brought to that of the data; see `read`."""
+    if fit is not None and fit not in FITS:
+        raise ConfigError(unknown("fit", fit, FITS))
+    own = read_json(directory.config).get("data", {}).get("fit")
+    return fit or (own if own in FITS else "crop")
 
 
 def _set(path: pathlib.Path, spec: Any, fit: str | None) -> Any:

@@ -58,6 +58,8 @@ TEXTS |= {
     "--against",
     "--background",
     "--gradient",
+    "--host",
+    "--token",
 }
 
 
