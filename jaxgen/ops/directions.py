@@ -76,7 +76,8 @@ def hyperplane(codes: np.ndarray, above: np.ndarray, stiffness: float = STIFFNES
     """
     from sklearn.svm import LinearSVC
 
-    found: Any = LinearSVC(C=stiffness, dual=False, tol=1e-8, max_iter=10_000).fit(codes, above)
+    solver: Any = LinearSVC  # whose stubs know no bool of `dual`
+    found = solver(C=stiffness, dual=False, tol=1e-8, max_iter=10_000).fit(codes, above)
     return Plane(found.coef_[0], float(found.intercept_[0]))
 
 
