@@ -76,7 +76,7 @@ def served(explorer: Explorer) -> tuple[uvicorn.Server, str]:
     listening = free_socket("127.0.0.1", 38787)
     port = listening.getsockname()[1]
     app = explorer.app("127.0.0.1", None, port)
-    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", http="h11")
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", http="h11")
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
     while not server.started:

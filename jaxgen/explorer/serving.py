@@ -77,7 +77,7 @@ def explore(
             print(line, flush=True)
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",

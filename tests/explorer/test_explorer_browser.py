@@ -43,7 +43,7 @@ def serve(explorer):
         listening = free_socket("127.0.0.1", 28787)
         port = listening.getsockname()[1]
         app = explorer.app("127.0.0.1", token, port)
-        config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", http="h11")
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", http="h11")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -89,6 +89,35 @@ def test_runs_that_cannot_be_explored(kind, given, message):
         Subject(types.SimpleNamespace(method=method, spec=spec, directory=directory))
 
 
+def test_the_command_serves(jaxgen_command, zoo, monkeypatch):
+    """All but the loop of the server: what is printed, and what listens where."""
+    uvicorn = pytest.importorskip("uvicorn", reason="needs jaxgen[explore]")
+    from jaxgen.explorer.subject import Subject
+
+    served = {}
+
+    def serve(server, sockets):
+        served["at"] = sockets[0].getsockname()
+        served["app"] = server.config.app
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    monkeypatch.setattr(Subject, "warm_up", lambda self: None)
+    runs = [zoo.run(name).workdir for name in ("vae", "flow")]
+    with free_socket("127.0.0.1", 18787) as first:
+        port = first.getsockname()[1]
+        out = jaxgen_command("explore", *runs, f"--port={port}").out.splitlines()
+    host, found = served["at"]
+    assert host == "127.0.0.1" and found > port
+    assert out[0] == f"port {port} is taken: {found} is the next free one"
+    assert out[1] == f"explore at http://localhost:{found}/"
+    assert out[2].startswith(f"from another machine: ssh -L {found}:localhost:{found} ")
+    assert served["app"].token is None and served["app"].cookie == f"jaxgen-{found}"
+    words = (f"--port={port}", "--host=0.0.0.0", "--average=none")
+    out = jaxgen_command("explore", runs[1], *words).out.splitlines()
+    assert served["at"][0] == "0.0.0.0" and len(served["app"].token) >= 32
+    assert out[0].endswith(f":{port}/#token={served['app'].token}")
+
+
 RUN = ["jaxgen", "/a run", "--step=7", "--average=slow"]
 
 
