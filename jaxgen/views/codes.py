@@ -93,18 +93,27 @@ class Space:
         return w, self._rendered(w)
 
     def _searched(self, x: np.ndarray) -> np.ndarray:
-        search = jax.jit(functools.partial(self._run.method.project, steps=STEPS))
         state, key = self._run.state.averaged(), jax.random.key(self._seed)
         starts = track(range(0, len(x), CHUNK), "searching", len(x), "images", lambda _: CHUNK)
         size = min(CHUNK, len(x))
-        found = [np.asarray(search(state, filled(x, start, size), key)[0]) for start in starts]
+        found = [
+            np.asarray(self._search(state, filled(x, start, size), key)[0]) for start in starts
+        ]
         return np.concatenate(found)[: len(x)].astype(np.float64)
 
     def _rendered(self, w: np.ndarray) -> np.ndarray:
-        render = jax.jit(functools.partial(self._run.method.render, rounded=True))
         state, size = self._run.state.averaged(), min(4 * CHUNK, len(w))
         w = w.astype(np.float32)
         found = [
-            np.asarray(render(state, filled(w, start, size))) for start in range(0, len(w), size)
+            np.asarray(self._render(state, filled(w, start, size)))
+            for start in range(0, len(w), size)
         ]
         return np.concatenate(found)[: len(w)]
+
+    @functools.cached_property
+    def _search(self) -> Callable[..., Any]:
+        return jax.jit(functools.partial(self._run.method.project, steps=STEPS))
+
+    @functools.cached_property
+    def _render(self) -> Callable[..., Any]:
+        return jax.jit(functools.partial(self._run.method.render, rounded=True))
