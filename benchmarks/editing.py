@@ -4,7 +4,8 @@
 
 Trains on the cartoon faces at 32x32, one cell in ten of smile x eyes x pose held out
 (`editing_data.py`), finds directions by every method, edits faces whose true edit was never seen,
-and compares. Runs that are there are not made again. Writes OUT/MODEL-SEED.json and prints a table.
+and compares. Runs that are there are not made again. Writes OUT/MODEL-SEED.json, and for each edit
+a strip of faces, reconstructions, edits by "mean" and "shift" and true edits; prints a table.
 
     relative   (error of the edit - error of the truth's own reconstruction) / (that of the face
                left alone - the same): 0 is as good as encoding the true edit, 1 no better than
@@ -34,6 +35,7 @@ from editing_data import EDITS, Faces
 import jaxgen
 from jaxgen.ops import directions as ways
 from jaxgen.ops.mean_shift import Shift, fitted
+from jaxgen.pictures import grid, save_png
 from jaxgen.views.codes import Space
 from jaxgen.views.directions import COMPONENTS, SAMPLES, Nearest, vector_of
 
@@ -180,6 +182,16 @@ class Bench:
                 self._overshoot(found[name], name, edited, step, (base, rows, wanted, k), errors)
         return found
 
+    def strip(self, factor: str, step: int, seed: int, num: int = 12) -> np.ndarray:
+        """Faces, reconstructions, edits by "mean" and by "shift", and the true ones, in rows."""
+        faces, k = self.faces, self.faces.truth.names.index(factor)
+        rows, wanted = faces.asked(factor, step, num, seed)
+        z = self.space.encode(faces.x[rows])
+        straight = self.space.decode(z + step * self.vectors(factor)["mean"])
+        shifted = self.space.decode(self.shift.moved(z, k, float(step), None))
+        parts = (faces.x[rows], self.space.decode(z), straight, shifted, faces.x[wanted])
+        return grid(np.concatenate([np.clip(x, 0, 255).astype(np.uint8) for x in parts]), num)
+
     def _overshoot(
         self, found: dict[str, Any], name: str, edited: Any, step: int, where: Any, errors: Any
     ) -> None:
@@ -299,6 +311,9 @@ def main() -> None:
             }
             suffix = "-correlated" if arguments.correlated else ""
             path = arguments.out / f"{name}-{seed}{suffix}.json"
+            for factor in arguments.edits.split(","):
+                picture = arguments.out / f"{name}-{seed}{suffix}-{factor}.png"
+                save_png(picture, bench.strip(factor, EDITS[factor], seed))
             path.write_text(json.dumps({"read": bench.read, "edits": found}, indent=1))
             print(f"{path}: factors read from codes {bench.read}\n{table(found)}", flush=True)
 
