@@ -125,7 +125,7 @@ class Discriminator(nn.Module):
     Attributes:
         width: channels of the first block, times its multiplier.
         multipliers: of the channels; all blocks but the last `still` ones halve the image.
-        attention: side of the images at which to attend; 0 for none.
+        attention: side of the images at which to attend, once; 0 for none.
         still: blocks at the end that do not halve.
         dtype: of the computation, as "bfloat16"; None is float32.
     """
@@ -143,7 +143,7 @@ class Discriminator(nn.Module):
         base(x.shape, halves)
         for i, multiplier in enumerate(self.multipliers):
             h = DownBlock(self.width * multiplier, down=i < halves, first=i == 0)(h)
-            if h.shape[1] == self.attention:
+            if i < halves and h.shape[1] == self.attention:
                 h = SelfAttention(name="attention")(h)
         return projected(nn.relu(h), cond)
 
