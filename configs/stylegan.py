@@ -53,13 +53,18 @@ def ffhq1024(c: ConfigDict) -> None:
 
 
 def small(c: ConfigDict, weight: float) -> None:
-    """For a CPU; the weight is that of R1."""
+    """For a CPU, which sees few images; the weight is that of R1.
+
+    With mixed styles, and at the official rate, most modes of digits are missing after 96,000
+    images.
+    """
     c.model.generator.update(latent=64, style=64, layers=4, most=64, base=512)
     c.model.discriminator.update(most=64, base=512)
     c.method.penalties.r1.weight = weight
     c.train.batch_size = 32
-    adams(c, learning_rate=0.002)
-    c.ema.generator.half_life_steps = 300.0
+    c.method.mixing = 0.0
+    adams(c, learning_rate=0.01)
+    c.ema.generator.half_life_steps = 100.0
 
 
 def recipe(c: ConfigDict) -> None:
@@ -119,5 +124,5 @@ def get_config(arg: str = "") -> ConfigDict:
     preset(arg.data, PRESETS)(c)
     if arg.tiny:
         shorten(c, latent=4, style=4, layers=1, most=4, group=4)
-        c.method.update(stable_steps=4, fade_steps=4)
+        c.method.update(stable_steps=4, fade_steps=4, mixing=0.9)  # so that tests see them mixed
     return c
