@@ -64,7 +64,7 @@ class Bijective(Protocol):
     """Maps integer data, made real by noise in [0, 1), to as many real numbers and back."""
 
     @property
-    def base(self) -> str:
+    def base_density(self) -> str:
         """Name of the standard density of what they are mapped to: "normal", "logistic"..."""
         ...
 

@@ -82,9 +82,9 @@ class Flows:
                 f"{place} cannot compress: its Jacobian has {spec.dims:,}^2 numbers, and "
                 f"{MOST_DIMS:,}^2 are what is taken"
             )
-        if method.base not in BASES:
-            raise ConfigError(f"{place} cannot compress: its base is {method.base!r}")
-        self._base, self._low = _of_base(method.base, spec.dims), np.full(spec.dims, GRID)
+        if method.base_density not in BASES:
+            raise ConfigError(f"{place} cannot compress: its base is {method.base_density!r}")
+        self._base, self._low = _of_base(method.base_density, spec.dims), np.full(spec.dims, GRID)
 
         def forward(state: State, x: Array) -> tuple[Array, Array]:
             def flat(v: Array) -> Array:

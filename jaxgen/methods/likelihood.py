@@ -251,6 +251,11 @@ class Likelihood:
         cond = self.givens.of_call(given, jax.tree.leaves(z)[0].shape[0])
         return self._decode(state, z, cond, rounded)
 
+    @property
+    def base_density(self) -> str:
+        """See `abilities.Bijective`."""
+        return self.base
+
     def to_base(self, state: State, x: Array) -> Array:
         """See `abilities.Bijective`."""
         x, _ = Chain(self._steps).apply({}, x / self._plain_levels)

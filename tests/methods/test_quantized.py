@@ -22,6 +22,7 @@ from jaxgen.methods.quantized import QuantizedAutoencoder
 from jaxgen.models.vaes.vqvae import VQVAE
 from jaxgen.types import DataSpec, State
 from jaxgen.views import latents as views
+from jaxgen.views.walks import walk
 
 KEY = jax.random.key(0)
 SPEC = DataSpec.of("squares", (2, 2, 1), 3)
@@ -184,7 +185,7 @@ def test_ids_that_are_none_are_refused():
 def test_between_ids_there_are_no_paths(tmp_path):
     """Where latents of other models are walked through, those of this one are refused in a line."""
     run = types.SimpleNamespace(method=METHOD, spec=SPEC, reconstruct=lambda x: x)
-    for view in (views.interpolate, views.sweep, views.walk):
+    for view in (views.interpolate, views.sweep, walk):
         with pytest.raises(ConfigError, match="are ids of codes, between which there are no paths"):
             view(run)
     split = ArraySplit({"x": ALL})

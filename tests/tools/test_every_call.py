@@ -62,7 +62,7 @@ def test_samples(made):
     knobs = inspect.signature(calls._method.sample).parameters.values()
     floats = [k.name for k in knobs if isinstance(k.default, float)]
     few = calls.sample(state, 3, 7, options)
-    unchanged(few, quietly(lambda: calls.sample(state, calls._size + 3, 7, options)))
+    unchanged(few, quietly(lambda: calls.sample(state, calls.size + 3, 7, options)))
     for name in floats:
         quietly(lambda n=name: calls.sample(state, 2, 8, options | {n: 0.5}))
         with pytest.raises(ConfigError, match=f"{name}="):
@@ -85,7 +85,7 @@ def test_examples(made, name):
         return calls.of_data(name, state, batch["x"][rows], 7, options)
 
     some, few = of(FEW + 1), of(3)
-    many = quietly(lambda: of(calls._size + 3))
+    many = quietly(lambda: of(calls.size + 3))
     unchanged(some, many)
     quietly(lambda: of(FEW))
     for a, b in zip(jax.tree.leaves(few), jax.tree.leaves(some), strict=True):
@@ -95,7 +95,7 @@ def test_examples(made, name):
 
 
 def decodes(calls, state, batch, some, many):
-    rows = np.arange(calls._size + 3) % BATCH
+    rows = np.arange(calls.size + 3) % BATCH
     options = [given_to(calls, batch, r, "decode") for r in (rows[: FEW + 1], rows)]
     x = calls.decode(state, some, options[0])
     assert x.shape[1:] == batch["x"].shape[1:] and len(x) == FEW + 1

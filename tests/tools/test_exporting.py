@@ -81,8 +81,8 @@ def test_without_jaxgen_bit_for_bit(exported, tmp_path, name):
     assert not about["not_available"] and "fixed_because" not in json.dumps(about)
     method, state = run.method, on_one_device(run.state)
     x, key, seed = run.sample(7), jax.random.key(5), np.array([0, 5], np.uint32)
-    given = {"sample/num": np.zeros(run._calls._size, np.uint8), "sample/key": seed}
-    wanted = {"sample/x": run.sample(run._calls._size, seed=5)}
+    given = {"sample/num": np.zeros(run._calls.size, np.uint8), "sample/key": seed}
+    wanted = {"sample/x": run.sample(run._calls.size, seed=5)}
     if name != "gan":
         z = jax.jit(method.encode)(state, x, key)
         given |= {"encode/x": x, "encode/key": seed, "log_prob/x": x, "log_prob/key": seed}
@@ -137,7 +137,7 @@ def test_calls_that_do_not_fit(exported):
 def test_knobs(exported, tmp_path):
     """A number is given at every call; another default is that of the command."""
     run, folder, _ = exported("flow")
-    num = np.zeros(run._calls._size, np.uint8)
+    num = np.zeros(run._calls.size, np.uint8)
     model = load(folder)
     cold = run.sample(len(num), temperature=0.5)
     np.testing.assert_array_equal(model["sample"](num=num, temperature=0.5)["x"], cold)
@@ -169,10 +169,10 @@ def test_a_batch_that_decides_what_is_traced(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "log_prob", called_back)
     about = export(run, tmp_path / "x")
     said = about["functions"]["sample"]
-    assert said["results"][0]["shape"] == [run._calls._size, 8, 8, 1]
+    assert said["results"][0]["shape"] == [run._calls.size, 8, 8, 1]
     assert "with a symbol for the batch, x of 2 is another one" in said["fixed_because"]
-    found = load(tmp_path / "x")["sample"](num=np.zeros(run._calls._size, np.uint8))["x"]
-    np.testing.assert_array_equal(found, np.ones((run._calls._size, 8, 8, 1)))
+    found = load(tmp_path / "x")["sample"](num=np.zeros(run._calls.size, np.uint8))["x"]
+    np.testing.assert_array_equal(found, np.ones((run._calls.size, 8, 8, 1)))
     assert "log_prob" not in about["functions"] and "log_prob" in about["not_available"]
 
 
