@@ -28,6 +28,7 @@ def x(run):
     return draws(run, 150)
 
 
+@pytest.mark.slow
 def test_the_size_is_the_bound(run, x):
     """Net of the start, within 1 % of the bound of uniform dequantisation."""
     data = coding.compress(run, x)

@@ -109,6 +109,7 @@ def test_edit_is_decode_of_moved_codes(faces, tmp_path):
     assert "truth" not in own.arrays and own.arrays["edited"].shape[:2] == (2, 1)
 
 
+@pytest.mark.slow
 def test_commands(faces, tmp_path, jaxgen_command):
     run = faces.directory.path
     options = ("--attribute=smile", "--keep=eyes,pose", "--num=300")

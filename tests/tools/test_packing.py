@@ -105,6 +105,7 @@ def test_the_list_is_one_of_sha256sum(packed):
     assert found.returncode == 0 and found.stdout.count(": OK\n") >= 5, found
 
 
+@pytest.mark.slow
 def test_a_pack_of_an_average_says_which(zoo, tmp_path):
     run = jaxgen.load(zoo.run("gan").workdir)
     assert run.averages == {"generator": "generator"}
@@ -128,6 +129,7 @@ def refused_training(refused):
     return refused
 
 
+@pytest.mark.slow
 def test_a_run_that_holds_a_stage(tmp_path, starter):
     """Stages, and stages of stages, come along, and their digests still fit the manifest."""
     first, second = tmp_path / "first", tmp_path / "second"
