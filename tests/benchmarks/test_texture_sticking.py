@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import PIL.Image
+import pytest
 from command import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
