@@ -267,6 +267,7 @@ def test_rates_of_the_recipes():
     assert turns == [["discriminator", "generator"], ["generator", "discriminator"]]
 
 
+@pytest.mark.slow
 def test_a_reference_gives_its_style(data_root):
     """SPADE: the same layouts in the style of x; another reference, another picture."""
     made = tiny("spade", data_root, 2)

@@ -165,6 +165,7 @@ def test_a_stored_config_runs_no_simulator_that_is_not_allowed():
     assert dataclasses.is_dataclass(made) and isinstance(made.simulator, Doubled)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_between_rounds_is_the_one_that_was_not(tmp_path, data_root):
     """Of three rounds of five steps one is simulated before the stop, at step 8, and one after."""
     options = dict(quiet=True, **{"data.data_dir": str(data_root), "evaluate.num_samples": 0})

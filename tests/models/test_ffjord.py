@@ -153,6 +153,7 @@ def moved():
     return method, State(jnp.int32(0), scrambled(params, 0.05), variables, {}, {})
 
 
+@pytest.mark.slow
 def test_density_integrates_to_one(moved):
     method, state = moved
     axis = np.linspace(-20, 20, 161)
