@@ -48,7 +48,7 @@ ROWS = {  # model -> (preset, side, colours, batch, changes)
     "stylegan2": [("digits", 32, 3, 16, WIDE | PATH), ("digits", 64, 3, 8, WIDE | PATH)],
     "stylegan3": [("faces_narrow", 32, 3, 16, {}), ("faces", 32, 3, 16, {})],
 }
-SECONDS = 60  # a row
+SECONDS = 20  # a row, at least three rounds
 
 
 def row(
