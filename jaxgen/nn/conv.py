@@ -30,6 +30,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jaxgen.nn import conv_cpu
 from jaxgen.nn.conv_cpu import LAYOUT, Geometry
+from jaxgen.ops.precision import plus
 
 Array = jax.Array
 Padding = str | int | Sequence[tuple[int, int]]
@@ -310,6 +311,6 @@ class ConvTranspose(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         y = conv_transpose(x, kernel, self.strides, self.padding, self.precision)
-        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+        return y if bias is None else plus(y, bias.reshape(1, 1, 1, -1))

@@ -81,7 +81,10 @@ def test_bfloat16_is_near_float32(name):
         assert y.dtype == y16.dtype == jnp.float32
         assert {leaf.dtype for leaf in jax.tree.leaves(slope16)} == {jnp.dtype("float32")}
         assert 0.995 < correlation(y, y16) < 1 - 1e-9
-        assert 0.99 < correlation(slope, slope16) < 1 - 1e-9
+        assert 0.99 < correlation(slope, slope16)
+        for exact, near in zip(jax.tree.leaves(slope), jax.tree.leaves(slope16), strict=True):
+            if exact.ndim == 4 and exact.any():  # kernels: one large leaf would hide the others
+                assert not np.array_equal(exact, near)
         dtypes = convolutions(function(half), own["params"], given)
         assert dtypes and set(dtypes) == {jnp.dtype("bfloat16")}
         assert set(convolutions(function(player), own["params"], given)) == {jnp.dtype("float32")}

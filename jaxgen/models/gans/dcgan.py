@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jaxgen.models.gans.gan import leaky
 from jaxgen.nn.arrays import Codes, Images, Logits
 from jaxgen.nn.condition import Condition, beside
-from jaxgen.nn.conv import Conv, ConvTranspose
+from jaxgen.nn.conv import ConvTranspose
 from jaxgen.nn.gan_layers import BatchNorm, pyramid
-from jaxgen.nn.spectral_norm import Dense
+from jaxgen.nn.spectral_norm import Conv, Dense
 from jaxgen.ops.precision import narrow, wide
 
 INIT = nn.initializers.normal(0.02)
@@ -76,10 +76,7 @@ class Discriminator(nn.Module):
         for i in range(times):
             normed = self.norm and i > 0
             channels = self.width * 2**i
-            layer = Conv(
-                channels, (4, 4), (2, 2), use_bias=not normed, dtype=self.dtype, kernel_init=INIT
-            )
-            h = layer(h)
+            h = Conv(channels, 4, not normed, INIT, spectral=False, stride=2)(h)
             h = leaky(BatchNorm()(h) if normed else h, 0.2)
         h = wide(h.reshape(h.shape[0], -1))
         return Dense(1, kernel_init=INIT, spectral=False)(h)[:, 0]

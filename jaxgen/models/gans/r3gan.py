@@ -25,7 +25,7 @@ from jaxgen.nn.condition import Condition
 from jaxgen.nn.conv import Conv
 from jaxgen.nn.spectral_norm import Dense
 from jaxgen.ops.channels import spread
-from jaxgen.ops.precision import narrow, wide
+from jaxgen.ops.precision import narrow, plus, wide
 from jaxgen.ops.upfirdn import downsample, upsample
 
 SLOPE = 0.2
@@ -83,7 +83,7 @@ class Block(nn.Module):
 
     def _active(self, x: Images, name: str) -> Images:
         bias = self.param(name, nn.initializers.zeros, (x.shape[-1],))
-        return leaky(x + spread(bias.astype(x.dtype), x.shape), SLOPE)
+        return leaky(plus(x, spread(bias, x.shape)), SLOPE)
 
 
 class Generator(nn.Module):
