@@ -71,8 +71,9 @@ RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps
     ),
     "glow": (
         "glow:digits",
-        1500,
+        3000,
         {
+            "model.coupling": "additive",  # as official for CelebA-HQ; affine inverses explode
             "model.levels": 3,
             "model.depth": 6,
             "model.width": 48,
