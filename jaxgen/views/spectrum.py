@@ -12,6 +12,7 @@ from jaxgen.evaluate.metrics.spectrum import NUMBERS, errors
 from jaxgen.evaluate.validation import check_count
 from jaxgen.ops import cosmic
 from jaxgen.pictures import panels, rendered
+from jaxgen.progress import track
 from jaxgen.views.picture import Picture
 
 SHOWN = 2  # slices of either kind
@@ -19,7 +20,7 @@ COMPARED = 48  # slices whose nearest train slice is looked for
 OF_BOX = 3 * cosmic_web.SLICES
 
 
-def spectrum(run: Any, num: int = 384, seed: int = 0, **places: Any) -> Picture:
+def spectrum(run: Any, num: int = 384, seed: int = 0, boxes: int = 0, **places: Any) -> Picture:
     """Slices of a run beside test slices.
 
     The picture has the mean power, the histogram of masses and that of the heights of peaks; grey
@@ -35,6 +36,8 @@ def spectrum(run: Any, num: int = 384, seed: int = 0, **places: Any) -> Picture:
         run: trained on `cosmic_web`.
         num: slices.
         seed: of the samples.
+        boxes: new ones, beyond those of the data set, whose slices join the test's: what is
+            compared with then has fewer chances of its own. Seconds each.
         **places: `data_dir` where the data have moved.
 
     Raises:
@@ -52,6 +55,10 @@ def spectrum(run: Any, num: int = 384, seed: int = 0, **places: Any) -> Picture:
         for k in ("train", "test")
     )
     x = cosmic.counts(seen)
+    first = sum(cosmic_web.BOXES.values())
+    numbers = range(first, first + boxes)
+    new = track(numbers, "making", boxes, "boxes")
+    real = np.concatenate([real, *(cosmic_web.slices(cosmic_web.box(n)) for n in new)])
     columns = {
         "run": errors(real, x),
         "floor": errors(real, train[: len(real)]),

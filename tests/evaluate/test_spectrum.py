@@ -100,6 +100,14 @@ def test_the_command(dataset, tmp_path, monkeypatch, jaxgen_command):
     jaxgen_command("spectrum", "RUN", f"--out={tmp_path / 'x.npz'}")
     kept = load_npz(tmp_path / "x.npz")
     assert kept["x"].shape == (192, 64, 64) and kept["power"].shape == (192, 31)
+    made, smaller = [], cosmic_web.box
+    monkeypatch.setattr(
+        cosmic_web, "box", lambda seed: made.append(seed) or np.repeat(smaller(seed, 64), 8, axis=1)
+    )
+    more = view.spectrum(run, 192, boxes=2).arrays["real"]
+    assert made == [16, 17]  # after the twelve and the four that the data set is of
+    np.testing.assert_array_equal(more[:192], of(dataset, "test"))
+    np.testing.assert_allclose(more[288:], 8 * cosmic_web.slices(smaller(17, 64)), rtol=1e-9)
     run.spec = DataSpec.of("points", (2,))
     with pytest.raises(ConfigError, match="is of points, and no run on cosmic_web"):
         view.spectrum(run)
