@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from jaxgen.data import moses, published, tables
+from jaxgen.data import moses, published, spoken_digit, tables
 from jaxgen.data.dataset import DataError, Dataset
 from jaxgen.data.embedded import EMBEDDED
 from jaxgen.data.tfds import source as tfds_source
@@ -14,7 +14,7 @@ ARRAYS = (".npz", ".npy")
 TABLES = tables.SUFFIXES
 FILES = (*ARRAYS, ".zip", *TABLES)
 SUFFIXES = f"{', '.join(FILES[:-1])} or {FILES[-1]}"
-NAMED = (*EMBEDDED, *published.NAMES, *moses.NAMES)
+NAMED = (*EMBEDDED, *published.NAMES, *moses.NAMES, *spoken_digit.NAMES)
 
 
 def load(
@@ -41,6 +41,8 @@ def load(
         return EMBEDDED[name].load(name, data_dir=data_dir)
     if name in moses.NAMES:
         return moses.load(name, manual_dir, data_dir)
+    if name in spoken_digit.NAMES:
+        return spoken_digit.load(name, data_dir, download, choices["in_memory_mb"])
     if name in published.NAMES:
         sizes = {k: choices[k] for k in ("size", "fit", "in_memory_mb")}
         if found := published.load(name, manual_dir, data_dir, download, **sizes):

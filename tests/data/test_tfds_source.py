@@ -14,13 +14,15 @@ IMAGES = np.random.RandomState(0).randint(256, size=(14, 6, 5, 3)).astype(np.uin
 POINTS = np.random.RandomState(0).randn(14, 3)
 
 
-def make(place, features, rows, name_="cifar10", splits=(("train", 10), ("test", 4))):
+def make(
+    place, features, rows, name_="cifar10", splits=(("train", 10), ("test", 4)), version="3.0.2"
+):
     """Prepares `rows` under `place` as the data set `name_`."""
     with tfds.core.registered.skip_registration():
 
         class Small(tfds.core.GeneratorBasedBuilder):
             name = name_
-            VERSION = tfds.core.Version("3.0.2")
+            VERSION = tfds.core.Version(version)
             pkg_dir_path = place
 
             def _info(self):

@@ -53,11 +53,9 @@ def find(name: str, data_dir: str | None) -> Any | None:
 
 def _check_features(name: str, place: str | None) -> None:
     """Refuses features of other modules, which tfds would import from what a file says."""
-    from tensorflow_datasets.core.utils import file_utils
-
     first = re.split("[/:]", name, maxsplit=1)[0]
-    for root in file_utils.list_data_dirs(given_data_dir=place):
-        for file in sorted(pathlib.Path(root).expanduser().glob(f"{first}/**/features.json")):
+    for root in places(place):
+        for file in sorted(root.glob(f"{first}/**/features.json")):
             try:
                 found = list(_classes_of(parse(read_bytes(file))))
             except (ValueError, RecursionError) as error:
@@ -66,6 +64,14 @@ def _check_features(name: str, place: str | None) -> None:
                 raise DataError(
                     f"{file} names {strange[0][:80]!r}, which is no feature of tfds: it is not run"
                 )
+
+
+def places(data_dir: str | None) -> list[pathlib.Path]:
+    """Where data sets may be prepared, see `find`."""
+    from tensorflow_datasets.core.utils import file_utils
+
+    found = file_utils.list_data_dirs(given_data_dir=_place(data_dir))
+    return [pathlib.Path(root).expanduser() for root in found]
 
 
 def _classes_of(value: Any) -> Iterator[str]:
@@ -145,8 +151,7 @@ def load(
         }
     except NotImplementedError as error:
         raise DataError(
-            f"{name} in {builder.data_path} is not in array_record format; prepare it again: "
-            f"{_command(name)}"
+            f"{name} in {builder.data_path} is not in array_record format; {again(name)}"
         ) from error
     dtype = np.dtype(feature.np_dtype)
     total = sum(len(split) for split in records.values())
@@ -181,6 +186,11 @@ def absent(name: str) -> str:
         f'extra jaxgen[tf] (pip install "jaxgen[tf]"): {_command(name)}, or add '
         f"--config.data.download=True; if it lies elsewhere add --config.data.data_dir=DIR"
     )
+
+
+def again(name: str) -> str:
+    """The same of one that is prepared, and cannot be read."""
+    return f"prepare it again: {_command(name)}"
 
 
 def _command(name: str) -> str:
