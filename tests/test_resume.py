@@ -151,6 +151,33 @@ def test_kill_9_of_files_of_captions(starter, tmp_path, config, data):
     check_digest(starter, tmp_path, run, limit=900)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("calogan:", "caloflow:", "cosmogan:", "molecule_vae:", "voice_vae:", "voice_vae:wave,"),
+        *("npe:", "nle:", "nre:", "tsnpe:", "sim_to_real:", "stylegan3:", "r3gan:digits_bent,"),
+    ],
+)
+def test_kill_9_of_the_sciences_and_of_schedules(starter, tmp_path, config):
+    """Rounds of simulation, changes of pictures, codes and moments go on where they were."""
+    if config == "molecule_vae:":
+        pytest.importorskip("rdkit")
+    name, _, preset = config.partition(":")
+    run = (f"--config=configs/{name}.py:{preset}tiny", *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
+@pytest.mark.slow
+def test_kill_9_over_a_first_stage(starter, tmp_path):
+    """The second autoencoder's rendered pictures are functions of seed and batch."""
+    first = ("--config=configs/sim_to_real.py:tiny", f"--workdir={tmp_path / 'first'}")
+    starter.run(*first, limit=600)
+    of = f"--config.frozen.first={tmp_path / 'first'}"
+    run = ("--config=configs/sim_to_real.py:mixed,tiny", of, *EVERY_STEP)
+    check_digest(starter, tmp_path, run, limit=900)
+
+
 GROWING = ("--config.method.stable_steps=8", "--config.method.fade_steps=12")  # fade: 9 to 19
 
 

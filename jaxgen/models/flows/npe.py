@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxgen.bijectors.base import Bijector, Event, LogDet
+from jaxgen.models.flows.maf import MAF
 from jaxgen.models.flows.spline import SplineFlow
 from jaxgen.nn.arrays import Channels, Rows
 from jaxgen.nn.condition import Condition
@@ -53,7 +54,9 @@ class PosteriorFlow(Bijector):
     Attributes:
         embedding: widths of a network between observation and flow; () has none.
         depth: number of spline layers.
-        form: "autoregressive", or "coupling" for two parameters and more.
+        form: "autoregressive"; "coupling" for two parameters and more; or "affine", a masked
+            autoregressive flow of Papamakarios et al. 2017 without batch normalisation, whose
+            single layer is a Gaussian: less to fit, and no splines.
         bins: of each spline.
         bound: half the width of the splines' interval, in units of the normalised parameters.
         width: of the conditioner's hidden layers.
@@ -76,6 +79,10 @@ class PosteriorFlow(Bijector):
         """Builds the parts."""
         self.standardize = Standardize()
         self.embed = Embedding(self.embedding)
+        if self.form == "affine":
+            hidden = (self.width,) * (2 * self.blocks)
+            self.flow = MAF(self.depth, hidden, "tanh", norm=False, given=self.given)
+            return
         self.flow = SplineFlow(
             depth=self.depth,
             form=self.form,
