@@ -110,7 +110,7 @@ def reference(task: str, number: int, num: int, seed: int = 0) -> np.ndarray:
 def amortised(name: str, task: str, count: int, out: pathlib.Path, steps: int) -> Any:
     """A run of npe, nle or nre on so many simulations."""
     rows, _ = simulated.simulate(SIMULATORS[task], count, seed=100)
-    every = max(1, steps // 20)
+    every = max(1, steps // 100)
     changes = {
         "optim.model.decay_steps": steps,
         "train.save_every_steps": steps,

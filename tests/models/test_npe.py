@@ -85,6 +85,32 @@ def test_a_missing_observation_is_refused():
         PosteriorFlow(**TINY).init(KEY, jnp.zeros((2, 3)))
 
 
+def test_a_layer_of_the_affine_form_is_a_gaussian_given_the_observation():
+    """Each parameter is linear in its own noise; the log-determinant is that of the Jacobian."""
+    flow = PosteriorFlow(depth=1, width=8, form="affine", given=True)
+    theta, observed = jax.random.normal(KEY, (2, 32, 3))
+    variables = flow.init(KEY, theta, observed)
+    params = jax.tree_util.tree_map_with_path(away, variables["params"])
+    variables = variables | {"params": params}
+    z, logdet = flow.apply(variables, theta, observed)
+
+    def one(theta, observed):
+        return flow.apply(variables, theta[None], observed[None])[0][0]
+
+    jacobians = np.asarray(jax.vmap(jax.jacfwd(one))(theta, observed))
+    np.testing.assert_allclose(np.linalg.slogdet(jacobians)[1], logdet, atol=1e-5)
+    back = flow.apply(variables, z, observed, method="inverse")[0]
+    np.testing.assert_allclose(back, theta, atol=1e-5)
+    slopes = np.abs(jacobians).max(0)
+    assert sorted((slopes > 1e-6).sum(1).tolist()) == [1, 2, 3]  # each by those before it
+    first = int((slopes > 1e-6).sum(1).argmin())
+    scales = np.abs(jacobians[:, first]).max(-1)
+    moved = jnp.asarray(theta + 1)
+    shifted = flow.apply(variables, moved, observed)[0]
+    np.testing.assert_allclose(np.abs(shifted - z)[:, first], scales, rtol=1e-3)  # a line
+    assert scales.std() > 0.01  # given the observation
+
+
 @pytest.mark.slow
 def test_linear_gaussian_posterior_is_found_and_calibrated():
     """With the recipe of configs/npe.py: KL at most 0.05 nats, ranks uniform."""
