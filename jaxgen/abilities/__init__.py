@@ -21,6 +21,7 @@ from jaxgen.abilities.styles import (
     Moves,
     Projects,
     SampleStyles,
+    StyleChannels,
     Styles,
     Truncates,
 )
@@ -289,7 +290,17 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends, Factorises)
+ABILITIES += (
+    Restarts,
+    Stepped,
+    Translates,
+    Describes,
+    Moves,
+    Truncates,
+    Descends,
+    Factorises,
+    StyleChannels,
+)
 ABILITIES += (BitsBack, Bijective, SampleStyles)
 
 

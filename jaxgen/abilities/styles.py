@@ -40,6 +40,19 @@ class Factorises(Styles, Protocol):
 
 
 @runtime_checkable
+class StyleChannels(Styles, Protocol):
+    """Shows, and takes, what its layers make of styles: a number for each channel that comes in."""
+
+    def channels_of(self, state: State, w: Array) -> Array:
+        """[B, channels], of all layers one after the other, of styles w [B, style]."""
+        ...
+
+    def render_channels(self, state: State, channels: Array, *, rounded: bool) -> Array:
+        """Data as `Styles.render`, of layers that are given these."""
+        ...
+
+
+@runtime_checkable
 class SampleStyles(Protocol):
     """Says which styles its samples have."""
 

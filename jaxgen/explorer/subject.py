@@ -101,9 +101,14 @@ class Subject:
         found = {}
         for path in paths if self.coder.paths and not given(self._run.method) else ():
             try:
-                found[path.stem] = directions.load(self._run, path.stem)
+                one = directions.load(self._run, path.stem)
             except (ConfigError, DataError) as error:
                 self.notes.append(str(error))
+                continue
+            if one.about["method"] == "stylespace":
+                self.notes.append(f"{path.stem} moves styles of layers: jaxgen edit shows it")
+            else:
+                found[path.stem] = one
         return found
 
     def as_json(self) -> dict[str, Any]:

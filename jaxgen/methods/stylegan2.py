@@ -15,6 +15,7 @@ from jaxgen.methods.adversarial import Adversarial
 from jaxgen.methods.memory import MEMORY, recalled, remembering
 from jaxgen.methods.player import Player
 from jaxgen.methods.styles import Styles
+from jaxgen.nn.stylegan import of_affine_maps
 from jaxgen.ops.ranges import real_levels
 from jaxgen.schedules import Scheduled
 from jaxgen.types import Array, Batch, Given, Metrics, Params, State, Turn, Vars
@@ -176,6 +177,31 @@ class StyleGAN2(Adversarial):
         return jnp.concatenate(
             [leaf.T for path, leaf in names if path[-2:] == ["affine", "kernel"]]
         )
+
+    def channels_of(self, state: State, w: Array) -> Array:
+        """[B, channels]: the styles of all layers, which affine maps make of w [B, style]."""
+        noted: list[Array] = []
+
+        def note(y: Array) -> Array:
+            noted.append(y)
+            return y
+
+        with of_affine_maps(note):
+            self.render(state, w, rounded=False)
+        return jnp.concatenate(noted, axis=1)
+
+    def render_channels(self, state: State, channels: Array, rounded: bool = True) -> Array:
+        """Data as of `render`, of layers with styles [B, channels]; noise is that of `render`."""
+        start = 0
+
+        def put(y: Array) -> Array:
+            nonlocal start
+            start, first = start + y.shape[1], start
+            return channels[:, first:start].astype(y.dtype)
+
+        w = jnp.zeros((channels.shape[0], self.middle(state).shape[0]))
+        with of_affine_maps(put):
+            return self.render(state, w, rounded)
 
     def mix(
         self,

@@ -12,6 +12,7 @@ division by largest entries is for the range of float16, which bfloat16 does not
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -341,3 +342,14 @@ def with_deviation(x: Images, group: int | None = 4) -> Wide:
     deviation = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + LEAST), axis=(1, 2, 3))
     channel = jnp.tile(deviation, size).astype(x.dtype).reshape(b, 1, 1, 1)
     return jnp.concatenate([x, jnp.broadcast_to(channel, (b, h, w, 1))], axis=-1)
+
+
+def of_affine_maps(change: Callable[[Array], Array]) -> Any:
+    """A context in which what affine maps of styles give is changed, in the order of layers."""
+
+    def intercepted(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        y = call(*args, **kwargs)
+        own = context.module.name == "affine" and context.method_name == "__call__"
+        return change(y) if own else y
+
+    return nn.intercept_methods(intercepted)

@@ -135,6 +135,20 @@ def principal(codes: np.ndarray, num: int) -> np.ndarray:
     return axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
 
 
+def channel(codes: np.ndarray, attribute: np.ndarray, seed: int = 0) -> np.ndarray:
+    """[D]: the axis of the code in which examples with most of an attribute stand out most.
+
+    Of these, the mean of each number, normalised by mean and deviation of all examples, over its
+    deviation among them.
+
+    Source: Wu, Lischinski & Shechtman 2021, StyleSpace Analysis, on attribute-specific channels.
+    """
+    scale = np.maximum(codes.std(0), 1e-12)
+    high = (codes[extremes(attribute, seed)[1]] - codes.mean(0)) / scale
+    relevance = np.abs(high.mean(0)) / np.maximum(high.std(0), 1e-6)
+    return np.eye(codes.shape[1])[int(np.argmax(relevance * (codes.std(0) > 1e-9)))]
+
+
 def most_telling(found: np.ndarray, codes: np.ndarray, attribute: np.ndarray) -> int:
     """Which of the directions [K, D] an attribute correlates with most."""
     along = codes @ found.T

@@ -12,7 +12,16 @@ from jaxgen.tools.ranges import COUNT
 
 PYTHON = "jaxgen.run.Run.directions"
 # `views.directions.METHODS`, which is not imported for the sake of --help
-METHODS = ("shift", "mean", "hyperplane", "conditional", "pattern", "sefa", "ganspace")
+METHODS = (
+    "shift",
+    "mean",
+    "hyperplane",
+    "conditional",
+    "pattern",
+    "sefa",
+    "ganspace",
+    "stylespace",
+)
 
 
 def add(commands: Any) -> None:

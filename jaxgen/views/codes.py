@@ -10,7 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.abilities import Coded, Decodes, Encodes, Latents, Projects, Styles, given
+from jaxgen.abilities import (
+    Coded,
+    Decodes,
+    Encodes,
+    Latents,
+    Projects,
+    StyleChannels,
+    Styles,
+    given,
+)
 from jaxgen.config import ConfigError
 from jaxgen.evaluate.sampling import filled
 from jaxgen.progress import track
@@ -38,15 +47,16 @@ class Space:
     """The space in which examples of a run are edited.
 
     Of a method that encodes and decodes it is that of its latents, of all levels or groups; of a
-    generator with styles that of w, found by projection.
+    generator with styles that of w, found by projection, or of what its layers make of w.
     """
 
-    def __init__(self, run: Any, seed: int = 0):
+    def __init__(self, run: Any, seed: int = 0, channels: bool = False):
         """See the class.
 
         Args:
             run: given nothing.
             seed: of what an encoder or a search draws.
+            channels: of styles: of all layers, in place of w.
 
         Raises:
             ConfigError: for a run whose examples have no codes between which there are paths.
@@ -67,6 +77,9 @@ class Space:
         decodes = isinstance(method, Styles if self.searches else Decodes)
         if not decodes or not (self.searches or isinstance(method, Encodes)):
             raise ConfigError(f"{name} finds no codes of examples: there is nothing to edit")
+        if channels and not isinstance(method, StyleChannels):
+            raise ConfigError(f"stylespace is of the styles of layers, which {name} has not")
+        self._channels = channels
         self._run, self._seed, self._back = run, seed, None
 
     def encode(self, x: np.ndarray) -> np.ndarray:
@@ -89,8 +102,15 @@ class Space:
         assert isinstance(method, Styles) and isinstance(method, Latents)
         z = method.latents(jax.random.key(self._seed), num)
         styles = jax.jit(method.styles_of)(self._run.state.averaged(), z)
-        w = np.asarray(styles, np.float64)
-        return w, self._rendered(w)
+        codes = self._coded(np.asarray(styles))
+        return codes, self._rendered(codes)
+
+    def _coded(self, w: np.ndarray) -> np.ndarray:
+        """Codes float64 [N, D] of styles [N, style]."""
+        if self._channels:
+            of_layers = jax.jit(self._run.method.channels_of)
+            w = np.asarray(of_layers(self._run.state.averaged(), w))
+        return w.astype(np.float64)
 
     def _searched(self, x: np.ndarray) -> np.ndarray:
         state, key = self._run.state.averaged(), jax.random.key(self._seed)
@@ -99,11 +119,11 @@ class Space:
         found = [
             np.asarray(self._search(state, filled(x, start, size), key)[0]) for start in starts
         ]
-        return np.concatenate(found)[: len(x)].astype(np.float64)
+        return self._coded(np.concatenate(found)[: len(x)])
 
-    def _rendered(self, w: np.ndarray) -> np.ndarray:
-        state, size = self._run.state.averaged(), min(4 * CHUNK, len(w))
-        w = w.astype(np.float32)
+    def _rendered(self, codes: np.ndarray) -> np.ndarray:
+        state, size = self._run.state.averaged(), min(4 * CHUNK, len(codes))
+        w = codes.astype(np.float32)
         found = [
             np.asarray(self._render(state, filled(w, start, size)))
             for start in range(0, len(w), size)
@@ -116,4 +136,6 @@ class Space:
 
     @functools.cached_property
     def _render(self) -> Callable[..., Any]:
-        return jax.jit(functools.partial(self._run.method.render, rounded=True))
+        method = self._run.method
+        render = method.render_channels if self._channels else method.render
+        return jax.jit(functools.partial(render, rounded=True))

@@ -26,7 +26,16 @@ from jaxgen.train.integrity import state_digest
 from jaxgen.views.attributes import Labelled, labelled
 from jaxgen.views.codes import Space
 
-METHODS = ("shift", "mean", "hyperplane", "conditional", "pattern", "sefa", "ganspace")
+METHODS = (
+    "shift",
+    "mean",
+    "hyperplane",
+    "conditional",
+    "pattern",
+    "sefa",
+    "ganspace",
+    "stylespace",
+)
 KEEPING = ("shift", "conditional", "pattern")  # methods that know of other attributes
 FOLDER = "directions"  # of a run
 EXAMPLES, SAMPLES = 5000, 2000  # looked at; of a generator, whose samples are compared with them
@@ -135,7 +144,7 @@ def directions(
     if method == "sefa" and not isinstance(run.method, Factorises):
         name = type(run.method).__name__
         raise ConfigError(f"sefa is of weights from styles to layers, which {name} has not")
-    space = Space(run, seed)
+    space = Space(run, seed, channels=method == "stylespace")
     options = {"table": table, "having": having, "lacking": lacking, "fit": fit, **places}
     known = labelled(run, attribute, keep, num=check_count(num, "num"), **options)
     if len(known.names) == 1 and method == "conditional":
@@ -284,6 +293,8 @@ def vector_of(
         return ways.pattern(codes, values)[0]
     if method == "mean":
         found = ways.mean_difference(codes, attribute)
+    elif method == "stylespace":
+        found = ways.channel(codes, attribute, seed)
     elif method in ("sefa", "ganspace"):
         every = ways.principal(codes, COMPONENTS)
         if method == "sefa":

@@ -57,7 +57,7 @@ def edit(
         raise ConfigError(f"strength={strength}, expected the least and the most, as -2..2")
     found = attribute if isinstance(attribute, Direction) else load(run, attribute)
     strengths = np.linspace(ends[0], ends[1], steps) if steps > 1 else ends[1:]
-    space, index = Space(run, seed), None
+    space, index = Space(run, seed, channels=found.about["method"] == "stylespace"), None
     if pictures is not None:
         x = read(run.directory, pictures, fit).x
     else:

@@ -325,6 +325,26 @@ def test_style_weights_are_what_layers_make_of_w(game):
     np.testing.assert_allclose(change, w @ found.T / np.sqrt(6), atol=1e-4)
 
 
+def test_styles_of_layers_are_what_images_are_made_of(game):
+    """Linear in w by the weights; they give the image again, and one of them changes it alone."""
+    m, state = game
+    w = jnp.asarray(floats(3, 6))
+    of_layers, render = jax.jit(m.channels_of), jax.jit(lambda s, c: m.render_channels(s, c, False))
+    found = np.asarray(of_layers(state, w))
+    weights = np.asarray(m.style_weights(state))
+    change = found - np.asarray(of_layers(state, 0 * w))
+    assert found.shape == (3, len(weights))
+    expected = np.asarray(w) @ weights.T / np.sqrt(6)
+    np.testing.assert_allclose(np.sort(change, axis=1), np.sort(expected, axis=1), atol=1e-4)
+    plain = np.asarray(jax.jit(lambda s, w: m.render(s, w, False))(state, w))
+    np.testing.assert_allclose(render(state, found), plain, atol=1e-4)
+    moved = found.copy()
+    moved[1, 2] += 3
+    other = np.asarray(render(state, jnp.asarray(moved)))
+    np.testing.assert_array_equal(other[[0, 2]], np.asarray(render(state, found))[[0, 2]])
+    assert np.abs(other[1] - plain[1]).max() > 1e-2
+
+
 def test_a_grid_of_mixed_styles(game):
     m, state = game
     mix = jax.jit(lambda state, coarse: m.mix(state, KEY, 2, 3, coarse))

@@ -218,3 +218,17 @@ def test_discriminant_is_that_of_scikit_learn():
 def test_too_many_products_are_refused():
     with pytest.raises(ValueError, match="keep fewer"):
         mean_shift.Basis.of(np.random.RandomState(0).randn(100, 20))
+
+
+def test_the_channel_by_which_examples_stand_out():
+    """One of forty numbers follows the attribute; another, of a larger scale, a little."""
+    random = np.random.RandomState(0)
+    attribute = random.rand(2000)
+    codes = random.randn(2000, 40) * np.geomspace(0.01, 100, 40)
+    codes[:, 7] += 0.3 * attribute
+    codes[:, 39] += 20 * attribute
+    assert np.flatnonzero(directions.channel(codes, attribute)).tolist() == [7]
+    flat = codes.copy()
+    flat[:, 3] = 1.0  # a style that does not vary
+    assert np.flatnonzero(directions.channel(flat, attribute)).tolist() == [7]
+    assert np.flatnonzero(directions.channel(codes, random.rand(2000))).tolist() != [7]

@@ -1,5 +1,6 @@
 """Directions of attributes and edits, on tiny runs."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -63,7 +64,10 @@ def test_directions_of_factors_are_those_of_the_codes(faces):
     assert np.abs(shift.moved(codes, 1.0) - codes).max() > 1e-3
 
 
-@pytest.mark.parametrize("method", directions.METHODS[:5] + directions.METHODS[6:])
+OF_STYLES = ("sefa", "stylespace")
+
+
+@pytest.mark.parametrize("method", [m for m in directions.METHODS if m not in OF_STYLES])
 def test_directions_are_kept_and_read_back(faces, tmp_path, method):
     found = faces.directions("smile", method=method, num=400)
     path = found.save(tmp_path / "x.npz")
@@ -202,6 +206,7 @@ def test_table_and_two_folders(digits, tmp_path):
     refuse("knows no other attributes", table=table, keep="odd", method="mean")
     refuse("expected a file", table=tmp_path)
     refuse("has not", table=table, method="sefa")
+    refuse("has not", table=table, method="stylespace")
     refuse("nothing is known but", table=table, keep=[], method="conditional")
     table.write_text("file,ink\n../secret.png,1\nlight/no.png,2\n")
     refuse("is not beside the table", DataError, table=table)
@@ -214,3 +219,22 @@ def test_runs_without_codes_are_refused(zoo, digits):
         Space(jaxgen.load(zoo.run("gan").workdir))
     with pytest.raises(ConfigError, match="strength="):
         digits.edit("x", strength=(2, -2))
+
+
+@pytest.mark.slow
+def test_styles_of_a_generator_and_of_its_layers(data_root, tmp_path, monkeypatch):
+    """Directions of both, of which the second moves one style of one layer alone."""
+    monkeypatch.setenv("JAXGEN_DATA_DIR", str(data_root))
+    run = jaxgen.fit("stylegan2:faces,tiny", workdir=tmp_path / "run", steps=2, quiet=True)
+    for method in OF_STYLES:
+        found = run.directions("smile", method=method, num=300)
+        found.save(run.directory.path / "directions/smile.npz")
+        picture = run.edit("smile", num=2, steps=3)
+        edited = picture.arrays["edited"]
+        assert edited.shape == (2, 3, 32, 32, 3)
+        assert np.abs(edited[:, 0].astype(int) - edited[:, 2]).max() > 0
+        if method == "stylespace":
+            assert np.count_nonzero(found.vector) == 1
+            assert found.size == len(run.method.style_weights(run.state.averaged()))
+            with pytest.raises(ConfigError, match="a direction of"):
+                run.edit(dataclasses.replace(found, about=found.about | {"method": "sefa"}), num=1)

@@ -9,6 +9,7 @@ slice of a periodic box goes on at its other side, and with `periodic` convoluti
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -96,17 +97,21 @@ class Discriminator(nn.Module):
         width: channels of the first layer; each after it has twice as many.
         periodic: whether images go on at their other side.
         norm: normalise over the batch; a critic under a penalty of its gradient may not.
+        scales: of further maps of the same counts that it sees beside s, in units of
+            `ops.cosmic.SCALE`: where s hardly differs, between dense places that hold most of the
+            power, a map of larger scale does. () for none, as in the paper.
     """
 
     width: int = 64
     periodic: bool = True
     norm: bool = True
+    scales: Sequence[float] = ()
 
     @nn.compact
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         _coarsest(x.shape[1:3])
-        h = beside(x, cond)
+        h = beside(jnp.concatenate([x, *(_rescaled(x, a) for a in self.scales)], axis=-1), cond)
         for i in range(LAYERS):
             padding = "VALID" if self.periodic else "SAME"
             h = _wrapped(h, 1, 2) if self.periodic else h  # as many as "SAME" has
@@ -115,6 +120,11 @@ class Discriminator(nn.Module):
             h = leaky(layer(h), 0.2)
             h = BatchNorm(name=f"norm_{i}")(h) if self.norm else h
         return nn.Dense(1, kernel_init=INIT, name="out")(h.reshape(h.shape[0], -1))[:, 0]
+
+
+def _rescaled(s: Images, scale: float) -> Images:
+    """The map 2 x / (x + scale a) - 1 of counts x whose map with a is s."""
+    return ((1 + s) - scale * (1 - s)) / ((1 + s) + scale * (1 - s))
 
 
 def _smoothed(x: Images, deviation: float, periodic: bool) -> Images:
