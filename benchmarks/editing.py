@@ -93,7 +93,7 @@ RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps
             "method.constant_steps": 0,
         },
     ),
-    "stylegan2": ("stylegan2:mnist", 6000, {"train.batch_size": 32}),
+    "stylegan2": ("stylegan2:faces", 6000, {"data.shift": 0}),
 }
 
 
@@ -135,6 +135,10 @@ class Bench:
             self.codes = self.space.encode(faces.x[rows])
             self.values = faces.truth.values[rows].astype(float)
         self.components = ways.principal(self.codes, COMPONENTS)
+        self.weights = self.layers = None
+        if self.space.searches:
+            self.weights = np.asarray(run.method.style_weights(run.state.averaged()), np.float64)
+            self.layers = Space(run, seed, channels=True)
         held = np.random.RandomState(seed).rand(len(self.codes)) < 0.1
         self.shift: Shift = fitted(
             self.codes[~held],
@@ -152,8 +156,13 @@ class Bench:
         found = {}
         for name in VECTORS:
             found[name] = vector_of(name, self.codes, self.values[:, order])
-        along = self.components[ways.most_telling(self.components, self.codes, self.values[:, k])]
-        return found | {"ganspace": ways.natural(along, self.codes, self.values[:, k])}
+        axes = {"ganspace": self.components}
+        if self.weights is not None:
+            axes["sefa"] = ways.factorised(self.weights, COMPONENTS)
+        for name, rows in axes.items():
+            along = rows[ways.most_telling(rows, self.codes, self.values[:, k])]
+            found[name] = ways.natural(along, self.codes, self.values[:, k])
+        return found
 
     def measured(self, factor: str, step: int, num: int, seed: int) -> dict[str, Any]:
         """Every method on one edit."""
@@ -173,6 +182,11 @@ class Bench:
 
         pictures = {"nothing": plain, BOUND: best}
         pictures |= {m: edited(m, float(step)) for m in (*vectors, *SHIFTS)}
+        if self.layers is not None:
+            styles, _ = self.layers.drawn(5 * SAMPLES)  # of the samples that have the values
+            along = vector_of("stylespace", styles, self.values[:, [k]])
+            moved = self.layers.encode(faces.x[rows]) + step * along
+            pictures["stylespace"] = self.layers.decode(moved)
         base = self.judge(plain)
         found = {
             name: self._scores(x, faces.x[wanted], errors, base, rows, wanted, k)
