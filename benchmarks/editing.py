@@ -136,6 +136,7 @@ class Bench:
             self.values = faces.truth.values[rows].astype(float)
         self.components = ways.principal(self.codes, COMPONENTS)
         self.weights = self.layers = None
+        self._vectors: dict[str, dict[str, np.ndarray]] = {}
         if self.space.searches:
             self.weights = np.asarray(run.method.style_weights(run.state.averaged()), np.float64)
             self.layers = Space(run, seed, channels=True)
@@ -150,7 +151,9 @@ class Bench:
         self.read = dict(zip(faces.truth.names, agreement.round(3).tolist(), strict=True))
 
     def vectors(self, factor: str) -> dict[str, np.ndarray]:
-        """Method -> [D] of one level of a factor."""
+        """Method -> [D] of one level of a factor; hyperplanes of many numbers take minutes."""
+        if factor in self._vectors:
+            return self._vectors[factor]
         k = self.faces.truth.names.index(factor)
         order = [k, *(j for j in range(self.values.shape[1]) if j != k)]
         found = {}
@@ -162,6 +165,7 @@ class Bench:
         for name, rows in axes.items():
             along = rows[ways.most_telling(rows, self.codes, self.values[:, k])]
             found[name] = ways.natural(along, self.codes, self.values[:, k])
+        self._vectors[factor] = found
         return found
 
     def measured(self, factor: str, step: int, num: int, seed: int) -> dict[str, Any]:
