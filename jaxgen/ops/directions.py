@@ -77,8 +77,10 @@ def hyperplane(codes: np.ndarray, above: np.ndarray, stiffness: float = STIFFNES
     from sklearn.svm import LinearSVC
 
     solver: Any = LinearSVC  # whose stubs know no bool of `dual`
-    found = solver(C=stiffness, dual=False, tol=1e-8, max_iter=10_000).fit(codes, above)
-    return Plane(found.coef_[0], float(found.intercept_[0]))
+    few = len(codes) < codes.shape[1]  # the normal is a sum of rows: their span is enough
+    basis = np.linalg.qr(codes.T)[0] if few else np.eye(codes.shape[1])
+    found = solver(C=stiffness, dual=False, tol=1e-8, max_iter=10_000).fit(codes @ basis, above)
+    return Plane(basis @ found.coef_[0], float(found.intercept_[0]))
 
 
 def conditional(normal: np.ndarray, kept: np.ndarray) -> np.ndarray:
