@@ -21,6 +21,7 @@ from jaxgen.data import (
     painted,
     points,
     ranges,
+    resample,
     shower_files,
     spoken,
     tables,
@@ -75,6 +76,7 @@ def load(
     fit: str = "none",
     mode: str | None = None,
     binarize: str = "none",
+    resampled: float = 0.0,
     columns: Any = None,
     context: Any = None,
     label: str | None = None,
@@ -116,6 +118,8 @@ def load(
             "RGBA"; None takes the one that all of them have.
         binarize: grey levels to 0 and 1: "none", "dynamic", "fixed" or "threshold"; see
             `binarize.binarized`.
+        resampled: the share of pixels that are replaced by any grey level, as of data that a
+            background model is trained on; see `resample.resampled`.
         columns: names of the columns of a table that are modelled, as "a,b"; None takes all that
             are neither context nor label. Those of an array are called 0, 1 and on.
         context: names of the columns that every row is given.
@@ -184,7 +188,8 @@ def load(
         dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options, **texts)
         shape = None  # images have it
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
-    dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
+    dataset = binarization.binarized(dataset, binarize, seed)
+    dataset = resample.resampled(dataset, resampled, seed).augmented(flip, shift)
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
 
 

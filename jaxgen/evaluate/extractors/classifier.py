@@ -159,7 +159,8 @@ def trained(
                 raise
             aside = set_aside(target, f"{target.name}.damaged")
             say(f"{error}; set aside as {aside}, and trained anew")
-    least = THRESHOLDS.get(spec.name, 0.0) if not dataset.binarized else 0.0
+    changed = dataset.binarized or dataset.resampled
+    least = 0.0 if changed else THRESHOLDS.get(spec.name, 0.0)
     if about["accuracy"] < least:
         raise ConfigError(
             f"the classifier of {spec.name} reaches {about['accuracy']:.1%} of the test split, "
