@@ -224,8 +224,8 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
 
-        "binarized", "resampled", "standardized", "columns" and "context" are there where they apply, and so
-        is what these leave unsaid of other fields, "fields".
+        "binarized", "resampled", "standardized", "columns" and "context" are there where they
+        apply, and so is what these leave unsaid of other fields, "fields".
         """
         spec = self.spec
         unsaid = {k: f.as_json() for k, f in spec.fields.items() if not _usual(k, f)}
