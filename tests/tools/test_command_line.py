@@ -58,6 +58,7 @@ TEXTS |= {
     "--against",
     "--background",
     "--gradient",
+    "--llr",
     "--host",
     "--token",
 }
