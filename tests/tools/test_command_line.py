@@ -59,6 +59,7 @@ TEXTS |= {
     "--background",
     "--gradient",
     "--llr",
+    "--timing",
     "--host",
     "--token",
 }
