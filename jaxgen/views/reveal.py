@@ -31,8 +31,9 @@ def reveal(
     """Samples, group by group of their latents: a column, or frame, for each number of groups.
 
     Column k has the first k groups as they were drawn, and all others at the mean of their prior
-    given those before: what a sample owes to its groups. The last column is the expected data of
-    the samples, `run.sample(num, seed, mean=True)`. Arrays: "x" [num, groups + 1, ...].
+    given those before: what a sample owes to its groups. The last column is the expected data, to
+    which `run.sample(num, seed, mean=True)` has the nearest grey levels. Arrays: "x" [num,
+    groups + 1, ...].
 
     Args:
         run: with images, and with latents in several groups.

@@ -13,14 +13,8 @@ from jaxgen.evaluate.extractors.pixels import Pixels
 from jaxgen.types import DataSpec
 from jaxgen.views.timing import retimed, taken
 
-BAND = 0.1  # by which the longest and the shortest step of a row are from their mean, at most
-
-
-def spread(features, closed):
-    """[rows]: how far the steps of paths [rows, frames, D] are from their means, in shares."""
-    ends = np.concatenate([features, features[:, :1]], axis=1) if closed else features
-    steps = np.linalg.norm(np.diff(ends, axis=1), axis=2)
-    return np.abs(steps / steps.mean(axis=1, keepdims=True) - 1).max(axis=1)
+BAND = 0.02  # by which the longest and the shortest step of a row are from their mean, at most
+PIECES = 16  # in which the way between two frames is measured: more than it was looked at
 
 
 def test_positions_of_a_path_of_known_length():
@@ -54,36 +48,61 @@ def run(zoo, data_root, tmp_path_factory):
         yield jaxgen.load(workdir)
 
 
-def features_of(run, picture):
-    x = picture.arrays["x"]
+def spread(run, view, options, positions, closed):
+    """[rows]: how far the ways between frames are from their means, in shares.
+
+    A way is the length of the path in features, not how far its ends are apart: where the path
+    turns back they may be close.
+    """
+    ends = np.concatenate([positions, np.ones((len(positions), 1))], 1) if closed else positions
+    shares = np.arange(PIECES) / PIECES
+    between = ends[:, :-1, None] + np.diff(ends, axis=1)[..., None] * shares
+    fine = np.concatenate([between.reshape(len(ends), -1), ends[:, -1:]], axis=1)
+    count = {"frames" if closed else "steps": fine.shape[1]}
+    x = view(**options | count, timing=fine).arrays["x"]
     network = classifier.trained(run.dataset())
-    return network.of_real_levels(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1)
+    features = network.of_real_levels(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1)
+    pieces = np.linalg.norm(np.diff(features, axis=1), axis=2)
+    ways = pieces.reshape(len(ends), -1, PIECES).sum(axis=2)
+    return np.abs(ways / ways.mean(axis=1, keepdims=True) - 1).max(axis=1)
 
 
 def test_walks_and_interpolations_are_even_in_features(run, tmp_path):
     """Within the band, where frames that are even along the path are far from it."""
     for view, closed, options in (
-        (run.walk, True, {"num": 3, "frames": 30, "seed": 4}),
-        (run.interpolate, False, {"pairs": 3, "steps": 30, "path": "spherical"}),
+        (run.interpolate, False, {"pairs": 3, "steps": 20, "path": "spherical"}),
+        (run.walk, True, {"num": 3, "frames": 20, "seed": 4}),
+        (run.interpolate, False, {"pairs": 3, "steps": 20, "path": "spherical"}),
     ):
         plain, timed = (view(**options, timing=t) for t in ("even", "perceptual"))
-        print(spread(features_of(run, plain), closed), spread(features_of(run, timed), closed))
-        assert (spread(features_of(run, plain), closed) > 3 * BAND).all()
-        assert (spread(features_of(run, timed), closed) < BAND).all()
-        np.testing.assert_array_equal(timed.arrays["x"][:, 0], plain.arrays["x"][:, 0])
-        if not closed:
-            np.testing.assert_array_equal(timed.arrays["x"][:, -1], plain.arrays["x"][:, -1])
-        timed.save(tmp_path / "film.webp")
-        told = json.loads((tmp_path / "film.film.json").read_text())
+        timed.save(tmp_path / f"{view.__name__}.webp")
+        told = json.loads((tmp_path / f"{view.__name__}.film.json").read_text())
+        even = np.tile(np.arange(20) / (20 if closed else 19), (3, 1))
+        assert (spread(run, view, options, even, closed) > 4 * BAND).all()
+        assert (spread(run, view, options, np.array(told["positions"]), closed) < BAND).all()
+        x, ends = timed.arrays["x"], [0] if closed else [0, -1]
+        np.testing.assert_array_equal(x[:, ends], plain.arrays["x"][:, ends])
+        assert np.abs(x - plain.arrays["x"]).max() > 0.05
+
+
+def test_the_recipe_of_a_timed_film_is_enough(run, tmp_path):
+    """The same frames of what the file says, whatever the network of the features has become."""
+    for view, options in (
+        (run.walk, {"num": 2, "frames": 5}),
+        (run.interpolate, {"pairs": 2, "steps": 5}),
+    ):
+        path = view(**options, timing="perceptual").save(tmp_path / "first.webp")
+        told = json.loads(path.with_suffix(".film.json").read_text())
         assert told["features"].startswith("digits8-cnn64@")
-        # what it says is enough, whatever the network of the features
-        options = {k: v for k, v in told["options"].items() if k != "places"}
-        again = view(**options | {"timing": told["positions"]})
-        np.testing.assert_array_equal(again.frames, timed.frames)
-        again.save(tmp_path / "again.webp")
-        other = json.loads((tmp_path / "again.film.json").read_text())
-        assert other["frames_sha256"] == told["frames_sha256"]
-        assert other["positions"] == told["positions"]
+        own = {k: v for k, v in told["options"].items() if k != "places"}
+        for positions in (told["positions"], np.array(told["positions"])):
+            again = view(**own | {"timing": positions}).save(tmp_path / "again.webp")
+            other = json.loads(again.with_suffix(".film.json").read_text())
+            assert other["frames_sha256"] == told["frames_sha256"]
+            assert other["positions"] == told["positions"] and "features" not in other
+        plain = view(**options).save(tmp_path / "plain.webp")
+        other = json.loads(plain.with_suffix(".film.json").read_text())
+        assert "positions" not in other and other["frames_sha256"] != told["frames_sha256"]
 
 
 def test_features_of_levels_that_are_not_whole(run):
@@ -125,7 +144,7 @@ def deep(starter, data_root, tmp_path_factory):
 def assert_rounded(x, levels):
     """Samples are whole grey levels, the nearest ones; another program has another rounding."""
     near = np.abs(x - levels)
-    assert near.max() <= 0.5 + 1e-3 and near.mean() < 0.4
+    assert near.max() <= 0.5 + 1e-3
 
 
 def test_the_last_groups_make_the_sample(deep):
@@ -135,7 +154,8 @@ def test_the_last_groups_make_the_sample(deep):
     groups = len(deep.encode(np.zeros((1, *deep.spec.shape), np.uint8)))
     assert x.shape == (5, groups + 1, *deep.spec.shape) and len(picture.frames) == groups + 1
     assert_rounded(x[:, -1], deep.sample(5, seed=3, mean=True))
-    assert np.abs(x[:, -1] - deep.sample(5, seed=4, mean=True)).max() > 2  # another seed is not it
+    other = np.abs(x[:, -1] - deep.sample(5, seed=4, mean=True))
+    assert other.max() > 1 and other.mean() > 0.3  # another seed is not it
     np.testing.assert_allclose(x[:, 0], np.broadcast_to(x[:1, 0], x[:, 0].shape), atol=1e-4)
     assert all(np.abs(x[:, k + 1] - x[:, k]).max() > 1e-3 for k in range(groups))
     cold = deep.reveal(num=5, seed=3, temperatures="0").arrays["x"]
