@@ -188,8 +188,7 @@ def load(
         dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options, **texts)
         shape = None  # images have it
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
-    dataset = binarization.binarized(dataset, binarize, seed)
-    dataset = resample.resampled(dataset, resampled, seed).augmented(flip, shift)
+    dataset = _redrawn(dataset, binarize, resampled, seed).augmented(flip, shift)
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
 
 
@@ -254,6 +253,11 @@ def _read(reader: Reader, **places: Any) -> Dataset:
     """What a function of the user gives, or what is wrong with it."""
     found = reader(**places)
     return kept.checked(found, f"{reader.__module__}:{reader.__name__}")
+
+
+def _redrawn(dataset: Dataset, binarize: str, share: float, seed: int) -> Dataset:
+    """Bits of the grey levels, then a share of them at random."""
+    return resample.resampled(binarization.binarized(dataset, binarize, seed), share, seed)
 
 
 def _of_folders(name: Any, prefix: str, kind: str, **options: Any) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class ClassifierFeatures:
 
     def of_real_levels(self, x: np.ndarray) -> np.ndarray:
         """Features [B, D] of images whose grey levels need not be whole; others are cut off."""
+        assert self.spec.levels is not None  # `trained` takes no other data
         inside = np.clip(np.asarray(x, np.float32), 0, self.spec.levels - 1)
         return in_tiles(self._of, inside)["features"]
 
