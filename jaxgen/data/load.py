@@ -160,8 +160,7 @@ def load(
         ((5, 8, 8, 1), [2, 2, 9, 8, 8])
     """
     shape = _checked(size, fit, binarize, test_fraction, mode)
-    if min(threads, workers) < 0:
-        raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
+    _check_readers(threads, workers)
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
     path = None if callable(name) else _path(name)
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
@@ -253,6 +252,11 @@ def _read(reader: Reader, **places: Any) -> Dataset:
     """What a function of the user gives, or what is wrong with it."""
     found = reader(**places)
     return kept.checked(found, f"{reader.__module__}:{reader.__name__}")
+
+
+def _check_readers(threads: int, workers: int) -> None:
+    if min(threads, workers) < 0:
+        raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
 
 
 def _redrawn(dataset: Dataset, binarize: str, share: float, seed: int) -> Dataset:

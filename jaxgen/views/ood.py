@@ -321,8 +321,9 @@ def _members(run: Any, checkpoints: int | str | None) -> list[Any]:
     least = len(steps) if checkpoints == "all" else checkpoints
     if isinstance(least, bool) or not isinstance(least, int) or least < 2 or least > len(steps):
         raise ConfigError(
-            f"checkpoints={checkpoints}: expected all or a number from 2 on, of at most as many as "
-            f"{run.directory.path} has, {steps or 'none'}: train with checkpoint.keep_last=5"
+            f"checkpoints={checkpoints}: expected all, or 2 or more of the last; "
+            f"{run.directory.path} has {steps or 'none'}: train with "
+            "--config.checkpoint.keep_last=5"
         )
     return [run.at(step) for step in steps[-least:]]
 

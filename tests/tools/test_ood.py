@@ -149,7 +149,7 @@ def test_scores_that_do_not_apply(run, deep):
         with pytest.raises(ConfigError, match=r"llr=.*expected all, or numbers from 1 to"):
             deep.ood(num=50, llr=wrong)
     for wrong in (1, 3, "some", True):
-        with pytest.raises(ConfigError, match=rf"checkpoints={wrong}: .*has, \[2, 4\]: train"):
+        with pytest.raises(ConfigError, match=rf"checkpoints={wrong}: .*has \[2, 4\]: train"):
             deep.ood(num=50, checkpoints=wrong)
 
 
