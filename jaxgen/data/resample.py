@@ -6,8 +6,8 @@ their neighbours look like whatever the image shows, and the likelihood ratio of
 of these is of the rest. Train images are drawn anew each time that they are visited, test images
 once.
 
-Source: Ren et al. 2019, Likelihood ratios for out-of-distribution detection, section 3; official
-code, `mutate_x`, which adds a uniform level modulo 256. There mu is 0.1 to 0.3.
+Source: Ren et al. 2019, Likelihood ratios for out-of-distribution detection, with mu of 0.1 to 0.3;
+official code, `mutate_x`, which adds a uniform level modulo 256 to what is replaced.
 """
 
 from __future__ import annotations
