@@ -130,6 +130,7 @@ def _data(name: str) -> dict[str, Any]:
         fit="none",
         mode=config_dict.placeholder(str),
         binarize="none",
+        resampled=0.0,
         columns=config_dict.placeholder(str),
         context=config_dict.placeholder(str),
         label=config_dict.placeholder(str),

@@ -27,7 +27,7 @@ from jaxgen.train import frozen
 from jaxgen.train.assemble import state_target
 from jaxgen.train.derived import derived
 from jaxgen.train.log import say
-from jaxgen.train.restored import restored
+from jaxgen.train.restored import restored, steps
 from jaxgen.train.weights_file import target_of
 from jaxgen.types import FROZEN, DataSpec, Method, State
 from jaxgen.views.of_run import Views
@@ -93,6 +93,7 @@ class Run(Views, Files):
         with stage(f"restoring {self.directory.path.name}"):
             self.step, self.state, taken = restored(self.directory, self.target, step, held)
         self.averages = self.averages or taken
+        self._whole, self._average = self.target, average
         self.state, self.target = self.state.only(average), self.target.only(average)
         self._used: tuple[State, State] | None = None
         self._compiled: tuple[Method, Calls] | None = None
@@ -135,6 +136,28 @@ class Run(Views, Files):
         held = dict(self.state.vars.get(FROZEN, {})) | frozen.variables({"classifier": stage})
         guided.state = self.state.replace(vars=self.state.vars | {FROZEN: held})
         return guided
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints that there are, ascending; [] of a run that was packed."""
+        return steps(self.directory)
+
+    def at(self, step: int | str) -> Run:
+        """This run with the weights of another checkpoint; what is compiled serves both.
+
+        Args:
+            step: of the checkpoint, or "best".
+
+        Raises:
+            ConfigError: when `step` is no step, or of a run that was packed.
+            CheckpointError: when there is no such good checkpoint.
+        """
+        found, step = copy.copy(self), check_step(step)
+        found._compiled = (self.method, self._calls)
+        held = functools.partial(self.state.vars.get, FROZEN, {})
+        found.step, state, _ = restored(self.directory, self._whole, step, held)
+        found.state = state.only(self._average)
+        return found
 
     def sample(self, num: int, seed: int = 0, **knobs: Any) -> np.ndarray:
         """Samples in the units of the data, [num, H, W, C] or [num, D].

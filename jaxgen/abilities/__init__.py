@@ -239,6 +239,27 @@ class Descends(Protocol):
 
 
 @runtime_checkable
+class Bounds(Descends, Protocol):
+    """Bounds log p(x) with latents of the first groups alone."""
+
+    def bounds(
+        self,
+        state: State,
+        x: Array,
+        rng: Array,
+        groups: Sequence[int],
+        given: Given = None,
+    ) -> Array:
+        """[B, len(groups)], in nats: estimates of bounds that keep so many groups each.
+
+        E log p(x | z) - KL of the groups that are kept, from the first on; they are drawn from the
+        posterior, the others from their prior given those. All groups give the ELBO, and L^{>k} of
+        Havtorn et al. 2021, Hierarchical VAEs know what they don't know, keeps all but the last k.
+        """
+        ...
+
+
+@runtime_checkable
 class Infers(Protocol):
     """Infers parameters of observations."""
 
@@ -290,18 +311,8 @@ class Restarts(Protocol):
 
 ABILITIES = (Density, Weighted, Conditional, Levels, Encodes, Decodes, Restores, Latents, Styles)
 ABILITIES += (Coded, Completes, Enumerates, Mixes, Projects, Infers, Stratified, Alarms)
-ABILITIES += (
-    Restarts,
-    Stepped,
-    Translates,
-    Describes,
-    Moves,
-    Truncates,
-    Descends,
-    Factorises,
-    StyleChannels,
-)
-ABILITIES += (BitsBack, Bijective, SampleStyles)
+ABILITIES += (Restarts, Stepped, Translates, Describes, Moves, Truncates, Descends, Factorises)
+ABILITIES += (BitsBack, Bijective, SampleStyles, StyleChannels, Bounds)
 
 
 def given(method: Any) -> tuple[str, ...]:

@@ -14,52 +14,15 @@ The fixed draw is our own, seeded; it is not the file of Larochelle & Murray 201
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 
 import numpy as np
 
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split
+from jaxgen.data.redrawn import SPLITS, RedrawnSplit, check_seed, in_memory
 
 MODES = ("none", "dynamic", "fixed", "threshold")
-ONCE, EVERY_BATCH = 1, 2  # which stream of a seed; the order of examples is another
-SPLITS = ("train", "test")  # their places name the streams of the fixed draws
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class DynamicSplit(ArraySplit):
-    """Examples of a train split whose bits are drawn anew for every batch.
-
-    Attributes:
-        x: uint8 [N, H, W, 1], the fixed draw, which `take` gives: what is evaluated.
-        label: int32 [N] or None.
-        grey: [N, H, W, 1], the grey levels.
-        levels: number of grey levels.
-    """
-
-    grey: np.ndarray = dataclasses.field(kw_only=True)
-    levels: int = dataclasses.field(kw_only=True)
-    place = "in memory, bits drawn anew for every batch"
-    redraws = True
-
-    def draw(
-        self, indices: np.ndarray, rows: slice, seed: int, index: int
-    ) -> dict[str, np.ndarray]:
-        """See `Split.draw`. The bits are of the whole batch, then cut: no division changes them."""
-        random = np.random.RandomState([seed, EVERY_BATCH, index % 2**32])
-        shape = (len(indices), *self.grey.shape[1:])
-        below = uniform(random, shape, self.levels, self.grey.dtype)
-        mine = indices[rows]
-        return self.take(mine) | {"x": (below[rows] < self.grey[mine]).astype(np.uint8)}
-
-    def sha256(self) -> str:
-        """Hash of grey levels, fixed draw and labels."""
-        digest = hashlib.sha256(f"dynamic, {self.levels} levels;".encode())
-        for split in (
-            ArraySplit({"x": self.grey}),
-            ArraySplit({"x": self.x, "label": self.labels}),
-        ):
-            digest.update(split.sha256().encode())
-        return digest.hexdigest()
+ONCE = 1  # which stream of a seed
 
 
 def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
@@ -84,8 +47,7 @@ def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
             f"{option} needs images of one channel, {spec.name} has {spec.shape[2]}: bits of each "
             "colour on its own are no image; type --config.data.binarize=none"
         )
-    if not 0 <= seed < 2**32:
-        raise DataError(f"expected data.seed in 0 .. 2**32 - 1, got {seed}")
+    check_seed(seed)
     splits = {name: _split(dataset, name, mode, seed) for name in SPLITS}
     return dataclasses.replace(
         dataset,
@@ -96,21 +58,20 @@ def binarized(dataset: Dataset, mode: str, seed: int = 0) -> Dataset:
 
 
 def _split(dataset: Dataset, name: str, mode: str, seed: int) -> Split:
-    split, levels = dataset.splits[name], dataset.spec.levels
-    if not isinstance(split, ArraySplit):
-        raise DataError(
-            f"data.binarize={mode} needs data in memory, the {name} split of {dataset.spec.name} "
-            f"stays on disk: raise data.in_memory_mb"
-        )
+    split, levels = in_memory(dataset, name, f"data.binarize={mode}"), dataset.spec.levels
     if mode == "threshold":
-        bits = split.x > (levels - 1) // 2
+        x = (split.x > (levels - 1) // 2).astype(np.uint8)
     else:
-        random = np.random.RandomState([seed, ONCE, SPLITS.index(name)])
-        bits = uniform(random, split.x.shape, levels, split.x.dtype) < split.x
-    x = bits.astype(np.uint8)
+        x = _bits(np.random.RandomState([seed, ONCE, SPLITS.index(name)]), split.x, levels)
+    arrays = {"x": x, "label": split.labels}
     if mode == "dynamic" and name == "train":
-        return DynamicSplit({"x": x, "label": split.labels}, grey=split.x, levels=levels)
-    return ArraySplit({"x": x, "label": split.labels})
+        drawn = functools.partial(_bits, levels=levels)
+        return RedrawnSplit(arrays, source=split.x, drawn=drawn, about=f"dynamic, {levels} levels")
+    return ArraySplit(arrays)
+
+
+def _bits(random: np.random.RandomState, grey: np.ndarray, levels: int) -> np.ndarray:
+    return (uniform(random, grey.shape, levels, grey.dtype) < grey).astype(np.uint8)
 
 
 def uniform(

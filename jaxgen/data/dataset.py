@@ -185,6 +185,7 @@ class Dataset:
         classes: names of the labels, () where they have none.
         notes: remarks of the source that the report repeats as warnings.
         binarized: how grey levels became two, "" if they did not; see `binarize.binarized`.
+        resampled: how pixels were replaced, "" if none were; see `resample.resampled`.
         ranged: the range of images of floats and how it was found, "" of others.
         held_out: the test split was drawn here: the data came without one.
         flip: training images are mirrored at random; see `augment.AugmentedSplit`.
@@ -198,6 +199,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     binarized: str = ""
+    resampled: str = ""
     ranged: str = ""
     held_out: bool = False
     flip: bool = False
@@ -222,14 +224,15 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """What tells two data sets apart, as JSON: name, shape, levels, count and hash by split.
 
-        "binarized", "standardized", "columns" and "context" are there where they apply, and so
-        is what these leave unsaid of other fields, "fields".
+        "binarized", "resampled", "standardized", "columns" and "context" are there where they
+        apply, and so is what these leave unsaid of other fields, "fields".
         """
         spec = self.spec
         unsaid = {k: f.as_json() for k, f in spec.fields.items() if not _usual(k, f)}
         more = {
             "fields": unsaid,
             "binarized": self.binarized,
+            "resampled": self.resampled,
             "standardized": spec.x.units is not None,
             "columns": list(spec.x.names),
             "context": list(spec.context),
@@ -265,6 +268,7 @@ class Dataset:
             f"data {spec.name}: {counts} examples",
             f"  size: {described(spec.x)}",
             *([f"  binarised: {self.binarized}"] if self.binarized else []),
+            *([f"  resampled: {self.resampled}"] if self.resampled else []),
             *self._range(),
             *([f"  range: {self.ranged}"] if self.ranged else []),
             *self._augmentation(),

@@ -21,6 +21,7 @@ from jaxgen.data import (
     painted,
     points,
     ranges,
+    resample,
     shower_files,
     spoken,
     tables,
@@ -75,6 +76,7 @@ def load(
     fit: str = "none",
     mode: str | None = None,
     binarize: str = "none",
+    resampled: float = 0.0,
     columns: Any = None,
     context: Any = None,
     label: str | None = None,
@@ -116,6 +118,8 @@ def load(
             "RGBA"; None takes the one that all of them have.
         binarize: grey levels to 0 and 1: "none", "dynamic", "fixed" or "threshold"; see
             `binarize.binarized`.
+        resampled: the share of pixels that are replaced by any grey level, as of data that a
+            background model is trained on; see `resample.resampled`.
         columns: names of the columns of a table that are modelled, as "a,b"; None takes all that
             are neither context nor label. Those of an array are called 0, 1 and on.
         context: names of the columns that every row is given.
@@ -156,8 +160,7 @@ def load(
         ((5, 8, 8, 1), [2, 2, 9, 8, 8])
     """
     shape = _checked(size, fit, binarize, test_fraction, mode)
-    if min(threads, workers) < 0:
-        raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
+    _check_readers(threads, workers)
     chosen = points.Choice(_listed(columns), _listed(context), label, standardize)
     path = None if callable(name) else _path(name)
     is_table = path is not None and path.is_file() and _suffix(path) in (*ARRAYS, *TABLES)
@@ -184,7 +187,7 @@ def load(
         dataset = read(path, in_memory_mb=in_memory_mb, earlier=earlier, **options, **texts)
         shape = None  # images have it
     dataset = ranges.ranged(images.resized(dataset, shape, fit), range)
-    dataset = binarization.binarized(dataset, binarize, seed).augmented(flip, shift)
+    dataset = _redrawn(dataset, binarize, resampled, seed).augmented(flip, shift)
     return dataclasses.replace(worked(dataset, workers), threads=max(threads, workers))
 
 
@@ -249,6 +252,16 @@ def _read(reader: Reader, **places: Any) -> Dataset:
     """What a function of the user gives, or what is wrong with it."""
     found = reader(**places)
     return kept.checked(found, f"{reader.__module__}:{reader.__name__}")
+
+
+def _check_readers(threads: int, workers: int) -> None:
+    if min(threads, workers) < 0:
+        raise DataError(f"expected data.threads and data.workers >= 0, got {threads}, {workers}")
+
+
+def _redrawn(dataset: Dataset, binarize: str, share: float, seed: int) -> Dataset:
+    """Bits of the grey levels, then a share of them at random."""
+    return resample.resampled(binarization.binarized(dataset, binarize, seed), share, seed)
 
 
 def _of_folders(name: Any, prefix: str, kind: str, **options: Any) -> dict[str, Any]:

@@ -244,7 +244,7 @@ class Comparison:
         """What any number depends on."""
         found = {"data": self.data["name"], "levels": self.subject.levels, "split": split}
         found["data_sha256"] = self.data["splits"][split]["sha256"]
-        return found | {k: self.data[k] for k in ("binarized",) if k in self.data}
+        return found | {k: self.data[k] for k in ("binarized", "resampled") if k in self.data}
 
     def print_of_features(self, **more: Any) -> Fingerprint:
         """What a number on features depends on."""

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jaxgen.abilities import DensityOf
 from jaxgen.config import ConfigError
 from jaxgen.methods.givens import Givens, chosen
+from jaxgen.methods.grouped import Grouped
 from jaxgen.methods.player import Player
-from jaxgen.nn.latents import Draw, Normal, descended
+from jaxgen.nn.latents import Draw, Normal
 from jaxgen.ops.densities import nats_to_bits_per_dim
 from jaxgen.ops.observations import Enumerable, Observation, observation
 from jaxgen.ops.ranges import nearest_levels
@@ -25,7 +26,7 @@ SHOWN_GROUPS = 6  # of latents; more are too many for a line, and only their ext
 
 
 @dataclasses.dataclass(frozen=True)
-class ELBO:
+class ELBO(Grouped):
     """Maximises E_q log p(x | z) - beta KL(q(z | x) || p(z)), in nats per example.
 
     Source: Kingma & Welling 2014, Auto-encoding variational Bayes, equation 3; Higgins et al.
@@ -289,9 +290,7 @@ class ELBO:
         if groups is not None:
             if not 1 <= groups <= len(draw.z):
                 raise ConfigError(f"groups={groups}, expected 1 to {len(draw.z)} of this model")
-            kept = tuple(z if i < groups else None for i, z in enumerate(draw.z))
-            key = jax.random.fold_in(rng, 1)
-            draw = self.top_down(state, None, x.shape[0], cond, key, given=kept)
+            draw = self.keeping(state, draw, groups, cond, jax.random.fold_in(rng, 1))
         return self.decoder.mean(draw.theta)
 
     def latent_laws(
@@ -338,21 +337,6 @@ class ELBO:
         cond = self.givens.of_call(given, num, classes)
         draw = self.top_down(state, None, num, cond, latent, temperature=temperature)
         return self.decoder.mean(draw.theta) if mean else self.decoder.sample(noise, draw.theta)
-
-    def descend(
-        self,
-        state: State,
-        z: Sequence[Array],
-        rng: Array,
-        num: int,
-        temperatures: Sequence[float],
-        given: Given = None,
-    ) -> tuple[tuple[Array, ...], Array]:
-        """See `abilities.Descends`: a pass for each temperature, whose groups are kept."""
-        cond = self.givens.of_call(given, num, first=True)
-        down = functools.partial(self.top_down, state, None, num, cond, rng)
-        draw = descended(down, z, temperatures)
-        return draw.z, self.decoder.mean(draw.theta)
 
     def draw_posterior(self, state: State, x: Array, cond: Any, rng: Array) -> Draw:
         """A draw of the posterior of x, in the units of the data."""

@@ -92,6 +92,17 @@ def add_picture(command: argparse.ArgumentParser, *kinds: str, default: str = ".
     add_out(command, text, *kinds, folder=folder)
 
 
+def add_timing(command: argparse.ArgumentParser) -> None:
+    """When the frames of a film are taken: see `views.timing`."""
+    text = "of frames: even along the path, or in what is seen of each row; default: even"
+    command.add_argument("--timing", choices=("even", "perceptual"), default="even", help=text)
+
+
+def told_timing(timing: str) -> str | None:
+    """As part of the name of a file: the usual one is left out."""
+    return None if timing == "even" else timing
+
+
 def check_free(arguments: argparse.Namespace, command: argparse.ArgumentParser) -> None:
     """Refuses to write over a file that was named, before any work: `add_out` of all commands.
 

@@ -23,6 +23,7 @@ from jaxgen.abilities import Coded, Encodes, given
 from jaxgen.config import ConfigError
 from jaxgen.data import prepare
 from jaxgen.data.dataset import Dataset, Split
+from jaxgen.data.redrawn import RedrawnSplit
 from jaxgen.files import write_arrays
 from jaxgen.train.frozen import Stage, Stages, Wanted
 from jaxgen.types import DataSpec, Field, Units
@@ -110,10 +111,12 @@ def derived(
         ConfigError: for a stage that finds no latents, or is of other data.
     """
     fields = wanted(config)
-    if fields and (dataset.flip or dataset.shift or "dynamic" in dataset.binarized):
+    anew = isinstance(dataset.splits["train"], RedrawnSplit)
+    if fields and (dataset.flip or dataset.shift or anew):
         raise ConfigError(
             "config.frozen: a field is of the examples as they are, so that they can be neither "
-            "flipped, shifted nor binarised anew: data.flip=False, data.shift=0, data.binarize"
+            "flipped, shifted nor drawn anew: data.flip=False, data.shift=0, data.resampled=0, "
+            "data.binarize=none, fixed or threshold"
         )
     root = prepare.data_root(config["data"].get("data_dir")) / "derived"
     for name, names in fields.items():

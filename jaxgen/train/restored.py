@@ -49,6 +49,18 @@ def restored(
             checkpoints.close()
 
 
+def steps(run: RunDir) -> list[int]:
+    """Steps of the checkpoints that there are, ascending; [] of weights alone."""
+    if run.weights.exists() or not run.checkpoints.exists():
+        return []
+    with quiet():
+        checkpoints = Checkpoints(run.checkpoints, read_only=True, say=say)
+        try:
+            return checkpoints.steps()
+        finally:
+            checkpoints.close()
+
+
 def _of(
     checkpoints: Checkpoints, run: RunDir, target: State, step: int | str | None
 ) -> tuple[int, State]:

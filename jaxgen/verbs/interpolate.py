@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
-from jaxgen.tools.outputs import MOVING, output
+from jaxgen.tools.outputs import MOVING, add_timing, output, told_timing
 from jaxgen.tools.own import add_pictures, named, pictures
 from jaxgen.tools.ranges import SIDE
 
@@ -24,6 +24,7 @@ def add(commands: Any) -> None:
         "--path", choices=("linear", "spherical"), default="linear", help="default: linear"
     )
     command.add_argument("--steps", type=SIDE, default=10, help="columns, or frames; default: 10")
+    add_timing(command)
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     label = chosen_class(arguments, found)
     asked = {"of": named(arguments.pictures), "fit": arguments.fit}
     asked |= {"class": label, "steps": arguments.steps, "seed": arguments.seed}
+    asked |= {"timing": told_timing(arguments.timing)}
     out = output(arguments, found, f"interpolation_{arguments.path}", ".png", **asked)
     picture = found.interpolate(
         own,
@@ -44,6 +46,7 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
         arguments.path,
         arguments.seed,
         label,
+        timing=arguments.timing,
         **places(arguments),
     )
     print(f"interpolation of step {found.step}{shown_class(label)}: {picture.save(out)}")

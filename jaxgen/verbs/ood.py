@@ -8,8 +8,9 @@ from typing import Any
 
 from jaxgen.tools.arguments import add_places, add_run, add_seed, load_run, places
 from jaxgen.tools.own import FITS
-from jaxgen.tools.ranges import COUNT, Real
+from jaxgen.tools.ranges import COUNT, Real, Whole
 
+MEMBERS = Whole(2, 10_000, word="all")
 PYTHON = "jaxgen.run.Run.ood"
 
 
@@ -23,11 +24,15 @@ def add(commands: Any) -> None:
         "constant or black; may be repeated; default: these five"
     )
     command.add_argument("--against", action="append", metavar="SET", help=text)
-    text = "a run on noised data: scores are ratios of likelihoods, too"
+    text = "a run on noised data, as of data.resampled=0.2: scores are ratios of likelihoods, too"
     command.add_argument("--background", metavar="RUN", help=text)
     command.add_argument("--num", type=COUNT, default=1000, help="images of a set; default: 1000")
     command.add_argument("--draws", type=COUNT, default=4, help="of a bound; default: 4")
     command.add_argument("--gradient", action="store_true", help="norms of gradients, too")
+    text = "of groups of latents, as 1,2 or all: ratios to bounds that leave so many to the prior"
+    command.add_argument("--llr", metavar="LIST", default="", help=text)
+    text = "of the run, the last so many or all: mean less variance of log p, too (WAIC)"
+    command.add_argument("--checkpoints", type=MEMBERS, metavar="NUMBER", help=text)
     text = "advise thresholds above which this share of the data lies, as 0.05"
     command.add_argument("--alarms", type=Real(0.0, 1.0), help=text)
     command.add_argument("--fit", choices=FITS, help="how pictures are brought to the run's size")
@@ -41,8 +46,8 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     from jaxgen.views.ood import AGAINST
 
     found = load_run(arguments)
-    names = ("background", "num", "draws", "seed", "gradient", "alarms", "fit")
-    options = {name: getattr(arguments, name) for name in names}
+    names = ("background", "num", "draws", "seed", "gradient", "llr", "checkpoints", "alarms")
+    options = {name: getattr(arguments, name) for name in (*names, "fit")}
     result = found.ood(arguments.against or AGAINST, **options, **places(arguments))
     if arguments.json:
         where = {"run": str(found.directory.path), "step": found.step}

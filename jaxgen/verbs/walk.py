@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from jaxgen.tools.arguments import add_latents, add_run, chosen_class, load_run, places, shown_class
-from jaxgen.tools.outputs import MOVING, output
+from jaxgen.tools.outputs import MOVING, add_timing, output, told_timing
 from jaxgen.tools.ranges import SHARE, SIDE
 
 PYTHON = "jaxgen.run.Run.walk"
@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
     command.add_argument("--temperatures", metavar="LIST", default="", help=text)
     text = "of styles: this share of their distance from the mean"
     command.add_argument("--truncation", type=SHARE, metavar="PSI", help=text)
+    add_timing(command)
 
 
 def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
@@ -34,9 +35,9 @@ def run(arguments: argparse.Namespace, knobs: dict[str, Any]) -> None:
     label = chosen_class(arguments, found)
     asked = {"class": label} | {k: getattr(arguments, k) for k in ("num", "frames", "seed")}
     more = {k: getattr(arguments, k) for k in ("top", "temperatures", "truncation")}
-    out = output(
-        arguments, found, "walk", ".webp", **asked, **{k: v or None for k, v in more.items()}
-    )
+    timing = arguments.timing
+    told = {k: v or None for k, v in more.items()} | {"timing": told_timing(timing)}
+    out = output(arguments, found, "walk", ".webp", **asked, **told)
     sizes = (arguments.num, arguments.frames, arguments.seed)
-    picture = found.walk(*sizes, label, **more, **places(arguments))
+    picture = found.walk(*sizes, label, **more, timing=timing, **places(arguments))
     print(f"walk of step {found.step}{shown_class(label)}: {picture.save(out)}")

@@ -19,7 +19,10 @@ from jaxgen.views.picture import Picture
 
 
 def filmed(view: Callable[..., Picture]) -> Callable[..., Picture]:
-    """A view whose picture knows its recipe: name, options, and the digest of the weights."""
+    """A view whose picture knows its recipe: name, options, and the digest of the weights.
+
+    What the view itself says of it is added.
+    """
     signature = inspect.signature(view)
 
     @functools.wraps(view)
@@ -33,9 +36,10 @@ def filmed(view: Callable[..., Picture]) -> Callable[..., Picture]:
             digest = state_digest(held(run.state.averaged()))
             own = {k: versions()[k] for k in ("jaxgen", "jax", "numpy")}
             made = {"digest": digest, "versions": own}
-            return about | made | {"view": view.__name__, "options": told}
+            return about | made | {"view": view.__name__, "options": told, **picture.recipe()}
 
-        return dataclasses.replace(view(run, *options, **more), recipe=recipe)
+        picture = view(run, *options, **more)
+        return dataclasses.replace(picture, recipe=recipe)
 
     return shown
 

@@ -8,6 +8,7 @@ as `label`, and as given what the first of them is.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from jaxgen.pictures import grid, stacked, to_uint8, view
 from jaxgen.views.codes import flattened
 from jaxgen.views.examples import batch_of, chosen_class, own_batch, own_given
 from jaxgen.views.picture import Picture
+from jaxgen.views.timing import Timing, taken
 
 LOOKED_AT = 1000  # test examples whose codes tell where the latents are
 
@@ -155,6 +157,7 @@ def interpolate(
     seed: int = 0,
     label: int | None = None,
     fit: str | None = None,
+    timing: Timing = "even",
     **places: Any,
 ) -> Picture:
     """A row for each pair of test examples: the data between their codes.
@@ -171,6 +174,8 @@ def interpolate(
         seed: of the codes.
         label: class of all images, of a conditional run; None takes the first.
         fit: of `pictures`.
+        timing: of the columns: "even" in the path, "perceptual" in what is seen of each row, or
+            positions; see `timing.taken`.
         **places: of the data.
 
     Raises:
@@ -184,12 +189,20 @@ def interpolate(
     few = check_pairs(len(own["x"])) if own else 2 * pairs
     codes, unflatten = codes_of(run, seed, few=few, own=own, **places)
     first, second = codes[::2], codes[1::2]
-    positions = np.linspace(0, 1, steps, dtype=np.float32)
     ends = jnp.asarray(first), jnp.asarray(second)
-    along = [PATHS[path](*ends, jnp.full(len(first), t)) for t in positions]
-    z = np.stack(along, axis=1)
-    x = decoder_of(run, label, **places)(unflatten(z.reshape(-1, codes.shape[1])))
-    return moving_rows(run, x.reshape(len(first), steps, *x.shape[1:]))
+    decode = decoder_of(run, label, **places)
+
+    def along(positions: np.ndarray) -> np.ndarray:
+        return np.asarray(PATHS[path](*ends, jnp.asarray(positions, jnp.float32)))
+
+    def at(positions: np.ndarray) -> np.ndarray:
+        return decode(unflatten(along(positions)))
+
+    chosen = taken(run, timing, at, len(first), steps, closed=False, **places)
+    z = np.stack([along(t) for t in chosen.positions.T], axis=1)
+    x = decode(unflatten(z.reshape(-1, codes.shape[1])))
+    found = moving_rows(run, x.reshape(len(first), steps, *x.shape[1:]))
+    return dataclasses.replace(found, recipe=lambda: chosen.recipe)
 
 
 def check_pairs(count: int) -> int:

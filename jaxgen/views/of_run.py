@@ -11,6 +11,7 @@ from jaxgen.views import (
     molecules,
     ood,
     palette,
+    reveal,
     showers,
     spectrum,
     styles,
@@ -36,6 +37,7 @@ class Views:
     sweep = filmed(latents.sweep)
     manifold = latents.manifold
     walk = filmed(walks.walk)
+    reveal = filmed(reveal.reveal)
     knob_sweep = filmed(walks.knob_sweep)
     evolve = filmed(latents.evolve)
     trajectory = filmed(trajectory.trajectory)

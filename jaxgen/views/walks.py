@@ -24,8 +24,9 @@ from jaxgen.views.latents import (
     moving_rows,
 )
 from jaxgen.views.picture import Picture
+from jaxgen.views.timing import Timing, taken
 
-Frame = Callable[[float], Any]  # angle -> [num, ...] in the units of the data
+Frame = Callable[[np.ndarray], Any]  # angles [num] -> [num, ...] in the units of the data
 
 
 def walk(
@@ -37,6 +38,7 @@ def walk(
     top: bool = False,
     temperatures: str | Sequence[float] = "",
     truncation: float | None = None,
+    timing: Timing = "even",
     **places: Any,
 ) -> Picture:
     """A closed random walk of latents along great circles, of `num` images side by side.
@@ -56,6 +58,8 @@ def walk(
             follow. With `top`, which they imply.
         truncation: psi of styles: w is brought towards its mean, to this share of the distance
             (Karras et al. 2019, appendix B). Noise is held.
+        timing: of the frames: "even" in the angle, "perceptual" in what is seen of each image, or
+            positions; see `timing.taken`.
         **places: of the data.
 
     Raises:
@@ -72,9 +76,20 @@ def walk(
         frame = _top(run, num, seed, warm or [1.0], given_to_all(run, label, **places))
     else:
         frame = _all(run, num, seed, label, **places)
-    angles = track(np.arange(frames) * 2 * math.pi / frames, "drawing", frames, "frames")
-    found = moving_rows(run, np.stack([np.asarray(frame(a)) for a in angles], axis=1))
-    return dataclasses.replace(found, milliseconds=60)
+
+    def at(positions: np.ndarray) -> np.ndarray:
+        return np.asarray(frame(2 * math.pi * positions))
+
+    chosen = taken(run, timing, at, num, frames, closed=True, **places)
+    positions = track(chosen.positions.T, "drawing", frames, "frames")
+    found = moving_rows(run, np.stack([at(t) for t in positions], axis=1))
+    return dataclasses.replace(found, milliseconds=60, recipe=lambda: chosen.recipe)
+
+
+def _circle(middle: Any, east: Any, north: Any, angles: np.ndarray) -> Any:
+    """Points [num, ...] of circles, one an example."""
+    along = angles.reshape(-1, *[1] * (east.ndim - 1))
+    return middle + np.cos(along) * east + np.sin(along) * north
 
 
 def _all(run: Any, num: int, seed: int, label: int | None, **places: Any) -> Frame:
@@ -82,7 +97,7 @@ def _all(run: Any, num: int, seed: int, label: int | None, **places: Any) -> Fra
     codes, unflatten = codes_of(run, seed, few=2, **places)
     east, north = np.random.RandomState(seed).randn(2, num, codes.shape[1])
     decode = decoder_of(run, label, **places)
-    return lambda angle: decode(unflatten(math.cos(angle) * east + math.sin(angle) * north))
+    return lambda angles: decode(unflatten(_circle(0, east, north, angles)))
 
 
 def check_temperatures(temperatures: str | Sequence[float]) -> list[float]:
@@ -118,9 +133,7 @@ def _top(
     draw = descend(temperatures)
     middle = descend([0.0])(state, (), keys[0])[0][0]
     east, north = (draw(state, (), key)[0][0] - middle for key in keys[:2])
-    return lambda angle: draw(
-        state, (middle + math.cos(angle) * east + math.sin(angle) * north,), keys[2]
-    )[1]
+    return lambda angles: draw(state, (_circle(middle, east, north, angles),), keys[2])[1]
 
 
 def _styles(run: Any, num: int, seed: int, label: int | None, psi: float) -> Frame:
@@ -139,7 +152,7 @@ def _styles(run: Any, num: int, seed: int, label: int | None, psi: float) -> Fra
         middle = method.middle(state)[None]
         return render(state, middle + psi * (method.styles_of(state, z, **told) - middle))
 
-    return lambda angle: draw(state, math.cos(angle) * east + math.sin(angle) * north)
+    return lambda angles: draw(state, _circle(0, east, north, angles))
 
 
 def knob_sweep(

@@ -58,6 +58,8 @@ TEXTS |= {
     "--against",
     "--background",
     "--gradient",
+    "--llr",
+    "--timing",
     "--host",
     "--token",
 }

@@ -45,7 +45,7 @@ def test_the_norm_of_a_gradient(run, found):
     """By a difference of log p along it."""
     state = run.state.averaged()
     x = jnp.zeros((1, *run.spec.shape), jnp.uint8)
-    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), ood.GRADIENTS)[0]
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), ood.CHUNK)[0]
 
     def log_p(params):
         return run.method.log_prob(state.replace(params=params), x, key)[0]
@@ -89,6 +89,84 @@ def test_the_command(run, tmp_path, jaxgen_command):
     assert 0 <= row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"] <= 1
     table = jaxgen_command("ood", run.directory.path, *words, "--alarms=0.1").out
     assert "log_p above" in table and "note: a likelihood is no measure" in table
+
+
+@pytest.fixture(scope="module")
+def deep(starter, data_root, tmp_path_factory):
+    """A VAE of several groups with two checkpoints."""
+    workdir = tmp_path_factory.mktemp("ood") / "nvae-digits"
+    options = ("--config.train.steps=4", "--config.train.save_every_steps=2")
+    starter.run("--config=configs/nvae.py:digits,tiny", *options, f"--workdir={workdir}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXGEN_DATA_DIR", str(data_root))
+        yield jaxgen.load(workdir)
+
+
+def test_waic_is_of_the_checkpoints(deep):
+    """Variance less mean of what each checkpoint says on its own."""
+    assert deep.steps == [2, 4]
+    found = deep.ood("transform:black", num=40, draws=2, seed=3, checkpoints="all")
+    x = np.zeros((1, *deep.spec.shape), np.uint8)
+    log_p = []
+    for step in deep.steps:
+        own = jaxgen.load(deep.directory.path, step=step)
+        assert deep.at(step).step == step
+        log_p.append(np.mean([own.log_prob(x, seed=3 + i) for i in range(2)]))
+    first, second = map(float, log_p)
+    by_hand = ((first - second) / 2) ** 2 - (first + second) / 2
+    assert abs(first - second) > 1
+    shown = found.scores["transform:black"]["waic"]
+    # examples of a chunk have their own noise: the black ones scatter about the first
+    np.testing.assert_allclose(shown[0], by_hand, rtol=1e-4)
+    assert deep.step == 4  # it is what it was
+
+
+def test_ratios_of_bounds(deep):
+    """As the method says, in nats, the mean over draws; as many as groups less one."""
+    found = deep.ood("transform:black", num=40, draws=2, llr="all")
+    scores = found.scores["transform:black"]
+    count = len(deep.encode(np.zeros((1, *deep.spec.shape), np.uint8)))
+    names = [f"llr_{k}" for k in range(1, count)]
+    assert count > 2 and [name for name in scores if name.startswith("llr")] == names
+    rows = jnp.zeros((ood.CHUNK, *deep.spec.shape), jnp.uint8)
+    state, values = deep.state.averaged(), []
+    for seed in (0, 1):
+        key = jax.random.fold_in(jax.random.key(seed), 0)
+        values.append(deep.method.bounds(state, rows, key, (count, count - 1, 1)))
+    whole, less, first = np.mean(np.asarray(values, np.float64), axis=0).T
+    np.testing.assert_allclose(scores["llr_1"][: len(rows)], whole - less, rtol=1e-3, atol=1e-2)
+    last = scores[names[-1]][: len(rows)]
+    np.testing.assert_allclose(last, whole - first, rtol=1e-3, atol=1e-2)
+    some = deep.ood("transform:black", num=40, draws=2, llr=[2]).scores["transform:black"]
+    np.testing.assert_allclose(some["llr_2"], scores["llr_2"], rtol=1e-3, atol=1e-2)
+    assert "llr_1" not in some
+
+
+def test_scores_that_do_not_apply(run, deep):
+    with pytest.raises(ConfigError, match="ELBO has no groups of latents above each other"):
+        run.ood(num=50, llr="all")
+    for wrong in ("0", "9", "1,x", 9, [1.5]):
+        with pytest.raises(ConfigError, match=r"llr=.*expected all, or numbers from 1 to"):
+            deep.ood(num=50, llr=wrong)
+    for wrong in (1, 3, "some", True):
+        with pytest.raises(ConfigError, match=rf"checkpoints={wrong}: .*has \[2, 4\]: train"):
+            deep.ood(num=50, checkpoints=wrong)
+
+
+def test_a_background_of_resampled_data(run, starter, tmp_path):
+    """It is a run of the same kind of data, and its ratio the difference of both by hand."""
+    workdir = tmp_path / "noised"
+    options = ("--config.model.latent=2", "--config.data.resampled=0.2")
+    starter.run("--config=configs/vae.py:digits,tiny", *options, f"--workdir={workdir}")
+    background = jaxgen.load(workdir)
+    clean, noised = (
+        one.dataset().splits["test"].take(np.arange(30))["x"] for one in (run, background)
+    )
+    assert 0.05 < (clean != noised).mean() < 0.15  # of two levels half of the share
+    found = run.ood("transform:black", num=40, draws=1, background=str(workdir))
+    x = np.zeros((1, *run.spec.shape), np.uint8)
+    by_hand = background.log_prob(x) - run.log_prob(x)
+    np.testing.assert_allclose(found.scores["transform:black"]["ratio"][0], by_hand[0], rtol=1e-3)
 
 
 def test_what_cannot_be(run):

@@ -230,9 +230,10 @@ def test_other_data_are_refused(stages, data_root):
         ConfigError, match=r"was trained on image of \(8, 8, 1\), 17 levels; ring8 has"
     ):
         derived.derived(points, {"first": stage}, config, {}, print)
-    flipped = load("digits", data_dir=str(data_root), flip=True)
-    with pytest.raises(ConfigError, match="can be neither flipped, shifted nor binarised anew"):
-        derived.derived(flipped, {"first": stage}, config, {}, print)
+    for option in ({"flip": True}, {"binarize": "dynamic"}, {"resampled": 0.2}):
+        changed = load("digits", data_dir=str(data_root), **option)
+        with pytest.raises(ConfigError, match="can be neither flipped, shifted nor drawn anew"):
+            derived.derived(changed, {"first": stage}, config, {}, print)
 
 
 def test_a_copy_of_a_start_that_came_no_further_is_made_anew(stages, tmp_path):

@@ -111,7 +111,16 @@ class ClassifierFeatures:
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `Extractor`: features [B, 64] of images up to 16 pixels a side, else [B, 128]."""
         levels = checked(images, self.spec)
-        return in_tiles(lambda tile: _apply(self.spec, self.params, tile), levels)
+        return in_tiles(self._of, levels)
+
+    def of_real_levels(self, x: np.ndarray) -> np.ndarray:
+        """Features [B, D] of images whose grey levels need not be whole; others are cut off."""
+        assert self.spec.levels is not None  # `trained` takes no other data
+        inside = np.clip(np.asarray(x, np.float32), 0, self.spec.levels - 1)
+        return in_tiles(self._of, inside)["features"]
+
+    def _of(self, tile: np.ndarray) -> dict[str, Any]:
+        return _apply(self.spec, self.params, tile)
 
 
 def width(spec: DataSpec) -> int:
@@ -159,7 +168,8 @@ def trained(
                 raise
             aside = set_aside(target, f"{target.name}.damaged")
             say(f"{error}; set aside as {aside}, and trained anew")
-    least = THRESHOLDS.get(spec.name, 0.0) if not dataset.binarized else 0.0
+    changed = dataset.binarized or dataset.resampled
+    least = 0.0 if changed else THRESHOLDS.get(spec.name, 0.0)
     if about["accuracy"] < least:
         raise ConfigError(
             f"the classifier of {spec.name} reaches {about['accuracy']:.1%} of the test split, "

@@ -37,3 +37,8 @@ class Pixels:
         """See `Extractor`; D is that of the data."""
         x = checked(images, self.spec).reshape(len(images), -1).astype(np.float32)
         return {"features": x if self.spec.levels is None else x / (self.spec.levels - 1)}
+
+    def of_real_levels(self, x: np.ndarray) -> np.ndarray:
+        """Features [B, D] of images whose grey levels need not be whole; others are cut off."""
+        rows = np.asarray(x, np.float32).reshape(len(x), -1)
+        return rows if self.spec.levels is None else np.clip(rows / (self.spec.levels - 1), 0, 1)
