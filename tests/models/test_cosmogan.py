@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from jaxgen.models.gans.cosmogan import Discriminator, Doubling, Generator
+from jaxgen.models.gans.cosmogan import Discriminator, Doubling, Generator, _rescaled
+from jaxgen.ops import cosmic
 
 KEY = jax.random.key(0)
 
@@ -85,6 +86,17 @@ def test_what_is_smoothed_is_as_scipy_smooths_it(periodic, mode):
     found = np.asarray(smooth.apply(variables, z, size))
     np.testing.assert_allclose(found, (counts - 1) / (counts + 1), atol=1e-3)
     assert np.abs(found - flat).max() > 0.1
+
+
+def test_further_maps_are_of_the_same_counts():
+    """Against the map of `ops.cosmic`; a discriminator that sees them has channels for them."""
+    x = np.random.RandomState(0).gamma(0.3, 50.0, (2, 32, 32, 1))
+    other = 2 * x / (x + 10 * cosmic.SCALE) - 1
+    s = jnp.asarray(cosmic.seen(x), jnp.float32)
+    np.testing.assert_allclose(_rescaled(s, 10.0), other, atol=1e-4)
+    np.testing.assert_allclose(_rescaled(s, 1.0), s, atol=1e-6)
+    made = jax.eval_shape(Discriminator(2, norm=False, scales=(10.0, 100.0)).init, KEY, s)
+    assert made["params"]["conv_0"]["kernel"].shape == (5, 5, 3, 2)
 
 
 def test_sizes_that_do_not_fit():
