@@ -34,6 +34,7 @@ def falling(c: Any, steps: int, **rates: float) -> None:
     """
     for player, rate in rates.items():
         half = dict(name="linear", start=rate, end=0.0, steps=steps // 2, begin=steps // 2)
+        del c.optim[player].learning_rate  # a number cannot become a section
         c.optim[player].learning_rate = half
 
 

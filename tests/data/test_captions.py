@@ -71,7 +71,7 @@ def test_captions_are_drawn_as_the_grammar_says(data):
     assert np.mean(said[:, 3] == 2) == pytest.approx(0.1, abs=0.012)
 
 
-@pytest.mark.parametrize("name", ["captions", "captions_64"])
+@pytest.mark.parametrize("name", ["captions", pytest.param("captions_64", marks=pytest.mark.slow)])
 def test_pictures_are_read_as_what_they_show(name):
     data = captions.load(name)
     for split in ("test", "combinations"):

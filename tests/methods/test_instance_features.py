@@ -81,6 +81,7 @@ def test_the_encoder_by_hand():
     assert count == expected + 49 * 16 * 3 + 3 == 788_803
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_with_the_generator(state):
     """In every phase; the discriminators' turn moves the memory alone."""
     for step, phases in (

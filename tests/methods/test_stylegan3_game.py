@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny import tiny
 
 KEY = jax.random.key(0)
 
 
+@pytest.mark.slow
 def test_turns_and_moves(data_root):
     made = tiny("stylegan3", data_root, 4)
     method, state = made.method, made.state

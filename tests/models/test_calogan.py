@@ -125,6 +125,7 @@ def game():
     return method, State(jnp.int32(0), params, variables, {}, {}), batch
 
 
+@pytest.mark.slow
 def test_the_game(game):
     """The generator pays for energies; sums are seen; showers are given energy and particle."""
     method, state, batch = game

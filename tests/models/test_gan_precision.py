@@ -49,7 +49,12 @@ def convolutions(function, *args):
     return found
 
 
-@pytest.mark.parametrize("name", PLAYERS)
+LONG = ("stylegan2", "stylegan3", "biggan")  # to compile
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in PLAYERS]
+)
 def test_bfloat16_is_near_float32(name):
     generator, discriminator = PLAYERS[name]
     size, z = (4, 16, 16, 3), jax.random.normal(KEY, (4, 8))

@@ -224,6 +224,7 @@ def test_wrong_pairs_of_captions_are_those_that_the_grammar_refutes(made):
         np.testing.assert_array_equal(row, [not sentence.is_true(m) for m in meanings])
 
 
+@pytest.mark.slow
 def test_phases_of_the_training(made):
     """First the matcher moves and then the two, for whom its vectors have no gradient."""
     method, state, batch = made

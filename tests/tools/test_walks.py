@@ -121,6 +121,7 @@ def styled(starter, tmp_path_factory):
     return jaxgen.load(path)
 
 
+@pytest.mark.slow
 def test_a_walk_of_styles(styled):
     """At no distance from the mean of w all are one image; at its own, that of `decode`."""
     run, state = styled, styled.state.averaged()
