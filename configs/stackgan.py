@@ -2,7 +2,7 @@
 
     python -m jaxgen.main --config=configs/stackgan.py
         one coloured object and its caption, 8x8, 16x16 and 32x32; the reader of texts first, which
-        then also tells the generator how it reads its pictures (Xu et al. 2018, AttnGAN); 19
+        then also tells the generator how it reads its pictures (Xu et al. 2018, AttnGAN); 42
         minutes of CPU time, docs/results.md
     python -m jaxgen.main --config=configs/stackgan.py:plain
         without that, as in the paper
@@ -57,7 +57,7 @@ def captions(c: ConfigDict) -> None:
     contradicted(c)
     c.method.update(matching=20.0, matching_steps=1200)
     c.optim.matcher.decay_steps = 1200
-    c.train.update(steps=4200, batch_size=64)
+    c.train.update(steps=8400, batch_size=64)
 
 
 def plain(c: ConfigDict) -> None:
