@@ -37,6 +37,7 @@ def test_batches_make_no_difference():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_picture(starter, tmp_path, monkeypatch):
     """Of a run that can move its images, three panels: of 6 frames these need not be as high."""
     path = tmp_path / "run"

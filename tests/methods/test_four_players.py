@@ -168,6 +168,7 @@ def trained():
     return states, metrics, step
 
 
+@pytest.mark.slow
 def test_every_player_moves_and_remembers_its_own(trained):
     states, metrics, _ = trained
     first, last = states[0], states[-1]

@@ -30,7 +30,7 @@ def first(tmp_path_factory):
     return jaxgen.fit("sim_to_real:tiny", few("sim_block"), workdir=place, quiet=True)
 
 
-@pytest.fixture(scope="module", params=["mixed", "frozen"])
+@pytest.fixture(scope="module", params=[pytest.param("mixed", marks=pytest.mark.slow), "frozen"])
 def second(request, first, tmp_path_factory):
     stage = {"frozen.first": str(first.directory.path)}
     place = tmp_path_factory.mktemp("stages") / request.param

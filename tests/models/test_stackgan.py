@@ -200,6 +200,7 @@ def made():
     return method, state, batch
 
 
+@pytest.mark.slow
 def test_wrong_pairs_contradict_what_is_said(made):
     """Text 3 and 5 say nothing of the shape: no picture is wrong of them."""
     method, _, batch = made
@@ -243,6 +244,7 @@ def test_phases_of_the_training(made):
             assert "matcher" not in moved or player == "matcher"
 
 
+@pytest.mark.slow
 def test_the_matcher_tells_the_generator_how_its_pictures_are_read(made):
     """By the nats of numpy, of its last picture and the texts that are wrong of it."""
     method, state, batch = made

@@ -129,6 +129,7 @@ def made():
     return method, State(jnp.int32(0), params, moving | held, {}, {}), batch
 
 
+@pytest.mark.slow
 def test_the_first_stage_has_no_gradient_and_does_not_move(made):
     method, state, batch = made
     assert [turn.player for turn in method.turns] == ["discriminator", "generator"]

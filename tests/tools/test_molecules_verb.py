@@ -68,6 +68,7 @@ def test_between_goes_from_one_to_the_other(spelling):
     assert picture.image.shape == (200, 1200, 3) and picture.image.min() < 255
 
 
+@pytest.mark.slow
 def test_a_search_keeps_what_is_new_once(spelling):
     """Of four molecules that latents can say, those of no train molecule, by RDKit's values."""
     found = spelling.optimise("logP", num=40)
@@ -96,6 +97,7 @@ def test_what_cannot_be_is_one_line(loaded, zoo, jaxgen_command):
         jaxgen.load(zoo.run("vae").workdir).molecules()
 
 
+@pytest.mark.slow
 def test_the_metric(loaded):
     found = loaded.measure("molecules", num=20, sets=2)
     values = {m["name"]: m["value"] for m in found["measurements"]}

@@ -102,6 +102,7 @@ def deep(starter, data_root, tmp_path_factory):
         yield jaxgen.load(workdir)
 
 
+@pytest.mark.slow
 def test_waic_is_of_the_checkpoints(deep):
     """Variance less mean of what each checkpoint says on its own."""
     assert deep.steps == [2, 4]
@@ -121,6 +122,7 @@ def test_waic_is_of_the_checkpoints(deep):
     assert deep.step == 4  # it is what it was
 
 
+@pytest.mark.slow
 def test_ratios_of_bounds(deep):
     """As the method says, in nats, the mean over draws; as many as groups less one."""
     found = deep.ood("transform:black", num=40, draws=2, llr="all")

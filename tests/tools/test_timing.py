@@ -147,6 +147,7 @@ def assert_rounded(x, levels):
     assert near.max() <= 0.5 + 1e-3
 
 
+@pytest.mark.slow
 def test_the_last_groups_make_the_sample(deep):
     """The first column is one image, of no noise, and the last one the samples."""
     picture = deep.reveal(num=5, seed=3)
@@ -165,6 +166,7 @@ def test_the_last_groups_make_the_sample(deep):
     assert_rounded(warm, wanted)
 
 
+@pytest.mark.slow
 def test_samples_of_another_chunk(deep, monkeypatch):
     """Chunks are those of `sample`."""
     monkeypatch.setattr("jaxgen.evaluate.sampling.CHUNK", 2)
@@ -183,6 +185,7 @@ def test_what_has_nothing_to_reveal(run, starter, tmp_path):
         flow.reveal(num=2)
 
 
+@pytest.mark.slow
 def test_the_command_of_a_reveal(deep, tmp_path, jaxgen_command):
     jaxgen_command("reveal", deep.directory.path, "--num=2", f"--out={tmp_path / 'x.webp'}")
     told = json.loads((tmp_path / "x.film.json").read_text())
