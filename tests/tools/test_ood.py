@@ -144,9 +144,16 @@ def test_ratios_of_bounds(deep):
     assert "llr_1" not in some
 
 
-def test_scores_that_do_not_apply(run, deep):
+def test_scores_that_do_not_apply(run):
     with pytest.raises(ConfigError, match="ELBO has no groups of latents above each other"):
         run.ood(num=50, llr="all")
+    for wrong in (1, 99, "some", True):
+        with pytest.raises(ConfigError, match=rf"checkpoints={wrong}: expected all, or 2 or more"):
+            run.ood(num=50, checkpoints=wrong)
+
+
+@pytest.mark.slow
+def test_groups_and_checkpoints_that_there_are_not(deep):
     for wrong in ("0", "9", "1,x", 9, [1.5]):
         with pytest.raises(ConfigError, match=r"llr=.*expected all, or numbers from 1 to"):
             deep.ood(num=50, llr=wrong)
