@@ -39,6 +39,7 @@ def test_without_rdkit(monkeypatch, tmp_path):
         load("nci_molecules", data_dir=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_nci_molecules(data_root):
     Chem = pytest.importorskip("rdkit.Chem")
     data = load("nci_molecules", data_dir=str(data_root))
