@@ -86,7 +86,9 @@ def load(name: str, data_dir: str | None, download: bool, in_memory_mb: float) -
         "digit": Field("label", dtype="int32", classes=10),
     }
     notes = (
-        (f"not used: {short:,} recordings shorter than {spoken.SAMPLES} samples",) if short else ()
+        (f"not used: {short:,} recordings shorter than {spoken.SAMPLES} samples, or silent",)
+        if short
+        else ()
     )
     return Dataset(
         DataSpec(name, fields),
