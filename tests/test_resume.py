@@ -67,6 +67,7 @@ def get_config(arg=""):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_of_schedules_and_averages(starter, tmp_path):
     (tmp_path / "config.py").write_text(SCHEDULES)
     check_digest(starter, tmp_path, (f"--config={tmp_path}/config.py", *EVERY_STEP))

@@ -99,6 +99,7 @@ def test_data_that_it_divided_by_other_rules_are_found(tmp_path, name):
         load_as({"fingerprint": fingerprint, "spec": spec})(place)
 
 
+@pytest.mark.slow
 def test_a_conditional_run_is_given_its_label(starter, refused, tmp_path):
     """`method.conditional` of the version that landed; a command with it says what it is now."""
     workdir = tmp_path / "run"

@@ -55,6 +55,7 @@ def test_the_rest_is_drawn_by_the_seed(run, x):
     assert (found[0] != found[1]).any() and (found[1] != found[2]).any()
 
 
+@pytest.mark.slow
 def test_chunks_and_batches(run, x):
     data = coding.compress(run, x[:11], groups=1, batch=4, chunk=6)
     whole = coding.decompress(run, data)

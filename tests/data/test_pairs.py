@@ -78,6 +78,7 @@ def test_a_method_of_other_parameters_is_refused(saved):
         Posterior(Chain(()), spec, 3)
 
 
+@pytest.mark.slow
 def test_in_memory_they_are_trained_on(tmp_path):
     arrays = {"theta": np.tile(THETA, (20, 1)), "x": np.tile(X, (20, 1))}
     prior = {"parameters": 2, "mean": (0.0, 0.0), "std": (1.0, 1.0)}

@@ -18,12 +18,13 @@ KEY = jax.random.key(7)
 SIZE = 4
 
 
-QUICK_STEPS = {"cgan", "dcgan", "gan", "iaf", "umnn", "stylegan3"}
+QUICK_STEPS = {"dcgan", "gan", "iaf", "umnn"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # whose own tests train them, and hold their samples
 SLOW |= {"stackgan", "caption_gan", "cyclegan", "pix2pix", "pix2pixhd", "spade", "calogan"}
 SLOW |= {"caloflow", "cosmogan", "molecule_vae", "ffjord", "tsnpe", "stylegan3", "voice_vae"}
+SLOW |= {"kl_autoencoder", "sim_to_real"}
 # of a method that another config has; their own tests hold samples, codes and densities
 OWN = {"conv_draw", "iaf_vae", "pixelcnn", "pixelcnnpp", "pixelsnail", "realnvp", "spline"}
 OWN |= {"adm", "dit", "edm", "vdm"}
@@ -42,7 +43,8 @@ def params(names, slow):
 PARAMS = params(DRAWING, lambda name: is_slow(name) or name in OWN)
 # a step compiles sooner than all calls of a method; those of these methods, or of others with their
 # networks, are in train/test_every_method.py
-TRAINED = {"adm", "adm_classifier", "edm", "pixelcnnpp", "pixelsnail", "vdm"}
+TRAINED = {"adm", "adm_classifier", "dit", "edm", "pixelcnn", "pixelcnnpp", "pixelsnail", "vdm"}
+TRAINED |= {"conv_draw", "iaf_vae", "realnvp", "spline"}
 STEPS = params(CONFIGS, lambda n: (is_slow(n) and n not in QUICK_STEPS) or n in TRAINED)
 
 

@@ -137,6 +137,7 @@ def test_centres_are_those_of_scikit_learn(state):
     assert np.isfinite(found[3]).all()
 
 
+@pytest.mark.slow
 def test_looks_are_drawn_for_each_part_of_the_centres_of_its_class(state):
     after, made = remembered(state, 2), method()
     centres = np.asarray(made.centres(after))
@@ -157,6 +158,7 @@ def test_looks_are_drawn_for_each_part_of_the_centres_of_its_class(state):
     np.testing.assert_allclose(still, centres.mean(1)[np.asarray(BATCH["layout"])], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds_change_looks_and_an_example_lends_its_own(state):
     after, made = remembered(state), method()
     translate = jax.jit(made.translate, static_argnames="to")

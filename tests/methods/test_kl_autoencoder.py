@@ -94,6 +94,7 @@ def test_latents_and_back(state):
     np.testing.assert_allclose(values["distortion"], ((off / 16) ** 2).mean((1, 2, 3)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_judge_moves_after_its_start():
     early, late = state_of(JUDGED, step=0), state_of(JUDGED, step=3)
     assert [turn.player for turn in JUDGED.turns] == ["model", "discriminator"]

@@ -80,6 +80,7 @@ def test_the_loss_is_that_of_clip(ranked):
     assert value < 0.5 * first
 
 
+@pytest.mark.slow
 def test_the_best_of_several_is_kept(ranked):
     method, state, batch = ranked
     given = {"text": np.asarray(batch["text"][:3])}

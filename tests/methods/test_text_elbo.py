@@ -34,7 +34,10 @@ def batch_of(x):
     return {"x": jnp.asarray(x), "properties": jnp.asarray(numbers)}
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda m: type(m).__name__)
+PARAMS = [pytest.param(MODELS[0], marks=pytest.mark.slow), MODELS[1]]
+
+
+@pytest.fixture(scope="module", params=PARAMS, ids=lambda m: type(m).__name__)
 def made(request):
     method = TextELBO(request.param, SPEC, properties="properties", weight=2.0)
     params, variables = jax.jit(method.init)(KEY, batch_of(EVERY))

@@ -89,6 +89,7 @@ def test_a_beam_finds_the_likeliest(made):
         say(state, beam=3)
 
 
+@pytest.mark.slow
 def test_behind_the_end_nothing_counts(made):
     """Words, gradients and probabilities stop at the first word 0."""
     method, state, batch = made
@@ -133,6 +134,7 @@ def test_sets_have_no_order_but_their_captions_are_compared(made):
     assert np.abs(alone - score(sets)).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_phases_of_the_training(made):
     """Likelihood and contrast, then the game; each player moves alone."""
     method, state, batch = made

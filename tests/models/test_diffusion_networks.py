@@ -84,7 +84,16 @@ def times_of(name):
     return jnp.stack([time, time / 2], axis=1) if name == "meanflow" else time
 
 
-LONG = ("ADM 128", "ADM 256", "classifier 128", "classifier 256", "DiT-B/2", "DiT-L/4", "iDDPM 64")
+LONG = (
+    "ADM 64",
+    "ADM 128",
+    "ADM 256",
+    "classifier 128",
+    "classifier 256",
+    "DiT-B/2",
+    "DiT-L/4",
+    "iDDPM 64",
+)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +109,7 @@ def test_sizes_of_the_official_networks(name):
     assert out.shape == ((1, 1000) if name[0] == "c" else (1, side, side, outputs * channels))
 
 
-RARE = ("iddpm", "ncsnpp", "dhariwal", "meanflow")
+RARE = ("iddpm", "adm", "ddpmpp", "ncsnpp", "dhariwal", "meanflow")
 PARAMS = [pytest.param(n, marks=pytest.mark.slow if n in RARE else ()) for n in NETS]
 
 
@@ -153,11 +162,8 @@ def test_output_at_the_start_is_zero_or_the_input(net):
     np.testing.assert_array_equal(out, expected)
 
 
-REPEATED = [pytest.param(VDM(8, 1), id="vdm")]
-REPEATED += [pytest.param(ADM(**SHORT, head_width=8), id="adm", marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("net", REPEATED)
+@pytest.mark.slow
+@pytest.mark.parametrize("net", [VDM(8, 1), ADM(**SHORT, head_width=8)], ids=["vdm", "adm"])
 def test_dropout_is_of_training_and_the_same_when_computed_again(net):
     """`remat` has no other output and no other gradient."""
     time, rngs = times_of(""), {"dropout": KEY}

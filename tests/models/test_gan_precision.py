@@ -49,7 +49,7 @@ def convolutions(function, *args):
     return found
 
 
-LONG = ("stylegan2", "stylegan3", "biggan")  # to compile
+LONG = ("stylegan2", "stylegan3", "biggan", "sngan")  # to compile
 
 
 @pytest.mark.parametrize(

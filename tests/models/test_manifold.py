@@ -35,6 +35,7 @@ def test_density_on_the_circle_integrates_to_one(circle):
     assert abs(density[0] / density[-1] - 1) < 0.02  # neighbours across the seam
 
 
+@pytest.mark.slow
 def test_density_on_the_torus_integrates_to_one():
     axis = angles(200)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)

@@ -80,5 +80,6 @@ def test_size_of_the_official_network():
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected == 46_180_788
 
 
+@pytest.mark.slow
 def test_codes_are_given_as_ones_and_zeros():
     check_one_hot(PixelSNAIL(**(TINY | dict(blocks=1)), one_hot=True))

@@ -154,6 +154,7 @@ def test_what_has_no_meaning_is_refused():
         dataclasses.replace(method, observation="gaussian")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["colours", "captions"])
 def test_a_condition_that_is_left_out_has_an_ordinary_slope_at_the_start(name):
     """Not that of the norm of a vector that is 0."""

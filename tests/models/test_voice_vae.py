@@ -59,6 +59,7 @@ def test_maps_are_what_the_network_makes(halvings, frames):
     assert coding.codes["codes"].ids.shape == (2, *of[:3]) and of.codes == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [VoiceVQ(4, 1, 1, BOOK), VoiceAE(4, 1, 1, 2)])
 def test_codes_know_no_speaker_and_decoders_do(model):
     options = {"given": ("label",), "observation": "gaussian"}
@@ -174,6 +175,7 @@ def test_steps_are_the_whole_pass(waves):
         np.testing.assert_allclose(np.moveaxis(found, 0, 1), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_draws_of_samples_are_likely(waves):
     """At temperature 0 every sample is the likeliest one after those drawn before it."""
     method, state = waves

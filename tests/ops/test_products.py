@@ -14,7 +14,12 @@ def heads(length: int, keys: int | None = None):
 
 @pytest.mark.parametrize(
     ("length", "keys", "causal", "masked"),
-    [(5, 5, False, False), (5, 9, False, True), (130, 130, True, True), (131, 131, False, True)],
+    [
+        (5, 5, False, False),
+        (5, 9, False, True),
+        (130, 130, True, True),
+        pytest.param(131, 131, False, True, marks=pytest.mark.slow),
+    ],
 )
 def test_attention_is_that_of_jax(length, keys, causal, masked):
     query, key, value = heads(length, keys)

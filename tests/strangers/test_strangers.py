@@ -48,7 +48,12 @@ def finished(starter, classifier, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+LONG = ("guided", "captions")  # to train twice
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in CONFIGS]
+)
 def test_it_learns_and_resumes_to_the_same_bits(name, finished, starter, tmp_path):
     job, flags = finished(name)
     metric = next(k for k in job.summary if k.startswith("test/"))

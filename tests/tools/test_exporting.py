@@ -74,7 +74,7 @@ def run_alone(folder, given, tmp_path):
     return dict(np.load(tmp_path / "out.npz"))
 
 
-@pytest.mark.parametrize("name", ["flow", "vae", "gan"])
+@pytest.mark.parametrize("name", ["flow", "vae", pytest.param("gan", marks=pytest.mark.slow)])
 def test_without_jaxgen_bit_for_bit(exported, tmp_path, name):
     """Of seven examples, and samples that are those of `jaxgen sample`."""
     run, folder, about = exported(name)

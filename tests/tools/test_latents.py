@@ -190,6 +190,7 @@ def test_mistakes(jaxgen_command, run, loaded, monkeypatch):
         loaded.log_prob(np.zeros((1, 8, 8, 1), np.uint8))
 
 
+@pytest.mark.slow
 def test_factors_are_scored(jaxgen_command, starter, tmp_path, monkeypatch):
     monkeypatch.setattr(disentanglement, "IMAGES", 300)
     job = starter.run("--config=configs/beta_vae.py:tiny", f"--workdir={tmp_path / 'run'}")

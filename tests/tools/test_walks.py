@@ -1,23 +1,28 @@
 """Walks of groups of latents, of styles and of knobs: what moves, and what is held."""
 
+import dataclasses
 import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import tiny
+from tiny import parts_of
 
 import jaxgen
 from jaxgen.config import ConfigError
+from jaxgen.types import State
 from jaxgen.views.walks import check_temperatures
 
 
 @pytest.fixture(scope="module")
 def deep(data_root):
     """A VAE of several groups as it is before its first step, and its averaged state."""
-    model = tiny("nvae", data_root, 4)
-    return model.method, model.state.averaged()
+    parts = parts_of("conv_draw", data_root, 4)
+    method = dataclasses.replace(parts.method, model=parts.method.model.clone(steps=3))
+    params, variables = jax.jit(method.init)(jax.random.key(0), parts.batch)
+    return method, State(jnp.int32(0), params, variables, {}, {})
 
 
 def descend(deep, z, seed, temperatures, num=3):

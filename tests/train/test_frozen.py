@@ -85,6 +85,7 @@ def test_samples_are_decoded_draws_of_the_prior(stages):
     np.testing.assert_array_equal(sample(state), by_hand)
 
 
+@pytest.mark.slow
 def test_a_mesh_trains_it_as_one_device(stages, data_root):
     """The prior's parameters move alike, and the stage that every device holds stays."""
     run = jaxgen.load(stages[0] / "second")
