@@ -156,6 +156,7 @@ def test_nothing_is_left_of_a_run_that_never_began(tmp_path):
     assert not list((tmp_path / "runs").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_in_a_thread(tmp_path, capsys):
     """What is told to a config makes the same method; outside of the main thread it trains too."""
     data = from_arrays(POINTS)

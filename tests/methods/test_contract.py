@@ -24,7 +24,7 @@ SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # whose own tests train them, and hold their samples
 SLOW |= {"stackgan", "caption_gan", "cyclegan", "pix2pix", "pix2pixhd", "spade", "calogan"}
 SLOW |= {"caloflow", "cosmogan", "molecule_vae", "ffjord", "tsnpe", "stylegan3", "voice_vae"}
-SLOW |= {"kl_autoencoder", "sim_to_real"}
+SLOW |= {"ddpm", "kl_autoencoder", "sim_to_real"}
 # of a method that another config has; their own tests hold samples, codes and densities
 OWN = {"conv_draw", "iaf_vae", "pixelcnn", "pixelcnnpp", "pixelsnail", "realnvp", "spline"}
 OWN |= {"adm", "dit", "edm", "vdm"}

@@ -67,7 +67,13 @@ def test_directions_of_factors_are_those_of_the_codes(faces):
 OF_STYLES = ("sefa", "stylespace")
 
 
-@pytest.mark.parametrize("method", [m for m in directions.METHODS if m not in OF_STYLES])
+OF_CODES = [m for m in directions.METHODS if m not in OF_STYLES]
+BRIEF = ("mean", "ganspace")
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=() if m in BRIEF else pytest.mark.slow) for m in OF_CODES]
+)
 def test_directions_are_kept_and_read_back(faces, tmp_path, method):
     found = faces.directions("smile", method=method, num=400)
     path = found.save(tmp_path / "x.npz")
