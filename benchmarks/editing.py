@@ -83,14 +83,15 @@ RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps
     ),
     "nvae": (
         "nvae:mnist_grey",
-        1000,
+        2400,
         {
-            "model.channels": 8,
             "model.pad": 0,
-            "train.batch_size": 32,
-            "optim.model.decay_steps": 1000,
-            "method.warmup_steps": 300,
+            "method.observation": "gaussian",
+            "method.beta": 3e-4,
+            "method.warmup_steps": 0,
             "method.constant_steps": 0,
+            "method.penalty_weight": 3e-6,  # of a loss that is beta times as large
+            "optim.model.decay_steps": 2400,
         },
     ),
     "stylegan2": ("stylegan2:faces", 6000, {"data.shift": 0}),
