@@ -166,6 +166,9 @@ def test_linen_stays_in_the_networks():
 def test_heavy_imports_wait_until_they_are_needed():
     at_once = {p: {n.partition(".")[0] for n in imports(p, top_level=True)} for p in FILES}
     assert {named(p): names & HEAVY for p, names in at_once.items() if names & HEAVY} == {}
+    data = {named(p): imports(p, top_level=True) for p in FILES if unit(p) == "data"}
+    slow = ("scipy.signal", "scipy.stats")  # half a second, of every command
+    assert [p for p, names in data.items() if any(n.startswith(slow) for n in names)] == []
 
 
 def words(path):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import scipy.io.wavfile
-import scipy.signal
 
 from jaxgen import files
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset, Split, holdout
@@ -226,6 +225,8 @@ def resampled(x: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     if 4 * len(x) * wanted // rate > allowance(2 * len(x)):
         raise DataError(f"{len(x):,} samples at {rate} Hz would become too many at {wanted} Hz")
     common = math.gcd(rate, wanted)
+    import scipy.signal  # half a second, and every command reads this module
+
     found = scipy.signal.resample_poly(x, wanted // common, rate // common)
     return found.astype(np.float32)
 

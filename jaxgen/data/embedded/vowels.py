@@ -26,7 +26,6 @@ import functools
 import pathlib
 
 import numpy as np
-import scipy.signal
 
 from jaxgen.data import prepare, spoken
 from jaxgen.data.dataset import ArraySplit, DataError, Dataset
@@ -188,7 +187,7 @@ def source(random: np.random.RandomState, speaker: Speaker) -> np.ndarray:
     np.add.at(x, at.astype(int), 1 - share)  # between two samples: periods are no whole numbers
     np.add.at(x, at.astype(int) + 1, share)
     for _ in range(2):
-        x = scipy.signal.lfilter([1 - speaker.tilt], [1, -speaker.tilt], x)
+        x = filtered([1 - speaker.tilt], [1, -speaker.tilt], x)
     return x + speaker.breath * x.std() * random.randn(SAMPLES)
 
 
@@ -199,4 +198,11 @@ def resonated(x: np.ndarray, formant: float, width: float) -> np.ndarray:
     """
     c = -np.exp(-2 * np.pi * width / RATE)
     b = 2 * np.exp(-np.pi * width / RATE) * np.cos(2 * np.pi * formant / RATE)
-    return scipy.signal.lfilter([1 - b - c], [1, -b, -c], x)
+    return filtered([1 - b - c], [1, -b, -c], x)
+
+
+def filtered(b: list[float], a: list[float], x: np.ndarray) -> np.ndarray:
+    """b(z) / a(z) over x."""
+    import scipy.signal  # half a second, and every command reads this module
+
+    return scipy.signal.lfilter(b, a, x)
