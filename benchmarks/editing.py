@@ -92,6 +92,7 @@ RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {  # name -> preset, steps
             "method.constant_steps": 0,
             "method.penalty_weight": 3e-6,  # of a loss that is beta times as large
             "optim.model.decay_steps": 2400,
+            "evaluate.best": "test/nelbo",
         },
     ),
     "stylegan2": ("stylegan2:faces", 6000, {"data.shift": 0}),
