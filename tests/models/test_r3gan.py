@@ -133,5 +133,5 @@ def test_mistakes():
         jax.eval_shape(Block(3, blocks=1).init, KEY, jnp.zeros((1, 4, 4, 4)))
     with pytest.raises(ValueError, match="of 2, 4, 2 stages: expected as many"):
         jax.eval_shape(Discriminator((4, 4), blocks=(1, 1)).init, KEY, jnp.zeros((1, 8, 8, 1)))
-    with pytest.raises(ValueError, match="images of 28x28 cannot be halved 3 times"):
+    with pytest.raises(ValueError, match=r"28x28 cannot be halved 3 times: set model\.\*\.widths"):
         jax.eval_shape(Discriminator().init, KEY, jnp.zeros((1, 28, 28, 1)))

@@ -158,8 +158,13 @@ def projected(h: Images, cond: Condition | None) -> Logits:
     return logits
 
 
-def base(size: tuple[int, ...], times: int) -> tuple[int, int]:
+def base(size: tuple[int, ...], times: int, stages: str = "multipliers") -> tuple[int, int]:
     """Height and width of [B, H, W, C] before it was doubled so many times.
+
+    Args:
+        size: of images.
+        times: how often.
+        stages: the option of both players that has one entry more, for the error.
 
     Raises:
         ValueError: for a size that this does not reach.
@@ -167,7 +172,7 @@ def base(size: tuple[int, ...], times: int) -> tuple[int, int]:
     height, width = size[1:3]
     if height % 2**times or width % 2**times:
         raise ValueError(
-            f"images of {height}x{width} cannot be halved {times} times: set "
-            "model.*.multipliers, one more than halvings"
+            f"images of {height}x{width} cannot be halved {times} times: set model.*.{stages}, "
+            "one more than halvings"
         )
     return height >> times, width >> times

@@ -114,7 +114,7 @@ class Generator(nn.Module):
         if cond is not None:
             embedded = Dense(self.embedding, False, he(), False, name="classes")(cond)
             z = jnp.concatenate([z, embedded], axis=-1)
-        height, width = base(size, len(self.widths) - 1)
+        height, width = base(size, len(self.widths) - 1, "widths")
         basis = self.param("basis", nn.initializers.normal(1.0), (height, width, self.widths[0]))
         weights = Dense(self.widths[0], False, he(), False, name="weights")(z)
         x = narrow(basis[None] * weights[:, None, None], self.dtype)
@@ -152,7 +152,7 @@ class Discriminator(nn.Module):
     def __call__(self, x: Images, cond: Condition | None = None) -> Logits:
         """[B, H, W, C] -> [B]."""
         stages = _stages(self.widths, self.cardinalities, self.blocks)
-        base(x.shape, len(self.widths) - 1)
+        base(x.shape, len(self.widths) - 1, "widths")
         x = one_by_one(narrow(x, self.dtype), self.widths[0], name="image")
         for i, (channels, cardinality, blocks) in enumerate(stages):
             if i:
