@@ -1,9 +1,9 @@
 """R3GAN (Huang et al. 2024): a relativistic game with R1 and R2, and residual networks.
 
     python -m jaxgen.main --config=configs/r3gan.py
-        digits, 8x8; not timed
+        digits, 8x8: six CPU minutes
     python -m jaxgen.main --config=configs/r3gan.py:mnist --config.data.manual_dir=DIR
-        MNIST from idx files in DIR; not timed
+        MNIST from idx files in DIR: about 27 CPU minutes
     python -m jaxgen.main --config=configs/r3gan.py:mnist_class --config.data.manual_dir=DIR
         the same with the class: jaxgen sample RUN --class=3
     python -m jaxgen.main --config=configs/r3gan.py:digits_bent

@@ -3,7 +3,7 @@
     python -m jaxgen.main --config=configs/stylegan3.py
         faces_like at 32x32, moved by up to 8 pixels: configuration T for two CPU cores
     python -m jaxgen.main --config=configs/stylegan3.py:faces_narrow
-        half of its channels, fewer steps
+        half of its channels, fewer steps: 24 CPU minutes
     python -m jaxgen.main --config=configs/stylegan3.py:rotations
         the first in configuration R
     python -m jaxgen.main --config=configs/stylegan3.py:ffhq1024 --config.data.name=FOLDER
