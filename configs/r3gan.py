@@ -1,7 +1,7 @@
 """R3GAN (Huang et al. 2024): a relativistic game with R1 and R2, and residual networks.
 
     python -m jaxgen.main --config=configs/r3gan.py
-        digits, 8x8: six CPU minutes
+        digits, 8x8: five CPU minutes
     python -m jaxgen.main --config=configs/r3gan.py:mnist --config.data.manual_dir=DIR
         MNIST from idx files in DIR: about 27 CPU minutes
     python -m jaxgen.main --config=configs/r3gan.py:mnist_class --config.data.manual_dir=DIR

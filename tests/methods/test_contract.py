@@ -18,7 +18,7 @@ KEY = jax.random.key(7)
 SIZE = 4
 
 
-QUICK_STEPS = {"dcgan", "gan", "iaf", "umnn"}
+QUICK_STEPS = {"dcgan", "gan", "iaf", "stylegan3", "umnn"}
 SLOW = {"gan", "iaf", "flowpp", "nvae", "umnn", "vdvae"}  # to compile; so are two players on images
 SLOW |= {"vqvae2", "dvae"}  # beside "vqvae", whose method they have
 # whose own tests train them, and hold their samples

@@ -120,7 +120,6 @@ def test_edit_is_decode_of_moved_codes(faces, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_commands(faces, tmp_path, jaxgen_command):
     run = faces.directory.path
     options = ("--attribute=smile", "--keep=eyes,pose", "--num=300")

@@ -18,7 +18,7 @@ from jaxgen.views.walks import check_temperatures
 
 @pytest.fixture(scope="module")
 def deep(data_root):
-    """A VAE of several groups as it is before its first step, and its averaged state."""
+    """A VAE of three groups and its state, before the first step."""
     parts = parts_of("conv_draw", data_root, 4)
     method = dataclasses.replace(parts.method, model=parts.method.model.clone(steps=3))
     params, variables = jax.jit(method.init)(jax.random.key(0), parts.batch)

@@ -18,8 +18,8 @@ from jaxgen.train.program import build_program
 AXES = ("data", "fsdp")
 NAMES = every_method()
 # those that no table in test_sharding.py holds, and that compile soon
-QUICK = {"autoencoder", "cogan", "iwae", "npe", "planar"} | {n for n in NAMES if ":" in n}
-QUICK -= {"pix2pixhd:features", "voice_vae:wave", "sim_to_real:direct", "cogan", "iwae"}
+QUICK = {"autoencoder", "npe", "planar"} | {n for n in NAMES if ":" in n}
+QUICK -= {"pix2pixhd:features", "sim_to_real:direct", "voice_vae:wave"}
 PARAMS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NAMES]
 RATE, STEPS = 0.03, 2
 
